@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * Log: one event per line, constant event name first, then key=value pairs.
+ * error = the operator must act, warn = degraded, info = life cycle, debug =
+ * per query. Never a password, key or parameter value. Any thread; a line is
+ * one write(2).
+ */
+#ifndef WEIR_BASE_LOG_H
+#define WEIR_BASE_LOG_H
+
+#include <stdbool.h>
+
+enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
+
+extern enum log_level log_threshold; /* set by log_set_level only */
+
+void log_set_level(enum log_level level);
+int log_open_file(const char *path); /* NULL or empty: stderr; negative weir_err on failure */
+int log_open_syslog(const char *ident, const char *facility);
+void log_reopen(void); /* after rotation */
+void log_close(void);
+
+void log_write(enum log_level level, const char *event, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+#define log_error(event, ...) log_write(LOG_LEVEL_ERROR, event, __VA_ARGS__)
+#define log_warn(event, ...) log_write(LOG_LEVEL_WARN, event, __VA_ARGS__)
+#define log_info(event, ...) log_write(LOG_LEVEL_INFO, event, __VA_ARGS__)
+#define log_debug(event, ...)                                          \
+	do {                                                           \
+		if (log_threshold >= LOG_LEVEL_DEBUG)                  \
+			log_write(LOG_LEVEL_DEBUG, event, __VA_ARGS__); \
+	} while (0)
+
+#endif

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * A catalog snapshot of one database: volatility of functions, what relations
+ * are and depend on. Immutable, counted, swapped whole. Names without schema
+ * are judged over all schemas, worst case wins, because the search_path is the
+ * session's.
+ */
+#ifndef WEIR_TIER_CATALOG_H
+#define WEIR_TIER_CATALOG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum catalog_volatility { /* ordered: worse is larger */
+	CATALOG_IMMUTABLE,
+	CATALOG_STABLE,
+	CATALOG_VOLATILE_HARMLESS, /* volatile but writes nothing: random(), clock_timestamp(), pg_sleep() */
+	CATALOG_VOLATILE,          /* may write, or takes session state: the primary */
+	CATALOG_FUNCTION_UNKNOWN,  /* no such function in the snapshot */
+};
+
+enum { /* struct catalog_relation.flags */
+	CATALOG_REL_VIEW = 1u << 0,
+	CATALOG_REL_FOREIGN = 1u << 1,
+	CATALOG_REL_ROW_SECURITY = 1u << 2,
+	CATALOG_REL_VOLATILE_VIEW = 1u << 3,  /* a view that reaches a CATALOG_VOLATILE function */
+	CATALOG_REL_UNCACHEABLE = 1u << 4,    /* reaches non-immutable functions, system catalogs, foreign tables */
+	CATALOG_REL_TRIGGERS = 1u << 5,       /* user triggers or rules: a write may reach unknown tables */
+	CATALOG_REL_SYSTEM = 1u << 6,         /* pg_catalog, information_schema */
+	CATALOG_REL_UNLOGGED = 1u << 7,       /* not on replicas */
+	CATALOG_REL_TEMPORARY = 1u << 8,
+	CATALOG_REL_SEQUENCE = 1u << 9,
+	CATALOG_REL_PARTITIONED = 1u << 10,
+};
+
+struct catalog_relation {
+	const char *schema;
+	const char *name;
+	uint32_t oid;
+	uint32_t flags;             /* over all relations of that name when looked up without schema */
+	uint32_t base_count;        /* base tables that a read of it reaches: itself, through views, partitions, inheritance */
+	const uint32_t *bases;      /* oids */
+	uint32_t affected_count;    /* tables that a write to it may change: itself, parents, partitions, ON DELETE/UPDATE actions */
+	const uint32_t *affected;   /* oids */
+};
+
+struct catalog;
+
+struct catalog *catalog_get(struct catalog *c);
+void catalog_put(struct catalog **c);
+uint64_t catalog_generation(const struct catalog *c); /* process-wide, never repeats */
+enum catalog_volatility catalog_function(const struct catalog *c, const char *schema, const char *name);
+/* NULL: unknown. schema NULL: fills *several when more than one schema has the name; the flags are then the union. */
+const struct catalog_relation *catalog_relation(const struct catalog *c, const char *schema,
+						const char *name, bool *several);
+/* The n-th relation of an unqualified name, so that a caller can unite bases over all; NULL past the last. */
+const struct catalog_relation *catalog_relation_nth(const struct catalog *c, const char *name, size_t n);
+/* The volatility that built-in functions of PostgreSQL 15 have, without a snapshot (plain lookup in a static table of the volatile ones). */
+enum catalog_volatility catalog_builtin_function(const char *name);
+
+#endif

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * The tier: watches every cluster of the configuration from the control
+ * thread's loop (Patroni REST or a fixed host list), probes the nodes over
+ * libpq, reads the catalogs, and hands immutable snapshots to a callback.
+ * Owned by the control thread; only the *_post calls are for other threads.
+ */
+#ifndef WEIR_TIER_TIER_H
+#define WEIR_TIER_TIER_H
+
+#include <stdint.h>
+
+struct catalog;
+struct config;
+struct loop;
+struct tier;
+struct topology;
+
+struct tier_callbacks { /* on the control thread */
+	void *ctx; /* borrowed: outlives the tier */
+	/* The callee takes its own reference (topology_get) if it keeps it. */
+	void (*on_topology)(void *ctx, const char *cluster, struct topology *topology);
+	void (*on_catalog)(void *ctx, const char *database, struct catalog *catalog);
+};
+
+struct tier *tier_create(struct loop *loop, const struct config *config,
+			 const struct tier_callbacks *callbacks);
+void tier_destroy(struct tier *tier);
+void tier_reload(struct tier *tier, const struct config *config); /* clusters added, changed, gone */
+
+/* Any thread: a connection to that node failed; look at the cluster at once (rate-limited). */
+void tier_suspect_post(struct tier *tier, const char *cluster, uint16_t node_id);
+/* Any thread: DDL was seen in that database entry; read its catalog again soon. */
+void tier_catalog_stale_post(struct tier *tier, const char *database);
+/* Any thread: a session waits for fresher replicas; probe now (rate-limited). */
+void tier_probe_post(struct tier *tier, const char *cluster);
+
+#endif
