@@ -61,8 +61,14 @@ enum weir_err conn_connect(struct conn *conn, struct loop *loop, const struct so
 			   socklen_t addr_len, const struct conn_ops *ops,
 			   const struct conn_limits *limits) WEIR_MUST_CHECK;
 void conn_close(struct conn *conn);             /* drops what is unsent */
-void conn_close_after_flush(struct conn *conn); /* reads no more; sends what is queued, bounded by a timer of 5 s */
+/*
+ * Reads no more and sends what is queued, bounded by a timer of 5 s. Then on_closed follows from
+ * the loop (WEIR_OK: all left), in which the owner calls conn_close as ever.
+ */
+void conn_close_after_flush(struct conn *conn);
 bool conn_is_open(const struct conn *conn);
+/* Nothing kept, queued or waiting, no call of on_bytes under way: conn_export is allowed. */
+bool conn_is_idle(const struct conn *conn);
 
 /* Turn or static memory; a copy is taken only if the socket is full. */
 void conn_send(struct conn *conn, struct slice bytes);
