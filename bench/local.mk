@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: PostgreSQL
+# Benchmark helpers written in C.

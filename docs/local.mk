@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: PostgreSQL
+# Manual pages and documents that are installed.

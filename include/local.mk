@@ -1,0 +1,4 @@
+# SPDX-License-Identifier: PostgreSQL
+# Public headers.
+
+nodist_pgweirinclude_HEADERS += include/pgweir/version.h

@@ -1,0 +1,10 @@
+# SPDX-License-Identifier: PostgreSQL
+# Unit tests of src/auth/: one Criterion program, one test_<file>.c per source.
+
+if HAVE_CRITERION
+#check_PROGRAMS += test/unit/auth/test_auth
+#test_unit_auth_test_auth_SOURCES = \
+#	test/unit/auth/test_x.c
+#test_unit_auth_test_auth_CPPFLAGS = $(TEST_CPPFLAGS)
+#test_unit_auth_test_auth_LDADD = $(TEST_LIBS_3)
+endif

@@ -1,0 +1,10 @@
+# SPDX-License-Identifier: PostgreSQL
+# Unit tests of src/cache/: one Criterion program, one test_<file>.c per source.
+
+if HAVE_CRITERION
+#check_PROGRAMS += test/unit/cache/test_cache
+#test_unit_cache_test_cache_SOURCES = \
+#	test/unit/cache/test_x.c
+#test_unit_cache_test_cache_CPPFLAGS = $(TEST_CPPFLAGS)
+#test_unit_cache_test_cache_LDADD = $(TEST_LIBS_3)
+endif

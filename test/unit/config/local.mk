@@ -1,0 +1,10 @@
+# SPDX-License-Identifier: PostgreSQL
+# Unit tests of src/config/: one Criterion program, one test_<file>.c per source.
+
+if HAVE_CRITERION
+#check_PROGRAMS += test/unit/config/test_config
+#test_unit_config_test_config_SOURCES = \
+#	test/unit/config/test_x.c
+#test_unit_config_test_config_CPPFLAGS = $(TEST_CPPFLAGS)
+#test_unit_config_test_config_LDADD = $(TEST_LIBS_1)
+endif

@@ -1,0 +1,10 @@
+# SPDX-License-Identifier: PostgreSQL
+# Unit tests of src/net/: one Criterion program, one test_<file>.c per source.
+
+if HAVE_CRITERION
+#check_PROGRAMS += test/unit/net/test_net
+#test_unit_net_test_net_SOURCES = \
+#	test/unit/net/test_x.c
+#test_unit_net_test_net_CPPFLAGS = $(TEST_CPPFLAGS)
+#test_unit_net_test_net_LDADD = $(TEST_LIBS_2)
+endif

@@ -1,0 +1,10 @@
+# SPDX-License-Identifier: PostgreSQL
+# Unit tests of src/pool/: one Criterion program, one test_<file>.c per source.
+
+if HAVE_CRITERION
+#check_PROGRAMS += test/unit/pool/test_pool
+#test_unit_pool_test_pool_SOURCES = \
+#	test/unit/pool/test_x.c
+#test_unit_pool_test_pool_CPPFLAGS = $(TEST_CPPFLAGS)
+#test_unit_pool_test_pool_LDADD = $(TEST_LIBS_3)
+endif
