@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * TLS contexts and what a session tells about itself. A context is made once
+ * per configuration, immutable, counted and shared by all threads; a session
+ * belongs to one connection and holds a reference to its context. OpenSSL's
+ * ssl headers are included by tls.c and tls_session.c alone.
+ */
+#ifndef WEIR_NET_TLS_H
+#define WEIR_NET_TLS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/assert.h"
+#include "base/err.h"
+
+struct tls_context;
+struct tls_session;
+
+enum tls_side { TLS_SIDE_SERVER, TLS_SIDE_CLIENT };
+
+/* In the order of strictness, with PostgreSQL's meaning of sslmode. */
+enum tls_mode {
+	TLS_MODE_DISABLE,
+	TLS_MODE_ALLOW,
+	TLS_MODE_PREFER,
+	TLS_MODE_REQUIRE,
+	TLS_MODE_VERIFY_CA,
+	TLS_MODE_VERIFY_FULL,
+};
+
+/* All texts borrowed for the call; NULL or empty: PostgreSQL's or OpenSSL's default. */
+struct tls_options {
+	enum tls_side side;
+	enum tls_mode mode;
+	const char *key_file;
+	const char *cert_file;
+	const char *ca_file;
+	const char *protocols;     /* "secure" (1.2, 1.3), "all", or a list such as "tlsv1.2,tlsv1.3" */
+	const char *ciphers;       /* TLS 1.2; "default", "secure", "fast", or OpenSSL's syntax */
+	const char *tls13_ciphers;
+	const char *ecdh_curve;    /* "auto" or a list of groups */
+};
+
+bool tls_mode_parse(const char *text, enum tls_mode *mode); /* false: no such mode */
+const char *tls_mode_text(enum tls_mode mode);
+
+/*
+ * Reads key, certificate and CA files. On failure *context is NULL and `why` names the
+ * option and OpenSSL's reason; never a byte of the key. Any thread.
+ */
+enum weir_err tls_context_create(const struct tls_options *options, struct tls_context **context,
+				 char *why, size_t why_size) WEIR_MUST_CHECK;
+struct tls_context *tls_context_get(struct tls_context *context);
+void tls_context_put(struct tls_context **context); /* NULLs; the last one frees */
+enum tls_mode tls_context_mode(const struct tls_context *context);
+
+/* After on_tls_ready only. Static text. */
+const char *tls_version(const struct tls_session *session);
+const char *tls_cipher(const struct tls_session *session);
+
+/* The peer's verified certificate; false: none, not verified, or it has no such name. */
+bool tls_peer_common_name(const struct tls_session *session, char *out, size_t out_size);
+bool tls_peer_has_dns_name(const struct tls_session *session, const char *name);
+
+/*
+ * RFC 5929 tls-server-end-point: hash of the server's certificate, ours or the peer's.
+ * Returns its length, at most TLS_END_POINT_MAX; 0: there is none.
+ */
+enum { TLS_END_POINT_MAX = 64 };
+size_t tls_server_end_point(const struct tls_session *session, unsigned char *out, size_t out_size);
+
+#endif

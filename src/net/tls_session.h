@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * The bytes of a TLS session over a non-blocking socket. For conn_*.c only;
+ * the connection decides when to call and what to wait for. One thread at a
+ * time; an idle session may move to another thread.
+ */
+#ifndef WEIR_NET_TLS_SESSION_H
+#define WEIR_NET_TLS_SESSION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "net/tls.h"
+
+/* Results below 0 of read, write and handshake. */
+enum tls_want {
+	TLS_WANT_READ = -1,
+	TLS_WANT_WRITE = -2,
+	TLS_CLOSED = -3,
+	TLS_FAILED = -4, /* logged */
+};
+
+/* host: for SNI and verify-full, borrowed for the call; NULL on the server side. NULL: refused. */
+struct tls_session *tls_session_create(struct tls_context *context, int fd, const char *host);
+void tls_session_destroy(struct tls_session *session); /* sends close_notify if the socket takes it */
+
+int tls_session_handshake(struct tls_session *session); /* 0: done */
+ssize_t tls_session_read(struct tls_session *session, void *out, size_t size);
+/* A write that wants to be repeated must be repeated with the same bytes in front. */
+ssize_t tls_session_write(struct tls_session *session, const void *bytes, size_t len);
+bool tls_session_has_pending(const struct tls_session *session); /* read without the socket */
+
+#endif
