@@ -42,7 +42,8 @@ void build_auth_sasl_final(struct buf *b, struct slice data);
 void build_parameter_status(struct buf *b, struct slice name, struct slice value);
 void build_backend_key_data(struct buf *b, uint32_t pid, struct slice key);
 void build_ready(struct buf *b, char status); /* 'I', 'T' or 'E' */
-/* options: names of the unrecognised "_pq_." options; minor: the newest minor supported. */
+/* version: the newest one supported, in full such as PG_PROTOCOL_3_0, as PostgreSQL sends it;
+ * options: names of the unrecognised "_pq_." options. */
 void build_negotiate_version(struct buf *b, uint32_t version, const struct slice *options,
 			     size_t count);
 
