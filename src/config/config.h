@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * A configuration: an immutable, counted snapshot, loaded by the control
+ * thread, read by all. A database's fields are already its effective values
+ * (its own or the global ones); what a user may override goes through the
+ * config_<what>(cfg, db, user) calls. All texts are never NULL, live as long as
+ * the snapshot, and are empty when not given. Nothing here logs: what the
+ * operator should hear is in `notes`.
+ */
+#ifndef WEIR_CONFIG_CONFIG_H
+#define WEIR_CONFIG_CONFIG_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/assert.h"
+#include "base/slice.h"
+#include "config/options.h"
+
+struct config_globals {
+#define GLOBAL_ROW(name, kind, field, ...) OPTION_CTYPE_##kind field;
+#include "config/options.def"
+};
+
+struct config_endpoint {
+	const char *host; /* name, address, /folder or @abstract */
+	uint16_t port;
+};
+
+struct config_cluster {
+	const char *name;
+	bool is_implicit;                     /* made from a database's host list */
+	bool is_static;                       /* a host list, no Patroni */
+	const char *const *patroni_urls;
+	size_t patroni_url_count;
+	const struct config_endpoint *hosts;  /* of a static cluster */
+	size_t host_count;
+	uint64_t given;                       /* bit option_index: set in the file */
+#define CLUSTER_ROW(name, kind, field, ...) OPTION_CTYPE_##kind field;
+#include "config/options.def"
+};
+
+struct config_database {
+	const char *name;                     /* "*" for the fallback */
+	bool is_fallback;
+	const struct config_cluster *cluster; /* never NULL; lives in the same snapshot */
+	uint64_t given;
+#define DATABASE_ROW(name, kind, field, ...) OPTION_CTYPE_##kind field;
+#include "config/options.def"
+};
+
+struct config_user {
+	const char *name;
+	uint64_t given;
+#define USER_ROW(name, kind, field, ...) OPTION_CTYPE_##kind field;
+#include "config/options.def"
+};
+
+struct config_note { /* for the log, once per load */
+	const char *file;
+	unsigned line;
+	const char *text;
+};
+
+struct config_entry; /* private: a raw setting with its origin */
+
+struct config {
+	_Atomic uint32_t refcount;
+	struct arena arena; /* owns every text and array */
+	const char *path;
+	struct config_globals global;
+	const struct config_database *databases;
+	size_t database_count;
+	const struct config_user *users;
+	size_t user_count;
+	const struct config_cluster *clusters; /* implicit ones too */
+	size_t cluster_count;
+	const struct config_note *notes;
+	size_t note_count;
+	const struct config_entry *entries; /* in order of reading */
+	size_t entry_count;
+};
+
+struct config_error {
+	char file[256];
+	unsigned line;     /* 0: not of a line */
+	char option[64];   /* empty: not of an option */
+	char message[256];
+};
+
+/* NULL and *err filled when refused. Environment PGWEIR_<OPTION> wins over the file's globals. */
+struct config *config_load(const char *path, struct config_error *err) WEIR_MUST_CHECK;
+struct config *config_load_text(const char *text, struct config_error *err) WEIR_MUST_CHECK;
+/* A copy of the snapshot with one global option changed (the console's SET). */
+struct config *config_with(const struct config *cfg, struct slice name, struct slice value,
+			   struct config_error *err) WEIR_MUST_CHECK;
+struct config *config_get(struct config *cfg);
+void config_put(struct config **cfg); /* NULL is fine */
+/* "file:line: option: message", truncated to size. */
+void config_error_text(const struct config_error *err, char *out, size_t size);
+
+/* By the name that the client asked for; falls back to "*"; NULL: no such database. */
+const struct config_database *config_database_find(const struct config *cfg, struct slice name);
+const struct config_user *config_user_find(const struct config *cfg, struct slice name);
+const struct config_cluster *config_cluster_find(const struct config *cfg, struct slice name);
+bool config_is_admin_database(struct slice name); /* pgweir, pgbouncer */
+bool config_is_admin_user(const struct config *cfg, struct slice user);
+bool config_is_stats_user(const struct config *cfg, struct slice user); /* admins too */
+/* Next item of a comma list, blanks trimmed; false at the end. *rest shrinks. */
+bool config_list_next(struct slice *rest, struct slice *item);
+bool config_list_has(const char *list, struct slice name);
+
+#include "config/effective.h"
+
+/* Names of restart-only options that differ, into out; returns how many there are. */
+size_t config_diff(const struct config *a, const struct config *b, const char **out, size_t max);
+
+#endif
