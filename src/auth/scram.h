@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * SCRAM-SHA-256 (RFC 5802, RFC 7677), server and client, as pure steps over
+ * message texts: bytes in, bytes out. Everything a peer chooses is bounded:
+ * message, nonce and salt lengths, iteration count. Nothing is allocated.
+ * Passwords are used as raw bytes (no SASLprep), which for ASCII is what
+ * SASLprep gives. Pure, any thread; wiped by *_fini.
+ */
+#ifndef WEIR_AUTH_SCRAM_H
+#define WEIR_AUTH_SCRAM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "auth/crypto.h"
+#include "base/assert.h"
+#include "base/err.h"
+#include "base/slice.h"
+
+#define SCRAM_MECHANISM "SCRAM-SHA-256"
+#define SCRAM_MECHANISM_PLUS "SCRAM-SHA-256-PLUS"
+
+enum {
+	SCRAM_KEY_BYTES = CRYPTO_SHA256_BYTES,
+	SCRAM_SALT_BYTES = 16,      /* of secrets made here */
+	SCRAM_SALT_MAX_BYTES = 128, /* of a peer or a stored secret */
+	SCRAM_NONCE_BYTES = 18,     /* random bytes in a nonce made here */
+	SCRAM_NONCE_CHARS = CRYPTO_BASE64_CHARS(SCRAM_NONCE_BYTES),
+	SCRAM_MESSAGE_MAX = 1024, /* characters of any one message */
+	SCRAM_CBIND_MAX_BYTES = 64,
+	SCRAM_ITERATIONS_DEFAULT = 4096,
+	SCRAM_ITERATIONS_MAX = 100000, /* default of the bound on a server's wish */
+};
+
+struct scram_secret {
+	unsigned iterations;
+	uint8_t salt[SCRAM_SALT_MAX_BYTES];
+	size_t salt_len;
+	uint8_t stored_key[SCRAM_KEY_BYTES];
+	uint8_t server_key[SCRAM_KEY_BYTES];
+};
+
+/* What a client's own log-in reveals, enough to log in elsewhere under the same stored secret. */
+struct scram_keys {
+	uint8_t client_key[SCRAM_KEY_BYTES];
+	uint8_t server_key[SCRAM_KEY_BYTES];
+};
+
+/* PROTOCOL: not a well-formed secret text. */
+enum weir_err scram_secret_parse(struct slice text, struct scram_secret *out) WEIR_MUST_CHECK;
+/* Costs `iterations` rounds of PBKDF2. LIMIT: iterations 0 or above SCRAM_ITERATIONS_MAX. */
+enum weir_err scram_secret_derive(struct scram_secret *out, struct slice password,
+				  struct slice salt, unsigned iterations) WEIR_MUST_CHECK;
+/* Whether password is the one behind the secret; costs its iterations. Constant-time comparison. */
+bool scram_secret_matches(const struct scram_secret *secret, struct slice password);
+
+/* Base64 of SCRAM_NONCE_BYTES random bytes, no NUL. */
+void scram_nonce(char out[SCRAM_NONCE_CHARS]);
+
+/* Channel binding data (tls-server-end-point); len 0: not available, PLUS isn't offered. */
+struct scram_cbind {
+	uint8_t data[SCRAM_CBIND_MAX_BYTES];
+	size_t len;
+};
+
+struct scram_text {
+	char data[SCRAM_MESSAGE_MAX];
+	size_t len;
+};
+
+struct scram_server {
+	int state;
+	bool is_doomed; /* a mock exchange: every proof is wrong */
+	bool is_plus;   /* the client chose SCRAM-SHA-256-PLUS */
+	struct scram_secret secret;
+	struct scram_cbind cbind;
+	char nonce[SCRAM_NONCE_CHARS];
+	struct scram_text gs2_header;
+	struct scram_text client_first; /* bare */
+	struct scram_text server_first;
+	struct scram_text reply;
+	struct scram_keys keys; /* valid after scram_server_final gave WEIR_OK */
+};
+
+/* secret and cbind are copied; cbind may be NULL. */
+void scram_server_init(struct scram_server *s, const struct scram_secret *secret, bool is_doomed,
+		       const struct scram_cbind *cbind);
+/* mechanism as the client chose it. PROTOCOL: malformed, refused, or too long. *reply is in s. */
+enum weir_err scram_server_first(struct scram_server *s, struct slice mechanism,
+				 struct slice message, struct slice *reply) WEIR_MUST_CHECK;
+/* PROTOCOL: malformed; AUTH: wrong proof or doomed; OK: proven, send *reply. */
+enum weir_err scram_server_final(struct scram_server *s, struct slice message,
+				 struct slice *reply) WEIR_MUST_CHECK;
+void scram_server_fini(struct scram_server *s);
+
+struct scram_client {
+	int state;
+	bool has_keys;
+	bool is_plus;
+	unsigned max_iterations;
+	struct scram_keys keys;
+	struct slice password; /* borrowed until scram_client_final */
+	struct scram_cbind cbind;
+	char nonce[SCRAM_NONCE_CHARS];
+	struct scram_text client_first;
+	struct scram_text reply;
+	uint8_t server_signature[SCRAM_KEY_BYTES];
+};
+
+/* Either a password, or keys captured from a log-in (then the password isn't looked at). */
+void scram_client_init(struct scram_client *c, struct slice password,
+		       const struct scram_keys *keys, unsigned max_iterations);
+/* cbind non-NULL: use PLUS. *out is in c. */
+void scram_client_first(struct scram_client *c, const struct scram_cbind *cbind, struct slice *out);
+/* PROTOCOL: malformed, foreign nonce; LIMIT: the server asks for too many iterations. */
+enum weir_err scram_client_final(struct scram_client *c, struct slice server_first,
+				 struct slice *out) WEIR_MUST_CHECK;
+/* AUTH: the server doesn't know the secret, or reports an error; OK: both sides are proven. */
+enum weir_err scram_client_verify(struct scram_client *c, struct slice server_final) WEIR_MUST_CHECK;
+void scram_client_fini(struct scram_client *c);
+
+#endif

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * PgBouncer's userlist.txt: lines of "user" "secret", doubled quotes inside,
+ * further text on a line ignored, ; and # begin a comment at a line's start.
+ * A loaded list never changes and may be read by any thread; whoever swaps
+ * lists counts references.
+ */
+#ifndef WEIR_AUTH_USERLIST_H
+#define WEIR_AUTH_USERLIST_H
+
+#include <stddef.h>
+
+#include "auth/secret.h"
+#include "base/assert.h"
+#include "base/err.h"
+#include "base/slice.h"
+
+enum { USERLIST_NAME_MAX = 63, USERLIST_SECRET_MAX = 2048, USERLIST_ERROR_MAX = 256 };
+
+struct userlist;
+
+/*
+ * *out is owned by the caller. On WEIR_ERR_CONFIG (malformed, twice the same
+ * user) and WEIR_ERR_IO error holds "file:line: text", without any secret.
+ */
+enum weir_err userlist_load(const char *path, struct userlist **out,
+			    char error[USERLIST_ERROR_MAX]) WEIR_MUST_CHECK;
+enum weir_err userlist_parse(struct slice text, const char *path, struct userlist **out,
+			     char error[USERLIST_ERROR_MAX]) WEIR_MUST_CHECK;
+void userlist_destroy(struct userlist *list); /* wipes; NULL is fine */
+
+size_t userlist_count(const struct userlist *list);
+/* The secret as stored, borrowed from the list; NOT_FOUND: no such user. list may be NULL: empty. */
+enum weir_err userlist_find(const struct userlist *list, struct slice user,
+			    struct slice *secret) WEIR_MUST_CHECK;
+/* The kind most secrets have: what an unknown user should look like. SCRAM for an empty list. */
+enum secret_kind userlist_common_kind(const struct userlist *list);
+
+#endif
