@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * Judges statements against the catalog, see judge.h. The one idea: every name
+ * in the statement narrows an initial "all is allowed"; what isn't known
+ * narrows most. Runs once per statement and catalog generation. Which tables
+ * are concerned is collected in judge_tables.c.
+ *
+ * Some functions and views answer about the node they run on. An application
+ * that speaks to "the server" expects the primary's answer, so they go there:
+ * pg_is_in_recovery(), pg_backend_pid(), pg_stat_*, pg_locks ... The address
+ * and port of the server (inet_server_*) tell the truth instead.
+ */
+#include "route/judge.h"
+
+#include <string.h>
+
+#include "base/assert.h"
+#include "route/names.h"
+
+/* The primary, whatever the names in it are. */
+#define FLAGS_PRIMARY                                                                     \
+	(STATEMENT_UNPARSED | STATEMENT_LARGE | STATEMENT_ROW_LOCK | STATEMENT_COPY_IN |  \
+	 STATEMENT_TWO_PHASE | STATEMENT_DDL | STATEMENT_WRITES_UNKNOWN)
+
+#define FLAGS_UNCACHEABLE                                                                 \
+	(FLAGS_PRIMARY | STATEMENT_MULTI | STATEMENT_NO_CACHE | STATEMENT_CURSOR |        \
+	 STATEMENT_COPY_OUT | STATEMENT_EXPLAIN | STATEMENT_SHOW)
+
+#define REL_PRIMARY (CATALOG_REL_UNLOGGED | CATALOG_REL_TEMPORARY | CATALOG_REL_SEQUENCE)
+#define REL_UNCACHEABLE                                                                  \
+	(CATALOG_REL_UNCACHEABLE | CATALOG_REL_FOREIGN | CATALOG_REL_ROW_SECURITY |      \
+	 CATALOG_REL_SYSTEM | CATALOG_REL_VOLATILE_VIEW | REL_PRIMARY)
+
+enum { VERDICT_ALL = VERDICT_REPLICA_OK | VERDICT_CACHEABLE };
+
+static const uint32_t VERDICT_PRIMARY_READ = 0;
+
+static uint32_t judge_function(const struct statement_name *f, const struct catalog *catalog)
+{
+	if (names_is_node_local_function(f))
+		return VERDICT_PRIMARY_READ;
+	switch (names_function_volatility(f, catalog)) {
+	case CATALOG_IMMUTABLE:
+		return VERDICT_ALL;
+	case CATALOG_STABLE:
+	case CATALOG_VOLATILE_HARMLESS:
+		return VERDICT_REPLICA_OK;
+	case CATALOG_VOLATILE:
+	case CATALOG_FUNCTION_UNKNOWN:
+		break;
+	}
+	return VERDICT_MAY_WRITE;
+}
+
+static uint32_t judge_known_relation(uint32_t flags)
+{
+	if (flags & CATALOG_REL_VOLATILE_VIEW)
+		return VERDICT_MAY_WRITE;
+	if (flags & REL_PRIMARY)
+		return VERDICT_PRIMARY_READ;
+	return flags & REL_UNCACHEABLE ? VERDICT_REPLICA_OK : VERDICT_ALL;
+}
+
+static uint32_t judge_relation(const struct statement_name *r, const struct catalog *catalog)
+{
+	const struct catalog_relation *rel = NULL;
+	bool several = false;
+
+	if (names_is_node_local_relation(r) || names_is_temporary(r))
+		return VERDICT_PRIMARY_READ;
+	if (catalog)
+		rel = catalog_relation(catalog, r->schema, r->name, &several);
+	if (rel)
+		return judge_known_relation(rel->flags);
+	if (names_is_system_relation(r))
+		return VERDICT_REPLICA_OK;
+	/* Without a catalog all are tables; one that the catalog lacks is new or temporary. */
+	return catalog ? VERDICT_PRIMARY_READ : VERDICT_REPLICA_OK;
+}
+
+/* AND of what is allowed, OR of what is feared. */
+static uint32_t verdict_narrow(uint32_t a, uint32_t b)
+{
+	return (a & b & VERDICT_ALL) | ((a | b) & VERDICT_MAY_WRITE);
+}
+
+static uint32_t judge_text(const struct statement *s)
+{
+	if (s->class == STATEMENT_WRITE || (s->flags & FLAGS_PRIMARY))
+		return VERDICT_MAY_WRITE;
+	/* SHOW transaction_read_only, in_hot_standby: the primary's answer is meant. */
+	if (s->flags & STATEMENT_SHOW)
+		return VERDICT_PRIMARY_READ;
+	if (s->class != STATEMENT_READ || (s->flags & FLAGS_UNCACHEABLE) || s->pins ||
+	    s->effect_count > 0 || s->hints.cache == HINT_CACHE_OFF)
+		return VERDICT_REPLICA_OK;
+	return VERDICT_ALL;
+}
+
+uint32_t judge_statement(const struct statement *s, const struct catalog *catalog)
+{
+	uint32_t verdict = judge_text(s);
+	struct judge_tables tables;
+
+	for (size_t i = 0; i < s->function_count; i++)
+		verdict = verdict_narrow(verdict, judge_function(&s->functions[i], catalog));
+	for (size_t i = 0; i < s->read_count; i++)
+		verdict = verdict_narrow(verdict, judge_relation(&s->reads[i], catalog));
+
+	judge_reads(s, catalog, &tables);
+	if (tables.is_unknown || tables.count == 0)
+		verdict &= ~(uint32_t)VERDICT_CACHEABLE;
+	judge_writes(s, catalog, &tables);
+	if (!tables.is_unknown)
+		verdict |= VERDICT_WRITES_KNOWN;
+	return verdict;
+}
