@@ -18,6 +18,8 @@ src_base_libbase_a_SOURCES = \
 	src/base/list.h \
 	src/base/log.c \
 	src/base/log.h \
+	src/base/log_line.c \
+	src/base/log_line.h \
 	src/base/map.c \
 	src/base/map.h \
 	src/base/mem.c \

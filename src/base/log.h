@@ -12,14 +12,19 @@
 
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
 
-extern enum log_level log_threshold; /* set by log_set_level only */
+extern _Atomic(enum log_level) log_threshold; /* set by log_set_level only */
 
 void log_set_level(enum log_level level);
 int log_open_file(const char *path); /* NULL or empty: stderr; negative weir_err on failure */
-int log_open_syslog(const char *ident, const char *facility);
+int log_open_syslog(const char *ident, const char *facility); /* beside the file */
 void log_reopen(void); /* after rotation */
 void log_close(void);
 
+/*
+ * fmt reads "key=%s key=%d". A %s value behind '=' is put in quotes where it
+ * needs them, and control characters are escaped in every value, so that bytes
+ * from a peer can't break or forge a line. Too long a line is cut. Keeps errno.
+ */
 void log_write(enum log_level level, const char *event, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
