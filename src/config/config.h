@@ -57,6 +57,13 @@ struct config_user {
 #include "config/options.def"
 };
 
+struct config_redis { /* cache_redis taken apart */
+	const char *host;     /* NULL: no Redis */
+	uint16_t port;
+	const char *user;     /* NULL: none */
+	const char *password; /* NULL: none */
+};
+
 struct config_note { /* for the log, once per load */
 	const char *file;
 	unsigned line;
@@ -76,6 +83,8 @@ struct config {
 	size_t user_count;
 	const struct config_cluster *clusters; /* implicit ones too */
 	size_t cluster_count;
+	struct config_redis redis;
+	struct config_endpoint http; /* http_listen taken apart; host NULL: off */
 	const struct config_note *notes;
 	size_t note_count;
 	const struct config_entry *entries; /* in order of reading */
@@ -100,20 +109,10 @@ void config_put(struct config **cfg); /* NULL is fine */
 /* "file:line: option: message", truncated to size. */
 void config_error_text(const struct config_error *err, char *out, size_t size);
 
-/* By the name that the client asked for; falls back to "*"; NULL: no such database. */
-const struct config_database *config_database_find(const struct config *cfg, struct slice name);
-const struct config_user *config_user_find(const struct config *cfg, struct slice name);
-const struct config_cluster *config_cluster_find(const struct config *cfg, struct slice name);
-bool config_is_admin_database(struct slice name); /* pgweir, pgbouncer */
-bool config_is_admin_user(const struct config *cfg, struct slice user);
-bool config_is_stats_user(const struct config *cfg, struct slice user); /* admins too */
-/* Next item of a comma list, blanks trimmed; false at the end. *rest shrinks. */
-bool config_list_next(struct slice *rest, struct slice *item);
-bool config_list_has(const char *list, struct slice name);
-
-#include "config/effective.h"
-
 /* Names of restart-only options that differ, into out; returns how many there are. */
 size_t config_diff(const struct config *a, const struct config *b, const char **out, size_t max);
+
+#include "config/effective.h"
+#include "config/find.h"
 
 #endif

@@ -69,11 +69,11 @@ struct option {
 	enum option_kind kind;
 	bool needs_restart;
 	bool is_ignored;          /* accepted without function */
-	const char *group;        /* title when the row starts a group of the sample ini, or NULL */
+	const char *group;        /* not NULL: no option but the title of the rows that follow; name is NULL */
 };
 
 struct option_table {
-	const struct option *rows;
+	const struct option *rows; /* rows with group set aren't options */
 	size_t count;
 };
 

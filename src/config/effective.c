@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * Effective values: what a user overrides, else the database's, else the
+ * global one (already copied into the database by the build). Pure.
+ */
+#include "config/effective.h"
+
+#include "config/config.h"
+
+/* Bit of a [users] option in config_user.given. */
+enum user_bit {
+#define USER_ROW(name, ...) USER_BIT_##name,
+#include "config/options.def"
+};
+
+#define USER_GIVES(user, name) ((user) && ((user)->given & (1ULL << USER_BIT_##name)))
+
+struct slice config_dbname(const struct config_database *db, struct slice requested)
+{
+	return db->dbname[0] ? slice_str(db->dbname) : requested;
+}
+
+enum config_pool_mode config_pool_mode(const struct config *cfg, const struct config_database *db,
+				       const struct config_user *user)
+{
+	(void)cfg;
+	return USER_GIVES(user, pool_mode) ? user->pool_mode : db->pool_mode;
+}
+
+int config_pool_size(const struct config *cfg, const struct config_database *db,
+		     const struct config_user *user)
+{
+	(void)cfg;
+	return USER_GIVES(user, pool_size) ? user->pool_size : db->pool_size;
+}
+
+int config_min_pool_size(const struct config *cfg, const struct config_database *db,
+			 const struct config_user *user)
+{
+	int size = config_pool_size(cfg, db, user);
+
+	return size && db->min_pool_size > size ? size : db->min_pool_size;
+}
+
+int config_reserve_pool_size(const struct config *cfg, const struct config_database *db,
+			     const struct config_user *user)
+{
+	(void)cfg;
+	return USER_GIVES(user, reserve_pool_size) ? user->reserve_pool_size : db->reserve_pool_size;
+}
+
+int config_max_user_connections(const struct config *cfg, const struct config_user *user)
+{
+	return USER_GIVES(user, max_user_connections) ? user->max_user_connections
+						       : cfg->global.max_user_connections;
+}
+
+int config_max_user_client_connections(const struct config *cfg, const struct config_user *user)
+{
+	return USER_GIVES(user, max_user_client_connections)
+		       ? user->max_user_client_connections
+		       : cfg->global.max_user_client_connections;
+}
+
+uint64_t config_query_wait_timeout_us(const struct config *cfg, const struct config_database *db,
+				      const struct config_user *user)
+{
+	(void)cfg;
+	return USER_GIVES(user, query_wait_timeout) ? user->query_wait_timeout_us
+						     : db->query_wait_timeout_us;
+}
+
+uint64_t config_query_timeout_us(const struct config *cfg, const struct config_user *user)
+{
+	return USER_GIVES(user, query_timeout) ? user->query_timeout_us
+						: cfg->global.query_timeout_us;
+}
+
+uint64_t config_idle_transaction_timeout_us(const struct config *cfg,
+					    const struct config_user *user)
+{
+	return USER_GIVES(user, idle_transaction_timeout) ? user->idle_transaction_timeout_us
+							   : cfg->global.idle_transaction_timeout_us;
+}
+
+uint64_t config_transaction_timeout_us(const struct config *cfg, const struct config_user *user)
+{
+	return USER_GIVES(user, transaction_timeout) ? user->transaction_timeout_us
+						      : cfg->global.transaction_timeout_us;
+}
+
+uint64_t config_client_idle_timeout_us(const struct config *cfg, const struct config_user *user)
+{
+	return USER_GIVES(user, client_idle_timeout) ? user->client_idle_timeout_us
+						      : cfg->global.client_idle_timeout_us;
+}

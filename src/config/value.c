@@ -1,0 +1,393 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * Values of options: parsing with range check, printing, comparing, copying,
+ * all driven by the row. Numbers are read by hand, digit by digit, so that
+ * neither locale nor overflow can surprise. Pure.
+ */
+#include "config/value.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+struct number {
+	double value;     /* for range checks */
+	uint64_t whole;   /* integer part */
+	uint64_t micros;  /* fraction in millionths, cut */
+	bool is_negative;
+	bool is_fraction;
+	struct slice unit; /* what follows, blanks trimmed */
+};
+
+struct unit {
+	const char *name;
+	uint64_t factor;
+};
+
+static const struct unit byte_units[] = {
+	{ "", 1 }, { "B", 1 }, { "kB", 1ULL << 10 }, { "MB", 1ULL << 20 },
+	{ "GB", 1ULL << 30 }, { "TB", 1ULL << 40 }, { NULL, 0 },
+};
+static const struct unit time_units[] = { /* in microseconds */
+	{ "", 1000000 }, { "us", 1 }, { "ms", 1000 }, { "s", 1000000 }, { "min", 60000000 },
+	{ "h", 3600000000ULL }, { "d", 86400000000ULL }, { NULL, 0 },
+};
+
+enum { WHOLE_DIGITS_MAX = 15 };
+
+static bool is_digit(char c)
+{
+	return c >= '0' && c <= '9';
+}
+
+static struct slice trim(struct slice s)
+{
+	while (s.len && (s.ptr[0] == ' ' || s.ptr[0] == '\t'))
+		s = slice_of(s.ptr + 1, s.len - 1);
+	while (s.len && (s.ptr[s.len - 1] == ' ' || s.ptr[s.len - 1] == '\t'))
+		s.len--;
+	return s;
+}
+
+static size_t number_fraction(struct slice text, size_t i, struct number *n)
+{
+	uint64_t scale = 100000;
+
+	n->is_fraction = true;
+	for (; i < text.len && is_digit(text.ptr[i]); i++, scale /= 10)
+		n->micros += scale * (uint64_t)(text.ptr[i] - '0');
+	return i;
+}
+
+/* [-]digits[.digits][blanks][unit] */
+static bool number_parse(struct slice text, struct number *n)
+{
+	size_t i = 0, first;
+
+	memset(n, 0, sizeof(*n));
+	text = trim(text);
+	if (text.len && text.ptr[0] == '-') {
+		n->is_negative = true;
+		i++;
+	}
+	for (first = i; i < text.len && is_digit(text.ptr[i]); i++) {
+		if (i - first >= WHOLE_DIGITS_MAX)
+			return false;
+		n->whole = n->whole * 10 + (uint64_t)(text.ptr[i] - '0');
+	}
+	if (i == first)
+		return false;
+	if (i < text.len && text.ptr[i] == '.')
+		i = number_fraction(text, i + 1, n);
+	n->value = (double)n->whole + (double)n->micros / 1e6;
+	if (n->is_negative)
+		n->value = -n->value;
+	n->unit = trim(slice_of(text.ptr + i, text.len - i));
+	return true;
+}
+
+static const struct unit *unit_find(const struct unit *units, struct slice name)
+{
+	for (; units->name; units++)
+		if (slice_is_nocase(name, units->name))
+			return units;
+	return NULL;
+}
+
+static bool out_of_range(const struct option *o, double value)
+{
+	return value < o->min || value > o->max;
+}
+
+static bool parse_bool(struct slice text, bool *out)
+{
+	static const char *const yes[] = { "1", "on", "true", "yes", "t", "y" };
+	static const char *const no[] = { "0", "off", "false", "no", "f", "n" };
+
+	for (size_t i = 0; i < WEIR_COUNTOF(yes); i++) {
+		if (slice_is_nocase(text, yes[i]) || slice_is_nocase(text, no[i])) {
+			*out = slice_is_nocase(text, yes[i]);
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool parse_int(const struct option *o, struct slice text, int *out)
+{
+	struct number n;
+
+	if (!number_parse(text, &n) || n.is_fraction || n.unit.len || out_of_range(o, n.value))
+		return false;
+	*out = n.is_negative ? -(int)n.whole : (int)n.whole;
+	return true;
+}
+
+static bool parse_octal(const struct option *o, struct slice text, int *out)
+{
+	int value = 0;
+
+	if (text.len == 0 || text.len > 5)
+		return false;
+	for (size_t i = 0; i < text.len; i++) {
+		if (text.ptr[i] < '0' || text.ptr[i] > '7')
+			return false;
+		value = value * 8 + (text.ptr[i] - '0');
+	}
+	if (out_of_range(o, value))
+		return false;
+	*out = value;
+	return true;
+}
+
+static bool parse_scaled(const struct option *o, struct slice text, const struct unit *units,
+			 uint64_t *out)
+{
+	struct number n;
+	const struct unit *unit;
+	uint64_t result;
+
+	if (!number_parse(text, &n) || n.is_negative)
+		return false;
+	unit = unit_find(units, n.unit);
+	if (!unit || n.value * (double)unit->factor >= 9e18)
+		return false;
+	result = n.whole * unit->factor + n.micros * unit->factor / 1000000;
+	if (out_of_range(o, (double)result / (double)units[0].factor))
+		return false;
+	*out = result;
+	return true;
+}
+
+static bool parse_word(enum option_kind kind, struct slice text, int *out)
+{
+	const char *const *list = option_words(kind);
+
+	for (int i = 0; list[i]; i++) {
+		if (slice_is_nocase(text, list[i])) {
+			*out = i;
+			return true;
+		}
+	}
+	return false;
+}
+
+static void *field_of(const struct option *o, void *base)
+{
+	return (char *)base + o->offset;
+}
+
+static const void *field_of_const(const struct option *o, const void *base)
+{
+	return (const char *)base + o->offset;
+}
+
+/* Enums are stored as int: asserted below for the ABI at hand. */
+_Static_assert(sizeof(enum config_pool_mode) == sizeof(int), "enums are ints");
+
+static bool parse_field(const struct option *o, struct slice text, void *field, struct arena *arena)
+{
+	switch (o->kind) {
+	case OPTION_BOOL:
+		return parse_bool(text, field);
+	case OPTION_INT:
+	case OPTION_MILLIS:
+		return parse_int(o, text, field);
+	case OPTION_OCTAL:
+		return parse_octal(o, text, field);
+	case OPTION_BYTES:
+		return parse_scaled(o, text, byte_units, field);
+	case OPTION_SECONDS:
+		return parse_scaled(o, text, time_units, field);
+	case OPTION_TEXT:
+	case OPTION_SECRET:
+	case OPTION_URL:
+		*(const char **)field = arena_strdup(arena, text);
+		return true;
+	default:
+		return parse_word(o->kind, text, field);
+	}
+}
+
+bool option_parse(const struct option *o, struct slice text, void *base, struct arena *arena,
+		  char *why, size_t why_size)
+{
+	struct buf range;
+
+	WEIR_ASSERT(o->name != NULL);
+	if (parse_field(o, text, field_of(o, base), arena))
+		return true;
+	buf_init(&range, 512);
+	option_print_range(o, &range);
+	snprintf(why, why_size, "\"%.*s\" isn't %.*s", (int)(text.len > 64 ? 64 : text.len), text.ptr,
+		 (int)range.len, range.data);
+	buf_fini(&range);
+	return false;
+}
+
+static bool ends_with_letter(const char *text)
+{
+	size_t len = strlen(text);
+
+	return len > 0 && !is_digit(text[len - 1]);
+}
+
+/* In the style of the default: plain numbers stay plain, for tools that read them. */
+static void print_bytes(const struct option *o, uint64_t value, struct buf *out)
+{
+	size_t unit = 0;
+
+	if (o->default_text[0] == '\0' || ends_with_letter(o->default_text))
+		for (unit = 1; byte_units[unit + 1].name; unit++)
+			if (value == 0 || value % byte_units[unit + 1].factor)
+				break;
+	buf_appendf(out, "%" PRIu64 "%s", value / byte_units[unit].factor,
+		    unit > 1 ? byte_units[unit].name : "");
+}
+
+static void print_seconds(uint64_t us, struct buf *out)
+{
+	char fraction[8];
+	size_t len = 6;
+
+	buf_appendf(out, "%" PRIu64, us / 1000000);
+	if (us % 1000000 == 0)
+		return;
+	snprintf(fraction, sizeof(fraction), "%06u", (unsigned)(us % 1000000));
+	while (len && fraction[len - 1] == '0')
+		len--;
+	buf_appendf(out, ".%.*s", (int)len, fraction);
+}
+
+/* scheme://user:password@host: what stands between the second colon and the last @ is hidden. */
+static void print_url(const char *url, struct buf *out)
+{
+	const char *at = strrchr(url, '@');
+	const char *start = strstr(url, "://");
+	const char *colon = start ? strchr(start + 3, ':') : NULL;
+
+	if (!at || !colon || colon > at) {
+		buf_append_str(out, url);
+		return;
+	}
+	buf_append(out, url, (size_t)(colon + 1 - url));
+	buf_append_str(out, OPTION_SECRET_TEXT);
+	buf_append_str(out, at);
+}
+
+static void print_bool(const struct option *o, bool value, struct buf *out)
+{
+	if (is_digit(o->default_text[0]))
+		buf_append_str(out, value ? "1" : "0");
+	else
+		buf_append_str(out, value ? "on" : "off");
+}
+
+static const char *text_at(const void *field)
+{
+	return *(const char *const *)field;
+}
+
+void option_print(const struct option *o, const void *base, struct buf *out)
+{
+	const void *field = field_of_const(o, base);
+
+	switch (o->kind) {
+	case OPTION_BOOL:
+		print_bool(o, *(const bool *)field, out);
+		break;
+	case OPTION_INT:
+	case OPTION_MILLIS:
+		buf_appendf(out, "%d", *(const int *)field);
+		break;
+	case OPTION_OCTAL:
+		buf_appendf(out, "%04o", (unsigned)*(const int *)field);
+		break;
+	case OPTION_BYTES:
+		print_bytes(o, *(const uint64_t *)field, out);
+		break;
+	case OPTION_SECONDS:
+		print_seconds(*(const uint64_t *)field, out);
+		break;
+	case OPTION_TEXT:
+		buf_append_str(out, text_at(field));
+		break;
+	case OPTION_SECRET:
+		buf_append_str(out, *text_at(field) ? OPTION_SECRET_TEXT : "");
+		break;
+	case OPTION_URL:
+		print_url(text_at(field), out);
+		break;
+	default:
+		buf_append_str(out, option_words(o->kind)[*(const int *)field]);
+		break;
+	}
+}
+
+static size_t kind_size(enum option_kind kind)
+{
+	switch (kind) {
+	case OPTION_BOOL:
+		return sizeof(bool);
+	case OPTION_BYTES:
+	case OPTION_SECONDS:
+		return sizeof(uint64_t);
+	case OPTION_TEXT:
+	case OPTION_SECRET:
+	case OPTION_URL:
+		return sizeof(const char *);
+	default:
+		return sizeof(int);
+	}
+}
+
+bool option_equal(const struct option *o, const void *a, const void *b)
+{
+	const void *x = field_of_const(o, a), *y = field_of_const(o, b);
+
+	if (o->kind == OPTION_TEXT || o->kind == OPTION_SECRET || o->kind == OPTION_URL)
+		return strcmp(text_at(x), text_at(y)) == 0;
+	return memcmp(x, y, kind_size(o->kind)) == 0;
+}
+
+void option_copy(const struct option *o, void *dst, const void *src, size_t src_offset)
+{
+	memcpy(field_of(o, dst), (const char *)src + src_offset, kind_size(o->kind));
+}
+
+static void print_words(const char *const *list, struct buf *out)
+{
+	for (size_t i = 0; list[i]; i++)
+		buf_appendf(out, "%s%s", i == 0 ? "" : list[i + 1] ? ", " : " or ", list[i]);
+}
+
+void option_print_range(const struct option *o, struct buf *out)
+{
+	switch (o->kind) {
+	case OPTION_BOOL:
+		buf_append_str(out, "on or off");
+		break;
+	case OPTION_INT:
+		buf_appendf(out, "a whole number from %.0f to %.0f", o->min, o->max);
+		break;
+	case OPTION_MILLIS:
+		buf_appendf(out, "a number of milliseconds from %.0f to %.0f", o->min, o->max);
+		break;
+	case OPTION_OCTAL:
+		buf_appendf(out, "an octal number from %04o to %04o", (unsigned)o->min,
+			    (unsigned)o->max);
+		break;
+	case OPTION_BYTES:
+		buf_appendf(out, "a size (B, kB, MB, GB, TB) from %.0f to %.0f bytes", o->min, o->max);
+		break;
+	case OPTION_SECONDS:
+		buf_appendf(out, "a number of seconds from %g to %.0f", o->min, o->max);
+		break;
+	case OPTION_TEXT:
+	case OPTION_SECRET:
+	case OPTION_URL:
+		break;
+	default:
+		print_words(option_words(o->kind), out);
+		break;
+	}
+}
