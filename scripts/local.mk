@@ -1,2 +1,56 @@
 # SPDX-License-Identifier: PostgreSQL
-# Scripts of the build, and the targets that run them.
+# The targets beside all, check and install. Each script says how it is used.
+
+LINT_CFLAGS = -std=gnu11 $(AM_CPPFLAGS)
+CLANG_FORMAT = clang-format
+CLANG_TIDY = clang-tidy
+FUZZ_SECONDS = 60
+SOURCE_FILES = find src include test bench -name '*.[ch]' -not -path '*/node_modules/*'
+
+.PHONY: lint lint-tidy format format-check cover compdb sizes check-integration check-all fuzz bench
+
+lint:
+	$(AM_V_at)'$(top_srcdir)/scripts/lint' --root '$(abs_top_srcdir)' --cc '$(CC)' \
+		--cflags '$(LINT_CFLAGS) $(CPPFLAGS)'
+
+lint-tidy: compdb
+	$(AM_V_at)cd '$(top_srcdir)' && find src -name '*.c' | sort | \
+		xargs -n 4 -P 2 $(CLANG_TIDY) --quiet -p '$(abs_top_builddir)'
+
+format:
+	$(AM_V_at)cd '$(top_srcdir)' && $(SOURCE_FILES) | xargs $(CLANG_FORMAT) -i
+
+format-check:
+	$(AM_V_at)cd '$(top_srcdir)' && $(SOURCE_FILES) | xargs $(CLANG_FORMAT) --dry-run -Werror
+
+sizes:
+	$(AM_V_at)'$(top_srcdir)/scripts/lint' --root '$(abs_top_srcdir)' --sizes
+
+compdb:
+	$(AM_V_GEN)'$(top_srcdir)/scripts/compdb' '$(abs_top_srcdir)' '$(abs_top_builddir)' \
+		$(CC) $(AM_CPPFLAGS) $(CRITERION_CFLAGS) $(CPPFLAGS) $(AM_CFLAGS) $(CFLAGS) \
+		> compile_commands.json
+
+cover:
+	$(AM_V_at)'$(top_srcdir)/scripts/cover' '$(abs_top_srcdir)' '$(abs_top_builddir)/cover-build'
+
+fuzz:
+	$(AM_V_at)FUZZ_SECONDS='$(FUZZ_SECONDS)' '$(top_srcdir)/scripts/fuzz' '$(abs_top_srcdir)' \
+		'$(abs_top_builddir)/fuzz-build'
+
+check-integration: all
+	$(AM_V_at)if test -x '$(top_srcdir)/test/integration/run'; then \
+		PGWEIR='$(abs_top_builddir)/pgweir' '$(top_srcdir)/test/integration/run'; \
+	else echo "no integration tests here"; fi
+
+bench: all
+	$(AM_V_at)if test -x '$(top_srcdir)/bench/run'; then \
+		PGWEIR='$(abs_top_builddir)/pgweir' '$(top_srcdir)/bench/run'; \
+	else echo "no benchmarks here"; fi
+
+check-all: check lint check-integration
+
+CLEANFILES += compile_commands.json
+
+clean-local:
+	rm -rf cover-build fuzz-build
