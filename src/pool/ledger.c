@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * The shared books of all pools. Entries are never freed before the ledger:
+ * their number is bounded by configured databases x users x nodes.
+ */
+#include "pool/ledger.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/hash.h"
+#include "base/map.h"
+#include "base/mem.h"
+
+struct ledger_group { /* all entries of one database, or of one user */
+	struct map_node map;
+	char *name; /* owned; 'd' or 'u' in front */
+	uint32_t open;
+};
+
+struct ledger_entry {
+	struct map_node map;
+	struct ledger *ledger; /* borrowed: owns us */
+	struct ledger_group *database, *user; /* borrowed: same life */
+	uint16_t node_id;
+	struct ledger_limits limits;
+	uint32_t open, connecting;
+	struct list waiters;
+	_Atomic uint32_t waiting;                   /* waiters.count, readable without the mutex */
+	_Atomic uint32_t idle[LEDGER_WORKERS_MAX];
+};
+
+struct ledger {
+	pthread_mutex_t mutex;
+	unsigned workers;
+	struct map entries, groups;
+};
+
+struct entry_key {
+	struct ledger_group *database, *user;
+	uint16_t node_id;
+};
+
+static bool entry_equal(const struct map_node *node, const void *key)
+{
+	const struct ledger_entry *e = map_entry(node, struct ledger_entry, map);
+	const struct entry_key *k = key;
+
+	return e->database == k->database && e->user == k->user && e->node_id == k->node_id;
+}
+
+static bool group_equal(const struct map_node *node, const void *key)
+{
+	return strcmp(map_entry(node, struct ledger_group, map)->name, key) == 0;
+}
+
+struct ledger *ledger_create(unsigned workers)
+{
+	struct ledger *l = mem_zalloc(sizeof *l);
+
+	WEIR_ASSERT(workers >= 1 && workers <= LEDGER_WORKERS_MAX);
+	l->workers = workers;
+	pthread_mutex_init(&l->mutex, NULL);
+	map_init(&l->entries, entry_equal);
+	map_init(&l->groups, group_equal);
+	return l;
+}
+
+void ledger_destroy(struct ledger *l)
+{
+	struct map_node *node;
+
+	if (!l)
+		return;
+	while ((node = map_next(&l->entries, NULL)) != NULL) {
+		map_remove(&l->entries, node);
+		mem_free(map_entry(node, struct ledger_entry, map));
+	}
+	while ((node = map_next(&l->groups, NULL)) != NULL) {
+		struct ledger_group *g = map_entry(node, struct ledger_group, map);
+
+		map_remove(&l->groups, node);
+		mem_free(g->name);
+		mem_free(g);
+	}
+	map_fini(&l->entries);
+	map_fini(&l->groups);
+	pthread_mutex_destroy(&l->mutex);
+	mem_free(l);
+}
+
+static struct ledger_group *group_find_locked(struct ledger *l, char kind, struct slice name)
+{
+	char *key = mem_alloc(name.len + 2);
+	struct ledger_group *g;
+	struct map_node *node;
+	uint64_t hash;
+
+	key[0] = kind;
+	memcpy(key + 1, name.ptr, name.len);
+	key[name.len + 1] = '\0';
+	hash = hash_bytes(key, name.len + 1);
+	node = map_find(&l->groups, hash, key);
+	if (node) {
+		mem_free(key);
+		return map_entry(node, struct ledger_group, map);
+	}
+	g = mem_zalloc(sizeof *g);
+	g->name = key;
+	map_insert(&l->groups, &g->map, hash);
+	return g;
+}
+
+struct ledger_entry *ledger_entry_find(struct ledger *l, struct slice database, struct slice user,
+				       uint16_t node_id)
+{
+	struct entry_key key = { .node_id = node_id };
+	struct ledger_entry *e;
+	struct map_node *node;
+	uint64_t hash;
+
+	pthread_mutex_lock(&l->mutex);
+	key.database = group_find_locked(l, 'd', database);
+	key.user = group_find_locked(l, 'u', user);
+	hash = hash_combine(hash_combine((uintptr_t)key.database, (uintptr_t)key.user), node_id);
+	node = map_find(&l->entries, hash, &key);
+	if (node) {
+		e = map_entry(node, struct ledger_entry, map);
+	} else {
+		e = mem_zalloc(sizeof *e);
+		e->ledger = l;
+		e->database = key.database;
+		e->user = key.user;
+		e->node_id = node_id;
+		list_init(&e->waiters);
+		map_insert(&l->entries, &e->map, hash);
+	}
+	pthread_mutex_unlock(&l->mutex);
+	return e;
+}
+
+void ledger_set_limits(struct ledger_entry *e, const struct ledger_limits *limits)
+{
+	pthread_mutex_lock(&e->ledger->mutex);
+	e->limits = *limits;
+	pthread_mutex_unlock(&e->ledger->mutex);
+}
+
+static bool below(uint32_t count, uint32_t limit)
+{
+	return limit == 0 || count < limit;
+}
+
+static bool may_open_locked(const struct ledger_entry *e)
+{
+	return below(e->open, e->limits.pool_size) &&
+	       below(e->database->open, e->limits.max_db_connections) &&
+	       below(e->user->open, e->limits.max_user_connections);
+}
+
+static void reserve_locked(struct ledger_entry *e)
+{
+	e->open++;
+	e->connecting++;
+	e->database->open++;
+	e->user->open++;
+}
+
+/* One connection attempt per waiter at most, and only below the limits. */
+static bool open_for_waiters_locked(struct ledger_entry *e)
+{
+	if (e->connecting >= e->waiters.count || !may_open_locked(e))
+		return false;
+	reserve_locked(e);
+	return true;
+}
+
+static void publish_waiting_locked(struct ledger_entry *e)
+{
+	atomic_store(&e->waiting, (uint32_t)e->waiters.count);
+}
+
+static int find_idle(struct ledger_entry *e, unsigned except)
+{
+	for (unsigned i = 0; i < e->ledger->workers; i++)
+		if (i != except && atomic_load(&e->idle[i]) > 0)
+			return (int)i;
+	return LEDGER_NO_WORKER;
+}
+
+struct ledger_advice ledger_wait(struct ledger_entry *e, struct ledger_waiter *w, uint64_t now_us)
+{
+	struct ledger_advice advice = { .steal_from = LEDGER_NO_WORKER };
+
+	WEIR_ASSERT(w->state == WAITER_NONE);
+	pthread_mutex_lock(&e->ledger->mutex);
+	w->state = WAITER_QUEUED;
+	w->since_us = now_us;
+	list_append(&e->waiters, &w->node);
+	publish_waiting_locked(e);
+	advice.open = open_for_waiters_locked(e);
+	if (!advice.open)
+		advice.steal_from = find_idle(e, w->worker);
+	pthread_mutex_unlock(&e->ledger->mutex);
+	return advice;
+}
+
+bool ledger_unwait(struct ledger_entry *e, struct ledger_waiter *w)
+{
+	bool was_queued;
+
+	pthread_mutex_lock(&e->ledger->mutex);
+	was_queued = w->state == WAITER_QUEUED;
+	if (was_queued) {
+		list_remove(&e->waiters, &w->node);
+		publish_waiting_locked(e);
+		w->state = WAITER_NONE;
+	}
+	pthread_mutex_unlock(&e->ledger->mutex);
+	return was_queued;
+}
+
+struct ledger_waiter *ledger_next(struct ledger_entry *e)
+{
+	struct ledger_waiter *w = NULL;
+	struct list_node *n;
+
+	pthread_mutex_lock(&e->ledger->mutex);
+	n = list_pop(&e->waiters);
+	if (n) {
+		w = list_entry(n, struct ledger_waiter, node);
+		w->state = WAITER_GRANTED;
+		publish_waiting_locked(e);
+	}
+	pthread_mutex_unlock(&e->ledger->mutex);
+	return w;
+}
+
+bool ledger_has_waiters(const struct ledger_entry *e)
+{
+	return atomic_load(&e->waiting) > 0;
+}
+
+bool ledger_reserve(struct ledger_entry *e)
+{
+	bool may;
+
+	pthread_mutex_lock(&e->ledger->mutex);
+	may = may_open_locked(e);
+	if (may)
+		reserve_locked(e);
+	pthread_mutex_unlock(&e->ledger->mutex);
+	return may;
+}
+
+void ledger_connected(struct ledger_entry *e)
+{
+	pthread_mutex_lock(&e->ledger->mutex);
+	WEIR_ASSERT(e->connecting > 0);
+	e->connecting--;
+	pthread_mutex_unlock(&e->ledger->mutex);
+}
+
+struct ledger_advice ledger_closed(struct ledger_entry *e, bool was_connecting)
+{
+	struct ledger_advice advice = { .steal_from = LEDGER_NO_WORKER };
+
+	pthread_mutex_lock(&e->ledger->mutex);
+	WEIR_ASSERT(e->open > 0 && e->database->open > 0 && e->user->open > 0);
+	e->open--;
+	e->database->open--;
+	e->user->open--;
+	if (was_connecting) {
+		WEIR_ASSERT(e->connecting > 0);
+		e->connecting--;
+	}
+	advice.open = !was_connecting && open_for_waiters_locked(e);
+	pthread_mutex_unlock(&e->ledger->mutex);
+	return advice;
+}
+
+void ledger_set_idle(struct ledger_entry *e, unsigned worker, uint32_t idle)
+{
+	atomic_store(&e->idle[worker], idle);
+}
+
+uint32_t ledger_open_count(const struct ledger_entry *e)
+{
+	uint32_t n;
+
+	pthread_mutex_lock(&e->ledger->mutex);
+	n = e->open;
+	pthread_mutex_unlock(&e->ledger->mutex);
+	return n;
+}

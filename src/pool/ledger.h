@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * The ledger: what all workers share about pools, so that limits are exact and
+ * waiters are served in order over the whole process. Per (database, user,
+ * node): connections open, idle ones per worker, and the clients that wait.
+ * One short mutex; nothing but counting is done under it. The fast path - an
+ * idle server on the client's own worker, nobody waiting - touches atomics only.
+ *
+ * The hand-shake that makes this safe: who goes idle publishes its idle count
+ * and then looks for waiters; who waits publishes itself and then looks for idle
+ * servers. Both are sequentially consistent, so at least one sees the other.
+ */
+#ifndef WEIR_POOL_LEDGER_H
+#define WEIR_POOL_LEDGER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/list.h"
+#include "base/slice.h"
+
+struct ledger;
+struct ledger_entry;
+
+enum { LEDGER_WORKERS_MAX = 64, LEDGER_NO_WORKER = -1 };
+
+enum waiter_state { WAITER_NONE, WAITER_QUEUED, WAITER_GRANTED };
+
+struct ledger_waiter { /* embedded in a client; zero-initialise */
+	struct list_node node;
+	enum waiter_state state; /* written under the mutex */
+	uint16_t worker;
+	uint64_t since_us;
+};
+
+struct ledger_limits { /* connections; 0: unlimited */
+	uint32_t pool_size;
+	uint32_t max_db_connections;
+	uint32_t max_user_connections;
+};
+
+struct ledger_advice {
+	bool open;      /* a slot is reserved: open a connection, then ledger_connected or ledger_closed */
+	int steal_from; /* worker that has an idle server, or LEDGER_NO_WORKER */
+};
+
+struct ledger *ledger_create(unsigned workers);
+void ledger_destroy(struct ledger *ledger);
+/* Finds or makes; lives as long as the ledger. */
+struct ledger_entry *ledger_entry_find(struct ledger *ledger, struct slice database,
+				       struct slice user, uint16_t node_id);
+void ledger_set_limits(struct ledger_entry *e, const struct ledger_limits *limits);
+
+struct ledger_advice ledger_wait(struct ledger_entry *e, struct ledger_waiter *w, uint64_t now_us);
+/* False: a server was already granted and is on its way to the waiter's worker. */
+bool ledger_unwait(struct ledger_entry *e, struct ledger_waiter *w);
+/* The first waiter, now GRANTED; NULL: none. */
+struct ledger_waiter *ledger_next(struct ledger_entry *e);
+bool ledger_has_waiters(const struct ledger_entry *e); /* cheap; sequentially consistent */
+/* A connection outside the queue (min_pool_size): reserves a slot; false: at the limit. */
+bool ledger_reserve(struct ledger_entry *e);
+void ledger_connected(struct ledger_entry *e); /* a reserved connection is ready */
+/* A connection is gone. The advice is whether to open one for those who still wait. */
+struct ledger_advice ledger_closed(struct ledger_entry *e, bool was_connecting);
+/* The worker's number of idle servers changed. */
+void ledger_set_idle(struct ledger_entry *e, unsigned worker, uint32_t idle);
+uint32_t ledger_open_count(const struct ledger_entry *e);
+
+#endif

@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * Interned prepared statements, a client's names, a server's set. Ids come from
+ * one process-wide counter, so a server that moves to another worker can't meet
+ * the same id with another text.
+ */
+#include "pool/prepared.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+
+#include "base/hash.h"
+#include "base/mem.h"
+#include "sql/statement.h"
+
+struct prepared_table {
+	struct map entries;
+	size_t bytes;
+};
+
+struct prepared_key {
+	struct slice text, param_types;
+};
+
+static bool prepared_equal(const struct map_node *node, const void *key)
+{
+	const struct prepared *p = map_entry(node, struct prepared, map);
+	const struct prepared_key *k = key;
+
+	return slice_equal(p->text, k->text) && slice_equal(p->param_types, k->param_types);
+}
+
+struct prepared_table *prepared_table_create(void)
+{
+	struct prepared_table *t = mem_zalloc(sizeof *t);
+
+	map_init(&t->entries, prepared_equal);
+	return t;
+}
+
+void prepared_table_destroy(struct prepared_table *t)
+{
+	if (!t)
+		return;
+	WEIR_ASSERT(t->entries.count == 0);
+	map_fini(&t->entries);
+	mem_free(t);
+}
+
+size_t prepared_table_count(const struct prepared_table *t)
+{
+	return t->entries.count;
+}
+
+size_t prepared_table_bytes(const struct prepared_table *t)
+{
+	return t->bytes;
+}
+
+size_t prepared_server_name(uint64_t id, char out[PREPARED_SERVER_NAME_MAX])
+{
+	return (size_t)snprintf(out, PREPARED_SERVER_NAME_MAX, "pgweir_%llu",
+				(unsigned long long)id);
+}
+
+static size_t prepared_bytes(const struct prepared *p)
+{
+	return sizeof *p + p->text.len + p->param_types.len;
+}
+
+static struct prepared *prepared_create(struct prepared_table *t, const struct prepared_key *k,
+					struct statement *statement)
+{
+	static _Atomic uint64_t next_id = 1;
+	struct prepared *p = mem_zalloc(sizeof *p + k->text.len + k->param_types.len);
+	char *at = (char *)(p + 1);
+
+	p->table = t;
+	p->id = atomic_fetch_add_explicit(&next_id, 1, memory_order_relaxed);
+	p->statement = statement_get(statement);
+	if (k->text.len)
+		memcpy(at, k->text.ptr, k->text.len);
+	p->text = slice_of(at, k->text.len);
+	if (k->param_types.len)
+		memcpy(at + k->text.len, k->param_types.ptr, k->param_types.len);
+	p->param_types = slice_of(at + k->text.len, k->param_types.len);
+	p->server_name_len = prepared_server_name(p->id, p->server_name);
+	t->bytes += prepared_bytes(p);
+	return p;
+}
+
+struct prepared *prepared_intern(struct prepared_table *t, struct slice text,
+				 struct slice param_types, struct statement *statement)
+{
+	struct prepared_key key = { text, param_types };
+	uint64_t hash = hash_combine(hash_bytes(text.ptr, text.len),
+				     hash_bytes(param_types.ptr, param_types.len));
+	struct map_node *node = map_find(&t->entries, hash, &key);
+	struct prepared *p;
+
+	if (node)
+		return prepared_get(map_entry(node, struct prepared, map));
+	p = prepared_create(t, &key, statement);
+	p->refcount = 1;
+	map_insert(&t->entries, &p->map, hash);
+	return p;
+}
+
+struct prepared *prepared_get(struct prepared *p)
+{
+	p->refcount++;
+	return p;
+}
+
+void prepared_put(struct prepared **pp)
+{
+	struct prepared *p = *pp;
+
+	*pp = NULL;
+	if (!p || --p->refcount)
+		return;
+	map_remove(&p->table->entries, &p->map);
+	p->table->bytes -= prepared_bytes(p);
+	statement_put(&p->statement);
+	mem_free(p);
+}
+
+struct prepared_names {
+	struct map names;
+	struct list pending;
+};
+
+static bool name_equal(const struct map_node *node, const void *key)
+{
+	const struct prepared_name *n = map_entry(node, struct prepared_name, map);
+
+	return slice_equal(slice_of(n->name, n->name_len), *(const struct slice *)key);
+}
+
+struct prepared_names *prepared_names_create(void)
+{
+	struct prepared_names *names = mem_zalloc(sizeof *names);
+
+	map_init(&names->names, name_equal);
+	list_init(&names->pending);
+	return names;
+}
+
+void prepared_names_clear(struct prepared_names *names)
+{
+	struct map_node *node;
+
+	while ((node = map_next(&names->names, NULL)) != NULL)
+		prepared_names_remove(names, map_entry(node, struct prepared_name, map));
+}
+
+void prepared_names_destroy(struct prepared_names **namesp)
+{
+	struct prepared_names *names = *namesp;
+
+	*namesp = NULL;
+	if (!names)
+		return;
+	prepared_names_clear(names);
+	map_fini(&names->names);
+	mem_free(names);
+}
+
+struct prepared_name *prepared_names_find(const struct prepared_names *names, struct slice name)
+{
+	struct map_node *node;
+
+	if (!names)
+		return NULL;
+	node = map_find(&names->names, hash_bytes(name.ptr, name.len), &name);
+	return node ? map_entry(node, struct prepared_name, map) : NULL;
+}
+
+struct prepared_name *prepared_names_add(struct prepared_names *names, struct slice name,
+					 struct prepared **prepared)
+{
+	struct prepared_name *n = mem_zalloc(sizeof *n + name.len + 1);
+
+	n->prepared = *prepared;
+	*prepared = NULL;
+	n->name_len = name.len;
+	if (name.len)
+		memcpy(n->name, name.ptr, name.len);
+	map_insert(&names->names, &n->map, hash_bytes(name.ptr, name.len));
+	list_append(&names->pending, &n->pending);
+	return n;
+}
+
+void prepared_names_remove(struct prepared_names *names, struct prepared_name *entry)
+{
+	map_remove(&names->names, &entry->map);
+	if (list_node_linked(&entry->pending))
+		list_remove(&names->pending, &entry->pending);
+	prepared_put(&entry->prepared);
+	mem_free(entry);
+}
+
+void prepared_names_confirm(struct prepared_names *names)
+{
+	list_pop(&names->pending);
+}
+
+void prepared_names_refuse(struct prepared_names *names, size_t count)
+{
+	struct list_node *n;
+
+	while (count-- && (n = list_first(&names->pending)) != NULL)
+		prepared_names_remove(names, list_entry(n, struct prepared_name, pending));
+}
+
+size_t prepared_names_count(const struct prepared_names *names)
+{
+	return names ? names->names.count : 0;
+}
+
+struct set_entry {
+	struct map_node map;
+	struct list_node lru;
+	uint64_t id;
+};
+
+static bool set_equal(const struct map_node *node, const void *key)
+{
+	return map_entry(node, struct set_entry, map)->id == *(const uint64_t *)key;
+}
+
+void prepared_set_init(struct prepared_set *set)
+{
+	map_init(&set->ids, set_equal);
+	list_init(&set->lru);
+}
+
+static void set_drop(struct prepared_set *set, struct set_entry *e)
+{
+	map_remove(&set->ids, &e->map);
+	list_remove(&set->lru, &e->lru);
+	mem_free(e);
+}
+
+void prepared_set_clear(struct prepared_set *set)
+{
+	struct list_node *n;
+
+	while ((n = list_first(&set->lru)) != NULL)
+		set_drop(set, list_entry(n, struct set_entry, lru));
+}
+
+void prepared_set_fini(struct prepared_set *set)
+{
+	prepared_set_clear(set);
+	map_fini(&set->ids);
+}
+
+static struct set_entry *set_find(struct prepared_set *set, uint64_t id)
+{
+	struct map_node *node = map_find(&set->ids, hash_combine(id, 0), &id);
+
+	return node ? map_entry(node, struct set_entry, map) : NULL;
+}
+
+bool prepared_set_use(struct prepared_set *set, uint64_t id)
+{
+	struct set_entry *e = set_find(set, id);
+
+	if (!e)
+		return false;
+	if (list_last(&set->lru) != &e->lru) {
+		list_remove(&set->lru, &e->lru);
+		list_append(&set->lru, &e->lru);
+	}
+	return true;
+}
+
+uint64_t prepared_set_add(struct prepared_set *set, uint64_t id, size_t max)
+{
+	struct set_entry *e = mem_zalloc(sizeof *e);
+	uint64_t evicted = 0;
+
+	if (set->lru.count >= max && set->lru.count) {
+		struct set_entry *oldest = list_entry(list_first(&set->lru), struct set_entry, lru);
+
+		evicted = oldest->id;
+		set_drop(set, oldest);
+	}
+	e->id = id;
+	map_insert(&set->ids, &e->map, hash_combine(id, 0));
+	list_append(&set->lru, &e->lru);
+	return evicted;
+}
+
+void prepared_set_remove(struct prepared_set *set, uint64_t id)
+{
+	struct set_entry *e = set_find(set, id);
+
+	if (e)
+		set_drop(set, e);
+}
+
+size_t prepared_set_count(const struct prepared_set *set)
+{
+	return set->lru.count;
+}

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * Protocol-level prepared statements in transaction mode. Three views:
+ *  - prepared_table (one per worker): each distinct (text, parameter types)
+ *    once, counted, with an id unique in the process, shared by all clients;
+ *  - prepared_names (one per client that prepares): the client's name -> it;
+ *  - prepared_set (one per server connection): ids parsed there, LRU, bounded.
+ * On a server a statement is called "pgweir_<id>", so names never collide.
+ * A set moves between threads with its idle server; the rest stays put.
+ */
+#ifndef WEIR_POOL_PREPARED_H
+#define WEIR_POOL_PREPARED_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/list.h"
+#include "base/map.h"
+#include "base/slice.h"
+
+struct statement;
+struct prepared_table;
+struct prepared_names;
+
+enum { PREPARED_SERVER_NAME_MAX = 32 };
+
+struct prepared {
+	struct map_node map;
+	struct prepared_table *table; /* borrowed: outlives its entries */
+	uint64_t id;
+	uint32_t refcount;
+	struct statement *statement;  /* counted */
+	struct slice text;            /* owned, in one block with this */
+	struct slice param_types;     /* raw Int16 count and Int32 oids of Parse; owned likewise */
+	char server_name[PREPARED_SERVER_NAME_MAX];
+	size_t server_name_len;
+};
+
+struct prepared_table *prepared_table_create(void);
+void prepared_table_destroy(struct prepared_table *t); /* no client left */
+size_t prepared_table_count(const struct prepared_table *t);
+size_t prepared_table_bytes(const struct prepared_table *t);
+/* Finds or makes; takes a reference on the statement when made. Counted for the caller. */
+struct prepared *prepared_intern(struct prepared_table *t, struct slice text,
+				 struct slice param_types, struct statement *statement);
+struct prepared *prepared_get(struct prepared *p);
+void prepared_put(struct prepared **p);
+
+/* A client's names. Pointers to a name entry stay valid until it is removed. */
+struct prepared_name {
+	struct map_node map;
+	struct list_node pending; /* among the unconfirmed, in the order of their Parse */
+	struct prepared *prepared; /* counted */
+	size_t name_len;
+	char name[];
+};
+
+struct prepared_names *prepared_names_create(void);
+void prepared_names_destroy(struct prepared_names **names);
+struct prepared_name *prepared_names_find(const struct prepared_names *names, struct slice name);
+/* Consumes the reference; the entry is pending until confirmed. The name isn't present yet. */
+struct prepared_name *prepared_names_add(struct prepared_names *names, struct slice name,
+					 struct prepared **prepared);
+void prepared_names_remove(struct prepared_names *names, struct prepared_name *entry);
+void prepared_names_confirm(struct prepared_names *names);              /* the oldest pending one */
+void prepared_names_refuse(struct prepared_names *names, size_t count); /* drops the oldest pending ones */
+void prepared_names_clear(struct prepared_names *names);
+size_t prepared_names_count(const struct prepared_names *names);
+
+/* What a server has parsed. */
+struct prepared_set {
+	struct map ids;
+	struct list lru; /* most recently used last */
+};
+
+void prepared_set_init(struct prepared_set *set);
+void prepared_set_fini(struct prepared_set *set);
+void prepared_set_clear(struct prepared_set *set);
+/* True if it is there; it becomes the most recently used. */
+bool prepared_set_use(struct prepared_set *set, uint64_t id);
+/* Adds; if more than `max` are there, removes the oldest and returns its id, else 0. */
+uint64_t prepared_set_add(struct prepared_set *set, uint64_t id, size_t max);
+void prepared_set_remove(struct prepared_set *set, uint64_t id); /* absent: no-op */
+size_t prepared_set_count(const struct prepared_set *set);
+size_t prepared_server_name(uint64_t id, char out[PREPARED_SERVER_NAME_MAX]);
+
+#endif

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * Two rings: segments, and the ops of all segments in order. Both start inline
+ * and grow by doubling up to REPLIES_MAX, so that a pipelining client is bounded
+ * and an ordinary one allocates nothing.
+ */
+#include "pool/replies.h"
+
+#include <string.h>
+
+#include "base/mem.h"
+
+void replies_init(struct replies *r)
+{
+	memset(r, 0, sizeof *r);
+	r->segments = r->segments_inline;
+	r->ops = r->ops_inline;
+	r->segment_cap = REPLIES_INLINE;
+	r->op_cap = REPLIES_OPS_INLINE;
+}
+
+void replies_fini(struct replies *r)
+{
+	if (r->segments != r->segments_inline)
+		mem_free(r->segments);
+	if (r->ops != r->ops_inline)
+		mem_free(r->ops);
+	replies_init(r);
+}
+
+static enum weir_err segments_grow(struct replies *r)
+{
+	struct reply_segment *bigger;
+
+	if (r->segment_cap >= REPLIES_MAX)
+		return WEIR_ERR_LIMIT;
+	bigger = mem_alloc(2 * r->segment_cap * sizeof *bigger);
+	for (uint32_t i = 0; i < r->segment_count; i++)
+		bigger[i] = r->segments[(r->segment_head + i) & (r->segment_cap - 1)];
+	if (r->segments != r->segments_inline)
+		mem_free(r->segments);
+	r->segments = bigger;
+	r->segment_cap *= 2;
+	r->segment_head = 0;
+	return WEIR_OK;
+}
+
+static enum weir_err ops_grow(struct replies *r)
+{
+	uint8_t *bigger;
+
+	if (r->op_cap >= 4 * REPLIES_MAX)
+		return WEIR_ERR_LIMIT;
+	bigger = mem_alloc(2 * (size_t)r->op_cap);
+	for (uint32_t i = 0; i < r->op_total; i++)
+		bigger[i] = r->ops[(r->op_head + i) & (r->op_cap - 1)];
+	if (r->ops != r->ops_inline)
+		mem_free(r->ops);
+	r->ops = bigger;
+	r->op_cap *= 2;
+	r->op_head = 0;
+	return WEIR_OK;
+}
+
+enum weir_err replies_push(struct replies *r, enum reply_kind kind, bool has_sync)
+{
+	struct reply_segment *s;
+
+	if (r->segment_count == r->segment_cap) {
+		enum weir_err err = segments_grow(r);
+
+		if (err)
+			return err;
+	}
+	s = &r->segments[(r->segment_head + r->segment_count++) & (r->segment_cap - 1)];
+	*s = (struct reply_segment){ .kind = (uint8_t)kind, .has_sync = has_sync };
+	return WEIR_OK;
+}
+
+enum weir_err replies_push_op(struct replies *r, enum reply_op op)
+{
+	struct reply_segment *s = replies_newest(r);
+
+	WEIR_ASSERT(s != NULL);
+	if (r->op_total == r->op_cap) {
+		enum weir_err err = ops_grow(r);
+
+		if (err)
+			return err;
+	}
+	r->ops[(r->op_head + r->op_total++) & (r->op_cap - 1)] = (uint8_t)op;
+	s->op_count++;
+	return WEIR_OK;
+}
+
+struct reply_segment *replies_current(struct replies *r)
+{
+	return r->segment_count ? &r->segments[r->segment_head] : NULL;
+}
+
+struct reply_segment *replies_newest(struct replies *r)
+{
+	if (!r->segment_count)
+		return NULL;
+	return &r->segments[(r->segment_head + r->segment_count - 1) & (r->segment_cap - 1)];
+}
+
+enum reply_op replies_take_op(struct replies *r)
+{
+	struct reply_segment *s = replies_current(r);
+	uint8_t op;
+
+	if (!s || !s->op_count)
+		return REPLY_OP_FORWARD;
+	op = r->ops[r->op_head];
+	r->op_head = (r->op_head + 1) & (r->op_cap - 1);
+	r->op_total--;
+	s->op_count--;
+	return (enum reply_op)op;
+}
+
+uint32_t replies_unconfirmed(const struct replies *r)
+{
+	uint32_t n = 0;
+
+	if (!r->segment_count)
+		return 0;
+	for (uint32_t i = 0; i < r->segments[r->segment_head].op_count; i++) {
+		uint8_t op = r->ops[(r->op_head + i) & (r->op_cap - 1)];
+
+		n += op == REPLY_OP_PARSED || op == REPLY_OP_AS_PARSED;
+	}
+	return n;
+}
+
+uint32_t replies_pop(struct replies *r)
+{
+	struct reply_segment *s = replies_current(r);
+	uint32_t unused;
+
+	WEIR_ASSERT(s != NULL);
+	unused = s->op_count;
+	r->op_head = (r->op_head + unused) & (r->op_cap - 1);
+	r->op_total -= unused;
+	r->segment_head = (r->segment_head + 1) & (r->segment_cap - 1);
+	r->segment_count--;
+	return unused;
+}
+
+size_t replies_count(const struct replies *r)
+{
+	return r->segment_count;
+}
+
+bool replies_is_internal(const struct reply_segment *s)
+{
+	return s->kind >= REPLY_SYNC;
+}

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * The reply script of a server connection: what is still to come, in order,
+ * and what to do with it. One segment per request that ends in ReadyForQuery:
+ * the client's own (forwarded), or internal ones that pgweir put in front
+ * (swallowed). Where pgweir added or replaced Parse and Close messages, a
+ * segment also holds one op per ParseComplete/CloseComplete to expect. Pure.
+ */
+#ifndef WEIR_POOL_REPLIES_H
+#define WEIR_POOL_REPLIES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+enum { REPLIES_INLINE = 4, REPLIES_OPS_INLINE = 8, REPLIES_MAX = 65536 };
+
+enum reply_kind {
+	REPLY_SIMPLE,   /* the client's simple query or function call */
+	REPLY_EXTENDED, /* the client's extended messages up to Sync */
+	REPLY_SYNC,     /* internal: session settings brought to the client's */
+	REPLY_BEGIN,    /* internal: a deferred BEGIN */
+	REPLY_RESET,    /* internal: the reset query before reuse */
+	REPLY_CHECK,    /* internal: server_check_query */
+};
+
+enum reply_op {
+	REPLY_OP_FORWARD,      /* as the client asked */
+	REPLY_OP_SWALLOW,      /* pgweir's own Parse or Close */
+	REPLY_OP_PARSED,       /* forward, and a named statement of the client is confirmed */
+	REPLY_OP_AS_PARSED,    /* a Close stands for a Parse the server didn't need: CloseComplete becomes ParseComplete */
+};
+
+struct reply_segment {
+	uint8_t kind;
+	bool has_sync;   /* the client's Sync is sent: its ReadyForQuery ends the segment */
+	bool has_error;  /* an ErrorResponse was seen: nothing more until ReadyForQuery */
+	bool is_started; /* something of it was forwarded to the client */
+	uint32_t op_count;
+};
+
+struct replies {
+	struct reply_segment *segments; /* owned unless inline */
+	uint8_t *ops;                   /* owned unless inline */
+	uint32_t segment_cap, segment_head, segment_count; /* ring, cap a power of two */
+	uint32_t op_cap, op_head, op_total;                /* ring */
+	struct reply_segment segments_inline[REPLIES_INLINE];
+	uint8_t ops_inline[REPLIES_OPS_INLINE];
+};
+
+void replies_init(struct replies *r);
+void replies_fini(struct replies *r);
+enum weir_err replies_push(struct replies *r, enum reply_kind kind, bool has_sync);
+/* Adds an op to the newest segment. */
+enum weir_err replies_push_op(struct replies *r, enum reply_op op);
+struct reply_segment *replies_current(struct replies *r); /* oldest; NULL: none expected */
+struct reply_segment *replies_newest(struct replies *r);  /* NULL: none */
+/* The op for the ParseComplete or CloseComplete that just came; FORWARD when none is left. */
+enum reply_op replies_take_op(struct replies *r);
+/* ReadyForQuery came: the oldest segment is done. Returns ops never used (an error skipped them). */
+uint32_t replies_pop(struct replies *r);
+/* How many of the current segment's remaining ops confirm a named statement. */
+uint32_t replies_unconfirmed(const struct replies *r);
+size_t replies_count(const struct replies *r);
+bool replies_is_internal(const struct reply_segment *s);
+
+#endif

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * Session state: the settings a session has that differ from a fresh
+ * connection, as an immutable set shared by all sessions that have the same
+ * (interned: equal states are the same pointer). A client and a server
+ * connection match when their pointers are equal; else session_sync_sql says
+ * what brings the server to the client. Interning takes a mutex and happens at
+ * log-in and when a setting changes, never per query. Any thread.
+ */
+#ifndef WEIR_POOL_SESSION_H
+#define WEIR_POOL_SESSION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/slice.h"
+
+struct params;
+struct session_state;
+struct session_table;
+
+enum { SESSION_SETTINGS_MAX = 64, SESSION_TEXT_MAX = 32768 };
+
+struct session_table *session_table_create(size_t keep); /* unused states kept for later log-ins */
+void session_table_destroy(struct session_table *table);  /* no state in use any more */
+
+struct session_state *session_empty(struct session_table *table); /* counted */
+struct session_state *session_get(struct session_state *s);
+void session_put(struct session_state **s);
+
+/*
+ * The state with one setting changed; value NULL removes it. `value` is SQL text as it
+ * stands behind SET name TO. NULL when a bound is reached. Does not consume s. Counted.
+ */
+struct session_state *session_with(struct session_state *s, struct slice name, const char *value);
+size_t session_count(const struct session_state *s);
+const char *session_name(const struct session_state *s, size_t i);
+const char *session_value(const struct session_state *s, size_t i);
+const char *session_find(const struct session_state *s, struct slice name); /* NULL: not set */
+
+/* Appends SET and RESET commands, separated by semicolons, that lead from one state to the other. */
+void session_sync_sql(struct buf *out, const struct session_state *from,
+		      const struct session_state *to);
+
+/* What a server reports in this state, once known. Counted for the caller; NULL: not known. */
+struct params *session_params(struct session_state *s);
+void session_learn_params(struct session_state *s, struct params *params); /* first one stays */
+
+/* Appends `text` as a quoted SQL literal, escape-string form where it has a backslash. */
+void session_quote_literal(struct buf *out, struct slice text);
+
+#endif
