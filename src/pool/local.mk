@@ -2,4 +2,18 @@
 # Sources of src/pool/, headers and tables included.
 
 noinst_LIBRARIES += src/pool/libpool.a
-src_pool_libpool_a_SOURCES =
+src_pool_libpool_a_SOURCES = \
+	src/pool/ledger.c \
+	src/pool/ledger.h \
+	src/pool/params.c \
+	src/pool/params.h \
+	src/pool/pool.c \
+	src/pool/pool.h \
+	src/pool/prepared.c \
+	src/pool/prepared.h \
+	src/pool/replies.c \
+	src/pool/replies.h \
+	src/pool/server.c \
+	src/pool/server.h \
+	src/pool/session.c \
+	src/pool/session.h

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * Lists of one pool. Idle servers are taken newest first, so that a quiet
+ * pool shrinks to what it needs; a server whose session state already matches
+ * the client's is preferred among the first few, which saves the sync.
+ */
+#include "pool/pool.h"
+
+#include "pool/ledger.h"
+
+void pool_init(struct pool *p, struct ledger_entry *ledger, unsigned worker, uint16_t node_id)
+{
+	memset(p, 0, sizeof *p);
+	for (int i = 0; i < SERVER_STATE_COUNT; i++)
+		list_init(&p->by_state[i]);
+	list_init(&p->waiting);
+	p->ledger = ledger;
+	p->worker = worker;
+	p->node_id = node_id;
+}
+
+void pool_fini(struct pool *p)
+{
+	for (int i = 0; i < SERVER_STATE_COUNT; i++)
+		WEIR_ASSERT(p->by_state[i].count == 0);
+	WEIR_ASSERT(p->waiting.count == 0);
+}
+
+static struct list_node *first_idle(struct pool *p)
+{
+	struct list *idle = &p->by_state[SERVER_IDLE];
+
+	return p->is_round_robin ? list_last(idle) : list_first(idle);
+}
+
+static struct list_node *matching_idle(struct pool *p, const struct session_state *session)
+{
+	struct list_node *end = &p->by_state[SERVER_IDLE].head;
+	struct list_node *n = first_idle(p);
+
+	for (int i = 0; i < POOL_MATCH_DEPTH && n && n != end; i++) {
+		if (list_entry(n, struct server, node)->session == session)
+			return n;
+		n = p->is_round_robin ? n->prev : n->next;
+	}
+	return NULL;
+}
+
+struct server *pool_take(struct pool *p, const struct session_state *session)
+{
+	struct list_node *n = matching_idle(p, session);
+	struct server *s;
+
+	if (!n)
+		n = first_idle(p);
+	if (!n)
+		return NULL;
+	s = list_entry(n, struct server, node);
+	server_set_state(s, SERVER_ACTIVE);
+	return s;
+}
+
+void pool_set_idle(struct pool *p, struct server *s, uint64_t now_us)
+{
+	WEIR_ASSERT(s->pool == p && s->client == NULL && replies_count(&s->replies) == 0);
+	s->idle_since_us = now_us;
+	server_set_state(s, SERVER_IDLE);
+}
+
+size_t pool_count(const struct pool *p, enum server_state state)
+{
+	return p->by_state[state].count;
+}
+
+size_t pool_open_count(const struct pool *p)
+{
+	size_t n = 0;
+
+	for (int i = 0; i < SERVER_CLOSED; i++)
+		n += p->by_state[i].count;
+	return n;
+}
+
+bool pool_is_expired(const struct server *s, uint64_t now_us, uint64_t lifetime_us, uint64_t idle_us)
+{
+	if (s->generation != s->pool->generation)
+		return true;
+	if (lifetime_us && now_us - s->connected_us >= lifetime_us)
+		return true;
+	return idle_us && now_us - s->idle_since_us >= idle_us;
+}

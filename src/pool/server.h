@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * A server connection as the pool sees it: its state is its list membership,
+ * written by server_set_state alone. What runs on it (log-in, requests) is
+ * proxy/'s work. Owned by one worker; an idle one can move to another.
+ *
+ *            ready            taken
+ *   LOGIN ----------> IDLE ----------> ACTIVE
+ *     |                ^ \               |  \   cancel in flight
+ *     |          clean |  \ moved        |   +----------> CANCELED
+ *     |                |   MOVING        | dirty             |
+ *     |                +--- TESTED <-----+-------------------+
+ *     +--------> CLOSED <---- from every state
+ */
+#ifndef WEIR_POOL_SERVER_H
+#define WEIR_POOL_SERVER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/list.h"
+#include "net/conn.h"
+#include "pool/prepared.h"
+#include "pool/replies.h"
+
+struct params;
+struct pool;
+struct session_state;
+
+enum { SERVER_MAGIC = 0x53525652, SERVER_KEY_MAX = 256 };
+
+enum server_state {
+	SERVER_LOGIN,    /* connecting, TLS, authentication */
+	SERVER_IDLE,
+	SERVER_ACTIVE,   /* linked to a client */
+	SERVER_TESTED,   /* reset or check query runs */
+	SERVER_CANCELED, /* released, but a cancel request for it is still on its way */
+	SERVER_MOVING,   /* between two workers */
+	SERVER_CLOSED,
+	SERVER_STATE_COUNT
+};
+
+struct server {
+	unsigned magic;
+	enum server_state state;      /* server_set_state only */
+	struct conn conn;
+	struct list_node node;        /* in pool->by_state[state] */
+	struct pool *pool;            /* borrowed: outlives its servers */
+	void *client;                 /* borrowed: the linked client, while ACTIVE */
+	void *login;                  /* owned by proxy/ while LOGIN */
+	struct session_state *session; /* counted: settings it has now */
+	struct params *params;        /* counted: what it reported last */
+	struct replies replies;
+	struct prepared_set prepared;
+	uint64_t id;
+	uint64_t connected_us, idle_since_us, request_us;
+	uint64_t generation;          /* of the pool when it connected: an older one is closed when free */
+	uint64_t pass_left;           /* bytes of a message body still to pass on */
+	bool pass_dropped;            /* ... to swallow instead */
+	bool is_dirty;                /* needs the reset query before anybody else gets it */
+	bool is_copy_in;              /* CopyInResponse seen, the client sends data */
+	char txn_status;              /* of the last ReadyForQuery */
+	uint16_t cancels;             /* cancel requests on their way */
+	uint32_t pid;
+	uint16_t key_len;
+	char *key;                    /* owned: cancel key */
+	struct loop_timer timer;      /* log-in and reset bounds */
+	struct loop_deferred deferred; /* freeing */
+};
+
+struct server *server_create(struct pool *pool);
+void server_destroy(struct server *s); /* state CLOSED or MOVING, connection closed */
+void server_set_state(struct server *s, enum server_state to);
+const char *server_state_name(enum server_state state);
+/* Leaves its pool's lists while MOVING, before another thread may see it. */
+void server_leave(struct server *s);
+/* Changes owner while MOVING: the pool of another worker for the same database, user and node. */
+void server_move(struct server *s, struct pool *to);
+void server_set_session(struct server *s, struct session_state *session); /* takes its own reference */
+void server_set_key(struct server *s, uint32_t pid, struct slice key);
+
+#endif
