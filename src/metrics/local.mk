@@ -2,4 +2,10 @@
 # Sources of src/metrics/, headers and tables included.
 
 noinst_LIBRARIES += src/metrics/libmetrics.a
-src_metrics_libmetrics_a_SOURCES =
+src_metrics_libmetrics_a_SOURCES = \
+	src/metrics/close_reasons.c \
+	src/metrics/close_reasons.def \
+	src/metrics/close_reasons.h \
+	src/metrics/db_stats.c \
+	src/metrics/db_stats.def \
+	src/metrics/db_stats.h
