@@ -3,8 +3,7 @@
  * SCRAM-SHA-256 (RFC 5802, RFC 7677), server and client, as pure steps over
  * message texts: bytes in, bytes out. Everything a peer chooses is bounded:
  * message, nonce and salt lengths, iteration count. Nothing is allocated.
- * Passwords are used as raw bytes (no SASLprep), which for ASCII is what
- * SASLprep gives. Pure, any thread; wiped by *_fini.
+ * Pure but for nonces, any thread; wiped by *_fini.
  */
 #ifndef WEIR_AUTH_SCRAM_H
 #define WEIR_AUTH_SCRAM_H
@@ -14,6 +13,7 @@
 #include <stdint.h>
 
 #include "auth/crypto.h"
+#include "auth/scram_secret.h"
 #include "base/assert.h"
 #include "base/err.h"
 #include "base/slice.h"
@@ -22,41 +22,19 @@
 #define SCRAM_MECHANISM_PLUS "SCRAM-SHA-256-PLUS"
 
 enum {
-	SCRAM_KEY_BYTES = CRYPTO_SHA256_BYTES,
-	SCRAM_SALT_BYTES = 16,      /* of secrets made here */
-	SCRAM_SALT_MAX_BYTES = 128, /* of a peer or a stored secret */
-	SCRAM_NONCE_BYTES = 18,     /* random bytes in a nonce made here */
-	SCRAM_NONCE_CHARS = CRYPTO_BASE64_CHARS(SCRAM_NONCE_BYTES),
+	SCRAM_NONCE_BYTES = 18, /* random bytes in a nonce made here */
+	SCRAM_NONCE_MAX = 512,    /* characters of a peer's nonce */
 	SCRAM_MESSAGE_MAX = 1024, /* characters of any one message */
 	SCRAM_CBIND_MAX_BYTES = 64,
-	SCRAM_ITERATIONS_DEFAULT = 4096,
-	SCRAM_ITERATIONS_MAX = 100000, /* default of the bound on a server's wish */
 };
 
-struct scram_secret {
-	unsigned iterations;
-	uint8_t salt[SCRAM_SALT_MAX_BYTES];
-	size_t salt_len;
-	uint8_t stored_key[SCRAM_KEY_BYTES];
-	uint8_t server_key[SCRAM_KEY_BYTES];
+struct scram_own_nonce {
+	char data[32];
+	size_t len;
 };
 
-/* What a client's own log-in reveals, enough to log in elsewhere under the same stored secret. */
-struct scram_keys {
-	uint8_t client_key[SCRAM_KEY_BYTES];
-	uint8_t server_key[SCRAM_KEY_BYTES];
-};
-
-/* PROTOCOL: not a well-formed secret text. */
-enum weir_err scram_secret_parse(struct slice text, struct scram_secret *out) WEIR_MUST_CHECK;
-/* Costs `iterations` rounds of PBKDF2. LIMIT: iterations 0 or above SCRAM_ITERATIONS_MAX. */
-enum weir_err scram_secret_derive(struct scram_secret *out, struct slice password,
-				  struct slice salt, unsigned iterations) WEIR_MUST_CHECK;
-/* Whether password is the one behind the secret; costs its iterations. Constant-time comparison. */
-bool scram_secret_matches(const struct scram_secret *secret, struct slice password);
-
-/* Base64 of SCRAM_NONCE_BYTES random bytes, no NUL. */
-void scram_nonce(char out[SCRAM_NONCE_CHARS]);
+/* Base64 of SCRAM_NONCE_BYTES random bytes. The *_init functions call it. */
+void scram_nonce_make(struct scram_own_nonce *out);
 
 /* Channel binding data (tls-server-end-point); len 0: not available, PLUS isn't offered. */
 struct scram_cbind {
@@ -65,8 +43,9 @@ struct scram_cbind {
 };
 
 struct scram_text {
-	char data[SCRAM_MESSAGE_MAX];
 	size_t len;
+	bool is_cut; /* an append found no room */
+	char data[SCRAM_MESSAGE_MAX];
 };
 
 struct scram_server {
@@ -75,8 +54,8 @@ struct scram_server {
 	bool is_plus;   /* the client chose SCRAM-SHA-256-PLUS */
 	struct scram_secret secret;
 	struct scram_cbind cbind;
-	char nonce[SCRAM_NONCE_CHARS];
-	struct scram_text gs2_header;
+	const char *gs2_header; /* the one of three texts that the client sent */
+	struct scram_own_nonce nonce;
 	struct scram_text client_first; /* bare */
 	struct scram_text server_first;
 	struct scram_text reply;
@@ -102,7 +81,7 @@ struct scram_client {
 	struct scram_keys keys;
 	struct slice password; /* borrowed until scram_client_final */
 	struct scram_cbind cbind;
-	char nonce[SCRAM_NONCE_CHARS];
+	struct scram_own_nonce nonce;
 	struct scram_text client_first;
 	struct scram_text reply;
 	uint8_t server_signature[SCRAM_KEY_BYTES];

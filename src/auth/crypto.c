@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * The primitives of log-in over OpenSSL's libcrypto; base64 and hex are our
+ * own, strict. A primitive that fails although its input is well-formed means
+ * that memory or the library is broken, and ends the process. No state.
+ */
+#include "auth/crypto.h"
+
+#include <limits.h>
+
+#include <openssl/core_names.h>
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/params.h>
+#include <openssl/rand.h>
+
+static const char base64_alphabet[] =
+	"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+void crypto_sha256(struct slice data, uint8_t out[CRYPTO_SHA256_BYTES])
+{
+	unsigned len = 0;
+	int done = EVP_Digest(data.ptr, data.len, out, &len, EVP_sha256(), NULL);
+
+	WEIR_ASSERT(done == 1 && len == CRYPTO_SHA256_BYTES);
+}
+
+void crypto_hmac_sha256(struct slice key, const struct slice *parts, size_t count,
+			uint8_t out[CRYPTO_SHA256_BYTES])
+{
+	char digest[] = "SHA256";
+	OSSL_PARAM params[] = {
+		OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0),
+		OSSL_PARAM_construct_end(),
+	};
+	EVP_MAC *mac = EVP_MAC_fetch(NULL, OSSL_MAC_NAME_HMAC, NULL);
+	EVP_MAC_CTX *ctx = EVP_MAC_CTX_new(mac);
+	size_t len = 0;
+	int done;
+
+	WEIR_ASSERT(mac && ctx);
+	done = EVP_MAC_init(ctx, (const unsigned char *)key.ptr, key.len, params);
+	for (size_t i = 0; i < count && done == 1; i++)
+		done = EVP_MAC_update(ctx, (const unsigned char *)parts[i].ptr, parts[i].len);
+	if (done == 1)
+		done = EVP_MAC_final(ctx, out, &len, CRYPTO_SHA256_BYTES);
+	WEIR_ASSERT(done == 1 && len == CRYPTO_SHA256_BYTES);
+	EVP_MAC_CTX_free(ctx);
+	EVP_MAC_free(mac);
+}
+
+enum weir_err crypto_pbkdf2(struct slice password, struct slice salt, unsigned iterations,
+			    unsigned max_iterations, uint8_t out[CRYPTO_SHA256_BYTES])
+{
+	int done;
+
+	if (iterations == 0 || iterations > max_iterations || iterations > INT_MAX ||
+	    password.len > INT_MAX || salt.len > INT_MAX)
+		return WEIR_ERR_LIMIT;
+	done = PKCS5_PBKDF2_HMAC(password.len ? password.ptr : "", (int)password.len,
+				 (const unsigned char *)salt.ptr, (int)salt.len, (int)iterations,
+				 EVP_sha256(), CRYPTO_SHA256_BYTES, out);
+	WEIR_ASSERT(done == 1);
+	return WEIR_OK;
+}
+
+static void hex_encode(const uint8_t *in, size_t len, char *out)
+{
+	static const char digits[] = "0123456789abcdef";
+
+	for (size_t i = 0; i < len; i++) {
+		out[2 * i] = digits[in[i] >> 4];
+		out[2 * i + 1] = digits[in[i] & 15];
+	}
+}
+
+enum weir_err crypto_md5_hex(struct slice a, struct slice b, char out[CRYPTO_MD5_HEX_CHARS])
+{
+	uint8_t digest[EVP_MAX_MD_SIZE];
+	unsigned len = 0;
+	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+	bool done;
+
+	WEIR_ASSERT(ctx);
+	done = EVP_DigestInit_ex(ctx, EVP_md5(), NULL) == 1 &&
+	       EVP_DigestUpdate(ctx, a.ptr, a.len) == 1 &&
+	       EVP_DigestUpdate(ctx, b.ptr, b.len) == 1 &&
+	       EVP_DigestFinal_ex(ctx, digest, &len) == 1 && len == CRYPTO_MD5_BYTES;
+	EVP_MD_CTX_free(ctx);
+	if (!done)
+		return WEIR_ERR_UNSUPPORTED;
+	hex_encode(digest, CRYPTO_MD5_BYTES, out);
+	return WEIR_OK;
+}
+
+void crypto_random(void *out, size_t len)
+{
+	WEIR_ASSERT(len <= INT_MAX);
+	WEIR_ASSERT(RAND_bytes(out, (int)len) == 1);
+}
+
+bool crypto_equal(struct slice a, struct slice b)
+{
+	return a.len == b.len && CRYPTO_memcmp(a.ptr, b.ptr, a.len) == 0;
+}
+
+size_t crypto_base64_encode(struct slice data, char *out)
+{
+	const uint8_t *in = (const uint8_t *)data.ptr;
+	size_t n = 0;
+
+	for (size_t i = 0; i < data.len; i += 3) {
+		size_t have = data.len - i < 3 ? data.len - i : 3;
+		uint32_t v = (uint32_t)in[i] << 16;
+
+		v |= have > 1 ? (uint32_t)in[i + 1] << 8 : 0;
+		v |= have > 2 ? (uint32_t)in[i + 2] : 0;
+		out[n++] = base64_alphabet[v >> 18];
+		out[n++] = base64_alphabet[v >> 12 & 63];
+		out[n++] = have > 1 ? base64_alphabet[v >> 6 & 63] : '=';
+		out[n++] = have > 2 ? base64_alphabet[v & 63] : '=';
+	}
+	return n;
+}
+
+/* The six bits of a character; -1: not of the alphabet. */
+static int base64_value(char c)
+{
+	if (c >= 'A' && c <= 'Z')
+		return c - 'A';
+	if (c >= 'a' && c <= 'z')
+		return c - 'a' + 26;
+	if (c >= '0' && c <= '9')
+		return c - '0' + 52;
+	if (c == '+')
+		return 62;
+	return c == '/' ? 63 : -1;
+}
+
+/* One group of four into `bytes` bytes; false: foreign characters or stray bits. */
+static bool base64_group(const char *in, size_t bytes, uint8_t *out)
+{
+	uint32_t v = 0;
+
+	for (size_t i = 0; i < 4; i++) {
+		int bits = i <= bytes ? base64_value(in[i]) : 0;
+
+		if (bits < 0)
+			return false;
+		v = v << 6 | (uint32_t)bits;
+	}
+	for (size_t i = 0; i < bytes; i++)
+		out[i] = (uint8_t)(v >> (16 - 8 * i));
+	return bytes == 3 || (v & (bytes == 2 ? 0xffu : 0xffffu)) == 0;
+}
+
+enum weir_err crypto_base64_decode(struct slice text, uint8_t *out, size_t max, size_t *len)
+{
+	size_t pad = 0;
+	size_t total;
+
+	if (text.len % 4 != 0)
+		return WEIR_ERR_PROTOCOL;
+	while (pad < 2 && pad < text.len && text.ptr[text.len - 1 - pad] == '=')
+		pad++;
+	total = text.len / 4 * 3 - pad;
+	if (total > max)
+		return WEIR_ERR_LIMIT;
+	for (size_t i = 0, done = 0; i < text.len; i += 4) {
+		size_t bytes = total - done < 3 ? total - done : 3;
+
+		if (!base64_group(text.ptr + i, bytes, out + done))
+			return WEIR_ERR_PROTOCOL;
+		done += bytes;
+	}
+	*len = total;
+	return WEIR_OK;
+}

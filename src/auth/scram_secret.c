@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * Stored SCRAM secrets: the text form SCRAM-SHA-256$i:salt$StoredKey:ServerKey
+ * (manual, pg_authid) and their derivation from a password (RFC 5802, section
+ * 3). Pure, any thread.
+ */
+#include "auth/scram_secret.h"
+
+#include "base/mem.h"
+
+static const char prefix[] = "SCRAM-SHA-256$";
+
+/* Cuts *rest at the first `mark`, which is dropped; false: no mark. */
+static bool cut(struct slice *rest, char mark, struct slice *head)
+{
+	const char *at = rest->len ? memchr(rest->ptr, mark, rest->len) : NULL;
+
+	if (!at)
+		return false;
+	*head = slice_of(rest->ptr, (size_t)(at - rest->ptr));
+	*rest = slice_of(at + 1, rest->len - head->len - 1);
+	return true;
+}
+
+static bool parse_iterations(struct slice text, unsigned *out)
+{
+	enum { MAX_DIGITS = 9 };
+	unsigned v = 0;
+
+	if (text.len == 0 || text.len > MAX_DIGITS)
+		return false;
+	for (size_t i = 0; i < text.len; i++) {
+		if (text.ptr[i] < '0' || text.ptr[i] > '9')
+			return false;
+		v = v * 10 + (unsigned)(text.ptr[i] - '0');
+	}
+	*out = v;
+	return v > 0;
+}
+
+static bool parse_key(struct slice text, uint8_t out[SCRAM_KEY_BYTES])
+{
+	size_t len;
+
+	return crypto_base64_decode(text, out, SCRAM_KEY_BYTES, &len) == WEIR_OK &&
+	       len == SCRAM_KEY_BYTES;
+}
+
+enum weir_err scram_secret_parse(struct slice text, struct scram_secret *out)
+{
+	const size_t prefix_len = sizeof(prefix) - 1;
+	struct slice iterations, salt, stored_key;
+
+	if (text.len <= prefix_len || memcmp(text.ptr, prefix, prefix_len) != 0)
+		return WEIR_ERR_PROTOCOL;
+	text = slice_of(text.ptr + prefix_len, text.len - prefix_len);
+	if (!cut(&text, ':', &iterations) || !cut(&text, '$', &salt) || !cut(&text, ':', &stored_key))
+		return WEIR_ERR_PROTOCOL;
+	if (!parse_iterations(iterations, &out->iterations) || !parse_key(stored_key, out->stored_key) ||
+	    !parse_key(text, out->server_key))
+		return WEIR_ERR_PROTOCOL;
+	if (crypto_base64_decode(salt, out->salt, sizeof(out->salt), &out->salt_len) != WEIR_OK ||
+	    out->salt_len == 0)
+		return WEIR_ERR_PROTOCOL;
+	return WEIR_OK;
+}
+
+void scram_keys_derive(const uint8_t salted_password[SCRAM_KEY_BYTES], struct scram_keys *out)
+{
+	const struct slice key = slice_of(salted_password, SCRAM_KEY_BYTES);
+	const struct slice client = slice_str("Client Key");
+	const struct slice server = slice_str("Server Key");
+
+	crypto_hmac_sha256(key, &client, 1, out->client_key);
+	crypto_hmac_sha256(key, &server, 1, out->server_key);
+}
+
+void scram_stored_key(const uint8_t client_key[SCRAM_KEY_BYTES], uint8_t out[SCRAM_KEY_BYTES])
+{
+	crypto_sha256(slice_of(client_key, SCRAM_KEY_BYTES), out);
+}
+
+enum weir_err scram_secret_derive(struct scram_secret *out, struct slice password,
+				  struct slice salt, unsigned iterations)
+{
+	uint8_t salted[SCRAM_KEY_BYTES];
+	struct scram_keys keys;
+	enum weir_err err;
+
+	WEIR_ASSERT(salt.len > 0 && salt.len <= sizeof(out->salt));
+	err = crypto_pbkdf2(password, salt, iterations, SCRAM_ITERATIONS_MAX, salted);
+	if (err != WEIR_OK)
+		return err;
+	scram_keys_derive(salted, &keys);
+	out->iterations = iterations;
+	memcpy(out->salt, salt.ptr, salt.len);
+	out->salt_len = salt.len;
+	scram_stored_key(keys.client_key, out->stored_key);
+	memcpy(out->server_key, keys.server_key, SCRAM_KEY_BYTES);
+	mem_wipe(salted, sizeof(salted));
+	mem_wipe(&keys, sizeof(keys));
+	return WEIR_OK;
+}
+
+bool scram_secret_matches(const struct scram_secret *secret, struct slice password)
+{
+	struct scram_secret made;
+	bool equal;
+
+	if (scram_secret_derive(&made, password, slice_of(secret->salt, secret->salt_len),
+				secret->iterations) != WEIR_OK)
+		return false;
+	equal = crypto_equal(slice_of(made.stored_key, SCRAM_KEY_BYTES),
+			     slice_of(secret->stored_key, SCRAM_KEY_BYTES));
+	mem_wipe(&made, sizeof(made));
+	return equal;
+}
