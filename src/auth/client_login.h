@@ -60,7 +60,7 @@ enum { CLIENT_LOGIN_NAME_MAX = 64, CLIENT_LOGIN_MAX_BODY = 4096 };
 
 struct client_login {
 	unsigned magic;
-	int state;
+	int state; /* written by client_login.c only */
 	enum client_method method; /* in effect, after the upgrade of md5 */
 	enum secret_kind kind;     /* of the stored or invented secret */
 	bool is_doomed;            /* no secret matches */
@@ -70,7 +70,7 @@ struct client_login {
 	uint8_t digest_key[32];        /* plain: the password is kept as an HMAC only */
 	uint8_t digest[32];
 	struct scram_server scram;
-	bool has_keys; /* after OK by SCRAM: keys can log in to the server */
+	bool has_keys; /* after OK against a stored SCRAM secret: keys serve for the server too */
 	struct scram_keys keys;
 	struct pg_error error; /* set when FAILED */
 };

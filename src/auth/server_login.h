@@ -31,7 +31,7 @@ enum server_auth {
 struct server_login_input {
 	struct slice user;              /* copied */
 	struct slice secret;            /* borrowed until fini: plain, md5 or SCRAM text; empty: none */
-	const struct scram_keys *keys;  /* of the client's log-in; copied; NULL: none */
+	const struct scram_keys *keys;  /* of the client's log-in, used when secret isn't plain; copied */
 	unsigned allowed;               /* set of enum server_auth */
 	unsigned max_iterations;        /* 0: SCRAM_ITERATIONS_MAX */
 	const struct scram_cbind *cbind; /* copied; NULL: none */

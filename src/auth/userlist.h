@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
  * PgBouncer's userlist.txt: lines of "user" "secret", doubled quotes inside,
- * further text on a line ignored, ; and # begin a comment at a line's start.
+ * further text on a line ignored, ; and # begin a comment at a line's start,
+ * the last of several lines for one user counts.
  * A loaded list never changes and may be read by any thread; whoever swaps
  * lists counts references.
  */
@@ -20,8 +21,8 @@ enum { USERLIST_NAME_MAX = 63, USERLIST_SECRET_MAX = 2048, USERLIST_ERROR_MAX = 
 struct userlist;
 
 /*
- * *out is owned by the caller. On WEIR_ERR_CONFIG (malformed, twice the same
- * user) and WEIR_ERR_IO error holds "file:line: text", without any secret.
+ * *out is owned by the caller. On WEIR_ERR_CONFIG (malformed, too long) and
+ * WEIR_ERR_IO error holds "file:line: text", without any secret.
  */
 enum weir_err userlist_load(const char *path, struct userlist **out,
 			    char error[USERLIST_ERROR_MAX]) WEIR_MUST_CHECK;
