@@ -15,15 +15,36 @@ def cluster_line(state):
     return f"main = patroni={urls} {who}"
 
 
-def general(state, options):
-    """The [pgweir] section's lines."""
-    lines = [f"{key} = {value}" for key, value in options.items()]
+def defaults(state, port, http_port, users):
+    """Global options of a pgweir before the tier."""
+    options = {"listen_addr": "127.0.0.1", "listen_port": port, "unix_socket_dir": "",
+               "http_listen": f"127.0.0.1:{http_port}", "auth_type": "scram-sha-256",
+               "auth_file": users, "admin_users": "postgres", "stats_users": "pgweir",
+               "max_client_conn": 500, "server_tls_sslmode": "disable",
+               "drain_timeout": 5}
     if not state["plain"]:
-        lines.append(f"cache_redis = 127.0.0.1:{state['base_port'] + servers.REDIS}")
-    return lines
+        options["cache_redis"] = f"redis://127.0.0.1:{state['base_port'] + servers.REDIS}"
+        options["cache_redis_prefix"] = f"pgweir-{state['base_port']}"
+    return options
 
 
-def write(state, path, port, http_port, cache):
+def text(state, options):
+    """The ini's text. Besides global options, `options` may hold `db.<name>` for
+    the database `app`, and `databases`, `users`, ... with lines of a section."""
+    sections = {k: v for k, v in options.items() if isinstance(v, list)}
+    db = {k[3:]: v for k, v in options.items() if k.startswith("db.")}
+    lines = ["[pgweir]"]
+    lines += [f"{k} = {v}" for k, v in options.items()
+              if k not in sections and not k.startswith("db.")]
+    entry = " ".join(f"{k}={v}" for k, v in {"cluster": "main", "dbname": "app", **db}.items())
+    lines += ["", "[clusters]", cluster_line(state)] + sections.pop("clusters", [])
+    lines += ["", "[databases]", f"app = {entry}"] + sections.pop("databases", [])
+    for name, more in sections.items():
+        lines += ["", f"[{name}]"] + more
+    return "\n".join(lines) + "\n"
+
+
+def write(state, path, port, http_port, options):
     """Write the ini and, beside it, the user list; returns the ini's path."""
     users = os.path.splitext(path)[0] + ".users"
     with open(users, "w") as f:
@@ -31,14 +52,6 @@ def write(state, path, port, http_port, cache):
             if role != "replicator":
                 f.write(f'"{role}" "{password}"\n')
     os.chmod(users, 0o600)
-    options = {"listen_addr": "127.0.0.1", "listen_port": port, "auth_type": "scram-sha-256",
-               "auth_file": users, "admin_users": "postgres", "stats_users": "pgweir",
-               "unix_socket_dir": "", "max_client_conn": 500}
-    if http_port:
-        options["http_listen"] = f"127.0.0.1:{http_port}"
-    lines = ["[pgweir]"] + general(state, options)
-    lines += ["", "[clusters]", cluster_line(state), "", "[databases]",
-              f"app = cluster=main dbname=app cache={'on' if cache else 'off'}", ""]
     with open(path, "w") as f:
-        f.write("\n".join(lines))
+        f.write(text(state, {**defaults(state, port, http_port, users), **options}))
     return path

@@ -1,0 +1,291 @@
+# SPDX-License-Identifier: PostgreSQL
+"""What tests work with: the tier, and pgweir processes before it.
+
+A pgweir is started from an ini made for the tier on a free port, and ended by
+SIGTERM; its exit status and its log (sanitizer reports, failed assertions) are
+part of the result. With `against="direct"` the `weir` of the tests is the
+primary itself: that shows whether a test asks for what PostgreSQL does.
+"""
+import json
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+
+import psycopg
+
+from lib import Skip, until
+
+HERE = os.path.dirname(os.path.realpath(__file__))
+TIER = os.path.join(HERE, "..", "tier", "tier")
+sys.path.insert(0, os.path.join(HERE, "..", "tier"))
+import ini as tier_ini    # noqa: E402
+import servers            # noqa: E402
+
+LOG_ALARMS = ("AddressSanitizer", "LeakSanitizer", "runtime error:", "ThreadSanitizer",
+              "assertion failed", "Assertion", "WEIR_ASSERT", "UndefinedBehavior")
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+class Tier:
+    """The tier of the session; a thin layer over the tier program."""
+
+    def __init__(self, folder, is_own=False):
+        self.dir, self.is_own = folder, is_own
+
+    @property
+    def state(self):
+        with open(os.path.join(self.dir, "tier.json")) as f:
+            return json.load(f)
+
+    def command(self, *args, seconds=180):
+        done = subprocess.run([TIER, args[0], "--dir", self.dir, *args[1:]], text=True,
+                              capture_output=True, timeout=seconds, stdin=subprocess.DEVNULL)
+        if done.returncode:
+            raise AssertionError(f"tier {' '.join(args)}: {done.stderr}{done.stdout}")
+        return done.stdout.strip()
+
+    def env(self):
+        """The variables of `tier env`, without the TIER_ in front."""
+        import shlex
+        pairs = [shlex.split(line)[1] for line in self.command("env").splitlines()]
+        return {k[5:]: v for k, _, v in (p.partition("=") for p in pairs)}
+
+    def primary_port(self):
+        return int(until("a primary", 60, lambda: self.env()["PRIMARY_PORT"], 0.5))
+
+    def replica_ports(self):
+        return [int(p) for p in self.env()["REPLICA_PORTS"].split()]
+
+    def connect(self, port=None, user="app", dbname="app", **kw):
+        """Past pgweir, straight to a node (default: the primary)."""
+        return psycopg.connect(host="127.0.0.1", port=port or self.primary_port(), user=user,
+                               password=servers.USERS[user], dbname=dbname, autocommit=True, **kw)
+
+    def redis(self, *args):
+        port = self.env()["REDIS_PORT"]
+        return subprocess.run(["redis-cli", "-p", port, *args], capture_output=True, text=True,
+                              timeout=20, stdin=subprocess.DEVNULL).stdout.strip()
+
+
+class Direct:
+    """The primary itself in the place of pgweir."""
+    is_pgweir = False
+
+    def __init__(self, tier):
+        self.port = tier.primary_port()
+
+    def connect(self, user="app", password=None, dbname="app", autocommit=True, **kw):
+        return psycopg.connect(host="127.0.0.1", port=self.port, user=user, dbname=dbname,
+                               password=servers.USERS.get(user) if password is None else password,
+                               autocommit=autocommit, **kw)
+
+    def url(self, user="app", dbname="app"):
+        return f"postgresql://{user}:{servers.USERS[user]}@127.0.0.1:{self.port}/{dbname}"
+
+    def problem(self):
+        return None
+
+    def stop(self):
+        return None
+
+    def log_tail(self):
+        return ""
+
+    def need_pgweir(self):
+        raise Skip("needs pgweir")
+
+
+class Weir(Direct):
+    """A pgweir process of our own."""
+    is_pgweir = True
+
+    def __init__(self, session, label, options):
+        self.session, self.label = session, label
+        self.port, self.http_port = free_port(), free_port()
+        self.ini = os.path.join(session.dir, f"{label}.ini")
+        self.log = os.path.join(session.dir, f"{label}.log")
+        self.proc = None
+        self.write_ini(options)
+
+    def write_ini(self, options):
+        tier_ini.write(self.session.tier.state, self.ini, self.port, self.http_port, options)
+        for path in (self.ini, os.path.splitext(self.ini)[0] + ".users"):
+            self.session.give(path)
+
+    def start(self):
+        user = self.session.user
+        as_user = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []} if user else {}
+        env = dict(os.environ, LC_ALL="C.UTF-8")
+        env.setdefault("ASAN_OPTIONS", "detect_leaks=1:abort_on_error=0:exitcode=66")
+        env.setdefault("UBSAN_OPTIONS", "print_stacktrace=1")
+        with open(self.log, "ab") as log:
+            self.proc = subprocess.Popen([self.session.binary, self.ini], stdin=subprocess.DEVNULL,
+                                         stdout=log, stderr=log, cwd=self.session.dir, env=env,
+                                         start_new_session=True, **as_user)
+        until(f"pgweir ({self.label}) to listen", 30, self.is_listening)
+        return self
+
+    def is_listening(self):
+        if self.proc.poll() is not None:
+            raise AssertionError(f"pgweir ended with {self.proc.returncode}:\n{self.log_tail(30)}")
+        with socket.socket() as s:
+            s.settimeout(1)
+            return s.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def is_alive(self):
+        return self.proc is not None and self.proc.poll() is None
+
+    def stop(self, seconds=20):
+        """SIGTERM; a process that doesn't end is killed, which is a problem."""
+        if self.is_alive():
+            self.proc.send_signal(signal.SIGTERM)
+            try:
+                self.proc.wait(seconds * self.session.slowness)
+            except subprocess.TimeoutExpired:
+                self.proc.send_signal(signal.SIGABRT)
+                self.proc.wait(20)
+                return f"didn't end within {seconds} s of SIGTERM\n{self.log_tail()}"
+        return self.problem()
+
+    def problem(self):
+        """What is wrong with the end of this process, or None."""
+        if self.proc is None:
+            return None
+        alarms = [line for line in self.log_lines() if any(a in line for a in LOG_ALARMS)]
+        if alarms:
+            return "log: " + "\n".join(alarms[:5]) + "\n" + self.log_tail(60)
+        if self.proc.returncode != 0:
+            return f"exit status {self.proc.returncode}\n{self.log_tail()}"
+        return None
+
+    def log_lines(self):
+        try:
+            with open(self.log, errors="replace") as f:
+                return f.read().splitlines()
+        except OSError:
+            return []
+
+    def log_tail(self, lines=12):
+        return "\n".join([f"--- {self.label}.log"] + self.log_lines()[-lines:])
+
+    def reload(self):
+        self.proc.send_signal(signal.SIGHUP)
+
+    def console(self, user="postgres", **kw):
+        return self.connect(user=user, dbname="pgweir", cursor_factory=psycopg.ClientCursor, **kw)
+
+    def show(self, what):
+        """Rows of a SHOW command as dicts."""
+        with self.console() as conn:
+            cur = conn.execute(f"SHOW {what}")
+            names = [c.name for c in cur.description]
+            return [dict(zip(names, row)) for row in cur.fetchall()]
+
+    def http(self, path):
+        try:
+            url = f"http://127.0.0.1:{self.http_port}{path}"
+            with urllib.request.urlopen(url, timeout=10) as reply:
+                return reply.status, reply.read().decode()
+        except urllib.error.HTTPError as e:
+            return e.code, e.read().decode()
+
+    def need_pgweir(self):
+        return None
+
+
+class Session:
+    """Fixtures of a run; owns the tier when it started it, and a folder."""
+
+    def __init__(self, tier, folder, binary, against="pgweir", slowness=1.0):
+        self.tier, self.dir, self.against = tier, folder, against
+        self.slowness = slowness
+        self.user = pwd.getpwnam("postgres") if os.geteuid() == 0 else None
+        self.module, self.weir, self.extra, self.results = None, None, [], []
+        self.count = 0
+        os.makedirs(folder, exist_ok=True)
+        self.give(folder)
+        self.binary = self.reachable(binary) if against == "pgweir" else None
+
+    def give(self, path):
+        if self.user:
+            os.chown(path, self.user.pw_uid, self.user.pw_gid)
+
+    def reachable(self, binary):
+        """The binary, copied where the server user can run it."""
+        copy = os.path.join(self.dir, "pgweir")
+        shutil.copy(binary, copy)
+        os.chmod(copy, 0o755)
+        return copy
+
+    def open_file(self, module):
+        self.module, self.results = module, []
+
+    def fixture(self, name):
+        if name == "tier":
+            return self.tier
+        if name == "weir":
+            if self.weir is None or (self.weir.is_pgweir and not self.weir.is_alive()):
+                self.weir = self.make(getattr(self.module, "OPTIONS", {}))
+            return self.weir
+        if name == "start":
+            return self.start
+        if name == "folder":
+            return self.dir
+        raise AssertionError(f"no fixture {name}")
+
+    def make(self, options):
+        if self.against == "direct":
+            return Direct(self.tier)
+        self.count += 1
+        weir = Weir(self, f"{self.module.__name__[5:]}-{self.count}", options)
+        return weir.start()
+
+    def start(self, options=None):
+        """Another pgweir, ended with the test."""
+        if self.against == "direct":
+            raise Skip("needs pgweir")
+        weir = self.make(options or {})
+        self.extra.append(weir)
+        return weir
+
+    def close_test(self):
+        for weir in self.extra:
+            problem = weir.stop()
+            if problem:
+                self.results.append((f"{weir.label} ends cleanly", problem))
+        self.extra = []
+        if self.weir and self.weir.is_pgweir and not self.weir.is_alive():
+            self.results.append((f"{self.weir.label} stays up", self.weir.problem() or "it ended"))
+            self.weir = None
+
+    def close_file(self):
+        """End the file's pgweir; pairs of a name and a problem (or None)."""
+        if self.weir and self.weir.is_pgweir:
+            self.results.append((f"{self.weir.label} ends cleanly", self.weir.stop()))
+        self.weir = None
+        return self.results
+
+    def log_tails(self):
+        weirs = [w for w in [self.weir] + self.extra if w]
+        return "".join("\n" + w.log_tail() for w in weirs if w.is_pgweir)
+
+
+def start_tier(folder, base_port):
+    tier = Tier(folder, is_own=True)
+    began = time.monotonic()
+    tier.command("start", "--base-port", str(base_port))
+    print(f"# tier up in {time.monotonic() - began:.0f} s, ports {base_port} to {base_port + 99}",
+          flush=True)
+    return tier

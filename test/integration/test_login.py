@@ -1,0 +1,277 @@
+# SPDX-License-Identifier: PostgreSQL
+"""Who gets in, and what the others are told: PostgreSQL's SQLSTATEs and texts."""
+import os
+import socket
+import struct
+import subprocess
+
+import psycopg
+
+from lib import check, equal, limit, needs, quick, raises, until
+from rawpg import Closed, Raw, cstr, message, startup
+import servers
+
+REFUSED = [
+    # user, password, database, SQLSTATE, text
+    ("app", "wrong", "app", "28P01", 'password authentication failed for user "app"'),
+    ("app", "", "app", "28P01", None),
+    ("nobody_such", "x", "app", "28P01", 'password authentication failed for user "nobody_such"'),
+    ("app", None, "no_such_db", "3D000", 'database "no_such_db" does not exist'),
+    ("pgweir", "app_password", "app", "28P01", None),
+]
+
+
+@quick
+def test_refused(weir, sub):
+    for user, password, dbname, sqlstate, text in REFUSED:
+        with sub(f"login::refused {user}/{password}/{dbname}"), Raw(weir.port) as raw:
+            fields = raw.log_in(user, dbname, password)
+            check(fields is not None, "was let in")
+            equal((fields["S"], fields["V"], fields["C"]), ("FATAL", "FATAL", sqlstate))
+            if text:
+                equal(fields["M"], text)
+            check(raw.is_closed(), "connection stays open after FATAL")
+
+
+@quick
+def test_accepted(weir, sub):
+    for user in ("app", "postgres"):
+        with sub(f"login::accepted {user}"), weir.connect(user=user) as conn:
+            equal(conn.execute("SELECT current_user, session_user").fetchone(), (user, user))
+            equal(conn.info.transaction_status.name, "IDLE")
+
+
+@quick
+def test_database_defaults_to_the_user_name(weir):
+    with Raw(weir.port) as raw:
+        raw.send(startup({"user": "app"}))
+        equal(raw.read()[0], "R")
+
+
+@quick
+def test_no_user_in_the_startup_packet(weir):
+    with Raw(weir.port) as raw:
+        raw.send(startup({"database": "app"}))
+        kind, body = raw.read()
+        equal(kind, "E")
+        check(b"C28000\0" in body, f"SQLSTATE 28000 in {body!r}")
+
+
+@quick
+def test_parameters_at_log_in_are_postgresqls(weir, tier):
+    with Raw(tier.primary_port()) as direct, Raw(weir.port) as raw:
+        equal(direct.log_in(), None)
+        equal(raw.log_in(), None)
+        for name, value in direct.params.items():
+            equal(raw.params.get(name), value, name)
+        equal(len(raw.key), 8)
+
+
+@quick
+def test_startup_parameters_are_applied(weir):
+    with Raw(weir.port) as raw:
+        equal(raw.log_in(application_name="startup test", DateStyle="German, DMY",
+                         TimeZone="Asia/Tokyo", options="-c work_mem=5MB -c search_path=pg_catalog",
+                         extra_float_digits="2"), None)
+        equal(raw.params["application_name"], "startup test")
+        equal(raw.params["TimeZone"], "Asia/Tokyo")
+        for name, value in (("application_name", "startup test"), ("DateStyle", "German, DMY"),
+                            ("TimeZone", "Asia/Tokyo"), ("work_mem", "5MB"),
+                            ("search_path", "pg_catalog"), ("extra_float_digits", "2")):
+            equal(raw.rows(f"SHOW {name}"), [[value]], name)
+
+
+@quick
+def test_requests_for_encryption_get_one_byte(weir):
+    weir.need_pgweir()
+    for code in (80877103, 80877104):
+        with Raw(weir.port) as raw:
+            raw.send(struct.pack("!II", 8, code))
+            equal(raw.take(1), b"N")
+            equal(raw.log_in(), None)
+
+
+@quick
+def test_protocol_3_2_is_negotiated_or_spoken(weir):
+    with Raw(weir.port) as raw:
+        equal(raw.log_in(version=196610), None)
+        equal(raw.rows("SELECT 1"), [["1"]])
+
+
+@quick
+def test_unknown_protocol_option_is_negotiated(weir):
+    with Raw(weir.port) as raw:
+        raw.send(startup({"user": "app", "database": "app", "_pq_.no_such_option": "1"}))
+        kind, body = raw.read()
+        equal(kind, "v")
+        check(b"_pq_.no_such_option" in body, f"the option is named in {body!r}")
+
+
+@quick
+def test_other_protocols_are_refused(weir, sub):
+    for version in (262144, 0x7fffffff):
+        with sub(f"login::refused protocol {version}"), Raw(weir.port) as raw:
+            raw.send(startup({"user": "app"}, version))
+            kind, body = raw.read()
+            equal(kind, "E")
+            check(b"C0A000\0" in body, f"SQLSTATE 0A000 in {body!r}")
+            check(raw.is_closed(), "stays open")
+
+
+HOSTILE = {
+    "length 0": struct.pack("!I", 0),
+    "length 4": struct.pack("!I", 4),
+    "length 7": struct.pack("!I", 7) + b"abc",
+    "protocol 2": struct.pack("!II", 8, 131072),
+    "huge length": struct.pack("!II", 0x7fffffff, 196608),
+    "negative length": struct.pack("!II", 0xffffffff, 196608),
+    "no terminator": struct.pack("!II", 17, 196608) + b"user\0app\0",
+    "value without end": struct.pack("!II", 13, 196608) + b"user\0",
+    "an HTTP request": b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+    "only noise": bytes(range(256)) * 4,
+    "a query before log-in": message("Q", cstr("SELECT 1")),
+}
+
+
+@quick
+def test_hostile_startup_bytes(weir, sub):
+    for name, data in HOSTILE.items():
+        with sub(f"login::hostile {name}"):
+            with Raw(weir.port, timeout=20) as raw:
+                raw.send(data)
+                raw.sock.shutdown(socket.SHUT_WR)
+                check(raw.is_closed(), "connection stays open")
+            with weir.connect() as conn:
+                equal(conn.execute("SELECT 1").fetchone(), (1,))
+
+
+@quick
+def test_messages_before_the_password(weir, sub):
+    for name, data in (("query", message("Q", cstr("SELECT 1"))),
+                       ("huge password", b"p" + struct.pack("!I", 0x7ffffff0)),
+                       ("unknown mechanism", message("p", cstr("PLAIN") + struct.pack("!i", -1))),
+                       ("short SCRAM", message("p", cstr("SCRAM-SHA-256") + b"\0\0\0\x03n,,")),
+                       ("SCRAM garbage", message("p", cstr("SCRAM-SHA-256") + b"\0\0\0\x04\xff\xfe,,")),
+                       ("terminate", message("X"))):
+        with sub(f"login::instead of the password: {name}"), Raw(weir.port) as raw:
+            raw.send(startup({"user": "app", "database": "app"}))
+            equal(raw.read()[0], "R")
+            raw.send(data)
+            raw.sock.shutdown(socket.SHUT_WR)
+            check(raw.is_closed(), "connection stays open")
+
+
+@quick
+def test_log_in_cut_everywhere(weir):
+    """The startup packet in two halves, cut at every byte."""
+    packet = startup({"user": "app", "database": "app"})
+    for cut in range(1, len(packet)):
+        with Raw(weir.port) as raw:
+            raw.send(packet[:cut])
+            raw.send(packet[cut:])
+            equal(raw.read()[0], "R")
+
+
+@quick
+def test_too_many_clients(start):
+    weir = start({"max_client_conn": 3})
+    conns = [weir.connect() for _ in range(3)]
+    with Raw(weir.port) as raw:
+        fields = raw.log_in()
+        equal((fields["C"], fields["M"]), ("53300", "sorry, too many clients already"))
+    conns.pop().close()
+
+    def get_in():
+        try:
+            return weir.connect()
+        except psycopg.OperationalError:
+            return None
+    conns.append(until("room for a client again", 5, get_in))
+    for conn in conns:
+        equal(conn.execute("SELECT 1").fetchone(), (1,))
+        conn.close()
+
+
+def weir_with_users(start, auth_type, secret):
+    """A pgweir whose user `guest` has this secret; servers see `app`."""
+    path = os.path.join(start.__self__.dir, f"guest-{auth_type}.users")
+    with open(path, "w") as f:
+        f.write(f'"guest" "{secret}"\n')
+    start.__self__.give(path)
+    return start({"auth_type": auth_type, "auth_file": path,
+                  "databases": [f"forced = cluster=main dbname=app user=app "
+                                f"password={servers.USERS['app']}"]})
+
+
+def expect_guest(weir, password, wrong="wrong"):
+    with weir.connect(user="guest", password=password, dbname="forced") as conn:
+        equal(conn.execute("SELECT current_user").fetchone(), ("app",))
+    if wrong is None:
+        return
+    with Raw(weir.port) as raw:
+        equal(raw.log_in("guest", "forced", wrong)["C"], "28P01")
+
+
+def test_md5_secret(start):
+    # md5("secret" + "guest")
+    import hashlib
+    secret = "md5" + hashlib.md5(b"secretguest").hexdigest()
+    expect_guest(weir_with_users(start, "md5", secret), "secret")
+
+
+def test_md5_with_a_plain_secret(start):
+    expect_guest(weir_with_users(start, "md5", "secret"), "secret")
+
+
+def test_plain_text_password(start):
+    expect_guest(weir_with_users(start, "plain", "secret"), "secret")
+
+
+def test_scram_secret(start, tier):
+    with tier.connect(user="postgres") as conn:
+        conn.execute("DROP ROLE IF EXISTS scram_guest")
+        conn.execute("CREATE ROLE scram_guest PASSWORD 'secret'")
+        secret, = conn.execute("SELECT rolpassword FROM pg_authid "
+                               "WHERE rolname = 'scram_guest'").fetchone()
+        conn.execute("DROP ROLE scram_guest")
+    expect_guest(weir_with_users(start, "scram-sha-256", secret), "secret")
+
+
+def test_trust(start):
+    expect_guest(weir_with_users(start, "trust", ""), "anything", wrong=None)
+
+
+def make_certificate(folder, session):
+    key, cert = (os.path.join(folder, n) for n in ("tls.key", "tls.crt"))
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+                    "ec_paramgen_curve:P-256", "-nodes", "-keyout", key, "-out", cert, "-days",
+                    "2", "-subj", "/CN=localhost", "-addext",
+                    "subjectAltName=DNS:localhost,IP:127.0.0.1"],
+                   check=True, capture_output=True, stdin=subprocess.DEVNULL)
+    for path in (key, cert):
+        session.give(path)
+    return key, cert
+
+
+@quick
+@needs("openssl")
+@limit(90)
+def test_tls(start, folder, sub):
+    key, cert = make_certificate(folder, start.__self__)
+    weir = start({"client_tls_sslmode": "require", "client_tls_key_file": key,
+                  "client_tls_cert_file": cert})
+    for mode in ("require", "verify-ca", "verify-full"):
+        with sub(f"login::TLS {mode}"), weir.connect(sslmode=mode, sslrootcert=cert) as conn:
+            check(conn.pgconn.ssl_in_use, "TLS is in use")
+            rows = conn.execute("SELECT repeat('x', 1000) FROM generate_series(1, 5000)").fetchall()
+            equal(len(rows), 5000)
+    with sub("login::TLS required of a plain client"):
+        raises(None, lambda: weir.connect(sslmode="disable"))
+    with sub("login::bytes smuggled behind SSLRequest"), Raw(weir.port) as raw:
+        # What is sent in clear behind SSLRequest must not be read as the client's.
+        raw.send(struct.pack("!II", 8, 80877103), startup({"user": "app", "database": "app"}))
+        try:
+            equal(raw.take(1), b"S")
+            check(raw.is_closed(), "the smuggled startup packet was answered")
+        except Closed:
+            pass

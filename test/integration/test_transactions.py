@@ -1,0 +1,249 @@
+# SPDX-License-Identifier: PostgreSQL
+"""Transactions: a server for their whole length, errors and savepoints inside,
+commands that may not run inside, cursors, and statuses as PostgreSQL tells."""
+import psycopg
+
+from lib import check, equal, quick, raises
+from rawpg import SYNC, Raw, bind, error_fields, execute, parse, query
+
+OPTIONS = {"default_pool_size": 3}
+
+
+def fresh(conn, table):
+    conn.execute(f"DROP TABLE IF EXISTS {table}")
+    conn.execute(f"CREATE TABLE {table}(k int PRIMARY KEY, v int)")
+
+
+@quick
+def test_commit_and_rollback(weir):
+    with weir.connect() as conn, weir.connect() as other:
+        fresh(conn, "tx1")
+        conn.execute("BEGIN")
+        conn.execute("INSERT INTO tx1 VALUES (1, 1)")
+        equal(other.execute("SELECT count(*) FROM tx1").fetchone(), (0,))
+        conn.execute("ROLLBACK")
+        conn.execute("BEGIN")
+        conn.execute("INSERT INTO tx1 VALUES (2, 2)")
+        equal(conn.execute("SELECT count(*) FROM tx1").fetchone(), (1,))
+        conn.execute("COMMIT")
+        equal(conn.execute("SELECT k FROM tx1").fetchall(), [(2,)])
+        conn.execute("DROP TABLE tx1")
+
+
+@quick
+def test_reads_in_a_transaction_see_its_writes(weir):
+    with weir.connect() as conn:
+        fresh(conn, "tx2")
+        for i in range(20):
+            with conn.transaction():
+                conn.execute("INSERT INTO tx2 VALUES (%s, %s)", (i, i))
+                equal(conn.execute("SELECT count(*) FROM tx2").fetchone(), (i + 1,))
+            equal(conn.execute("SELECT count(*) FROM tx2").fetchone(), (i + 1,))
+        conn.execute("DROP TABLE tx2")
+
+
+@quick
+def test_errors_in_a_transaction(weir):
+    with weir.connect() as conn:
+        conn.execute("BEGIN")
+        raises("22012", conn.execute, "SELECT 1/0")
+        equal(conn.info.transaction_status.name, "INERROR")
+        e = raises("25P02", conn.execute, "SELECT 1")
+        check("current transaction is aborted" in str(e), str(e))
+        raises("25P02", conn.execute, "SET work_mem = '5MB'")
+        equal(conn.execute("COMMIT").statusmessage, "ROLLBACK")
+        equal(conn.info.transaction_status.name, "IDLE")
+
+
+@quick
+def test_savepoints(weir):
+    with weir.connect() as conn:
+        fresh(conn, "tx3")
+        with conn.transaction():
+            conn.execute("INSERT INTO tx3 VALUES (1, 1)")
+            conn.execute("SAVEPOINT a")
+            raises("23505", conn.execute, "INSERT INTO tx3 VALUES (1, 1)")
+            conn.execute("ROLLBACK TO a")
+            conn.execute("INSERT INTO tx3 VALUES (2, 2)")
+            conn.execute("RELEASE a")
+        equal(conn.execute("SELECT array_agg(k ORDER BY k) FROM tx3").fetchone(), ([1, 2],))
+        conn.execute("DROP TABLE tx3")
+
+
+STATUS = [
+    # texts in turn; after each the command's tag and the status letter
+    [("BEGIN", "BEGIN", "T"), ("COMMIT", "COMMIT", "I")],
+    [("START TRANSACTION", "START TRANSACTION", "T"), ("END", "COMMIT", "I")],
+    [("BEGIN", "BEGIN", "T"), ("BEGIN", "BEGIN", "T"), ("ABORT", "ROLLBACK", "I")],
+    [("BEGIN", "BEGIN", "T"), ("COMMIT AND CHAIN", "COMMIT", "T"), ("ROLLBACK", "ROLLBACK", "I")],
+    [("COMMIT", "COMMIT", "I"), ("SELECT 1", "SELECT 1", "I")],
+    [("BEGIN READ ONLY", "BEGIN", "T"), ("SHOW transaction_read_only", "SHOW", "T"),
+     ("COMMIT", "COMMIT", "I")],
+    [("BEGIN ISOLATION LEVEL SERIALIZABLE", "BEGIN", "T"), ("SELECT 1", "SELECT 1", "T"),
+     ("PREPARE TRANSACTION 'tx_status'", "PREPARE TRANSACTION", "I"),
+     ("ROLLBACK PREPARED 'tx_status'", "ROLLBACK PREPARED", "I")],
+    [("BEGIN", "BEGIN", "T"), ("SELECT 1/0", "22012", "E"), ("ROLLBACK", "ROLLBACK", "I")],
+    [("BEGIN", "BEGIN", "T"), ("BEGIN; SELECT", "SELECT 1", "T"), ("COMMIT;", "COMMIT", "I")],
+    [("SAVEPOINT x", "25P01", "I"), ("ROLLBACK TO x", "25P01", "I"), ("RELEASE x", "25P01", "I")],
+    [("BEGIN;COMMIT;BEGIN", "BEGIN", "T"), ("ROLLBACK", "ROLLBACK", "I")],
+    [("SELECT 1; BEGIN", "BEGIN", "T"), ("ROLLBACK AND NO CHAIN", "ROLLBACK", "I")],
+]
+
+
+@quick
+def test_status_after_every_command(weir, sub):
+    for script in STATUS:
+        with sub("transactions::status " + "; ".join(text for text, _, _ in script)), \
+                Raw(weir.port) as raw:
+            equal(raw.log_in(), None)
+            for text, tag, status in script:
+                raw.send(query(text))
+                got = raw.read_until("Z")
+                tags = [b[:-1].decode() for k, b in got if k == "C"]
+                errors = [error_fields(b)["C"] for k, b in got if k == "E"]
+                equal(((errors or tags)[-1], got[-1][1].decode()), (tag, status), text)
+
+
+@quick
+def test_warnings_are_postgresqls(weir):
+    with weir.connect() as conn:
+        seen = []
+        conn.add_notice_handler(lambda d: seen.append((d.severity, d.sqlstate)))
+        for text in ("COMMIT", "ROLLBACK", "BEGIN", "BEGIN", "COMMIT"):
+            conn.execute(text)
+        equal(seen, [("WARNING", "25P01"), ("WARNING", "25P01"), ("WARNING", "25001")])
+
+
+@quick
+def test_begin_alone_holds_no_server(weir):
+    """More clients in an empty transaction than there are servers."""
+    conns = [weir.connect() for _ in range(8)]
+    if weir.is_pgweir:
+        for conn in conns:
+            conn.execute("BEGIN")
+        with weir.connect() as other:
+            equal(other.execute("SELECT 1").fetchone(), (1,))
+        for conn in conns:
+            conn.execute("COMMIT")
+    for conn in conns:
+        conn.close()
+
+
+@quick
+def test_begin_takes_its_snapshot_with_the_first_statement(weir):
+    with weir.connect() as conn, weir.connect() as other:
+        fresh(other, "tx4")
+        conn.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+        other.execute("INSERT INTO tx4 VALUES (1, 1)")
+        equal(conn.execute("SELECT count(*) FROM tx4 -- primary\n").fetchone()[0] in (0, 1), True)
+        first = conn.execute("SELECT count(*) FROM tx4").fetchone()
+        other.execute("INSERT INTO tx4 VALUES (2, 2)")
+        equal(conn.execute("SELECT count(*) FROM tx4").fetchone(), first)
+        conn.execute("COMMIT")
+        other.execute("DROP TABLE tx4")
+
+
+@quick
+def test_read_only_transactions(weir):
+    with weir.connect() as conn:
+        fresh(conn, "tx5")
+        conn.execute("BEGIN READ ONLY")
+        equal(conn.execute("SELECT count(*) FROM tx5").fetchone(), (0,))
+        raises("25006", conn.execute, "INSERT INTO tx5 VALUES (1, 1)")
+        conn.execute("ROLLBACK")
+        conn.execute("BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        equal(conn.execute("SHOW transaction_isolation").fetchone(), ("repeatable read",))
+        equal(conn.execute("SELECT count(*) FROM tx5").fetchone(), (0,))
+        conn.execute("COMMIT")
+        conn.execute("INSERT INTO tx5 VALUES (1, 1)")
+        conn.execute("SET default_transaction_read_only = on")
+        raises("25006", conn.execute, "INSERT INTO tx5 VALUES (2, 2)")
+        conn.execute("RESET default_transaction_read_only")
+        conn.execute("DROP TABLE tx5")
+
+
+@quick
+def test_set_transaction(weir):
+    with weir.connect() as conn:
+        conn.execute("BEGIN")
+        conn.execute("SET TRANSACTION ISOLATION LEVEL SERIALIZABLE READ ONLY DEFERRABLE")
+        equal(conn.execute("SHOW transaction_isolation").fetchone(), ("serializable",))
+        conn.execute("COMMIT")
+        equal(conn.execute("SHOW transaction_isolation").fetchone(), ("read committed",))
+
+
+@quick
+def test_commands_that_want_no_transaction(weir):
+    with weir.connect() as conn:
+        fresh(conn, "tx6")
+        conn.execute("VACUUM tx6")
+        conn.execute("CREATE INDEX CONCURRENTLY ON tx6(v)")
+        conn.execute("BEGIN")
+        raises("25001", conn.execute, "VACUUM tx6")
+        conn.execute("ROLLBACK")
+        conn.execute("DROP TABLE tx6")
+
+
+@quick
+def test_cursors(weir):
+    with weir.connect() as conn:
+        with conn.transaction():
+            conn.execute("DECLARE c CURSOR FOR SELECT generate_series(1, 10)")
+            equal(conn.execute("FETCH 3 FROM c").fetchall(), [(1,), (2,), (3,)])
+            conn.execute("MOVE 2 FROM c")
+            equal(conn.execute("FETCH NEXT FROM c").fetchall(), [(6,)])
+        raises("34000", conn.execute, "FETCH 1 FROM c")
+        with conn.transaction(), conn.cursor(name="server_side") as cur:
+            cur.execute("SELECT generate_series(1, 5000)")
+            equal(sum(r[0] for r in cur), 5000 * 5001 // 2)
+
+
+@quick
+def test_with_hold_cursor(weir):
+    with weir.connect() as conn:
+        with conn.transaction():
+            conn.execute("DECLARE h CURSOR WITH HOLD FOR SELECT generate_series(1, 6)")
+        others = [weir.connect() for _ in range(3)]
+        for i in range(1, 7):
+            for other in others:
+                other.execute("SELECT 1")
+            equal(conn.execute("FETCH 1 FROM h").fetchall(), [(i,)])
+        conn.execute("CLOSE h")
+        for other in others:
+            other.close()
+
+
+@quick
+def test_implicit_transaction_of_a_simple_query(weir):
+    with weir.connect(cursor_factory=psycopg.ClientCursor) as conn:
+        fresh(conn, "tx7")
+        raises("22012", conn.execute, "INSERT INTO tx7 VALUES (1,1); SELECT 1/0")
+        equal(conn.execute("SELECT count(*) FROM tx7").fetchone(), (0,))
+        conn.execute("INSERT INTO tx7 VALUES (1,1); INSERT INTO tx7 VALUES (2,2)")
+        equal(conn.execute("SELECT count(*) FROM tx7").fetchone(), (2,))
+        conn.execute("DROP TABLE tx7")
+
+
+@quick
+def test_implicit_transaction_of_a_pipeline(weir):
+    with weir.connect() as conn, Raw(weir.port) as raw:
+        fresh(conn, "tx8")
+        equal(raw.log_in(), None)
+        raw.send(parse("", "INSERT INTO tx8 VALUES (1,1)"), bind("", ""), execute(),
+                 parse("", "SELECT 1/0"), bind("", ""), execute(), SYNC)
+        raw.read_until("Z")
+        equal(conn.execute("SELECT count(*) FROM tx8").fetchone(), (0,))
+        conn.execute("DROP TABLE tx8")
+
+
+@quick
+def test_two_phase_commit(weir):
+    with weir.connect() as conn, weir.connect() as other:
+        fresh(conn, "tx9")
+        conn.execute("BEGIN")
+        conn.execute("INSERT INTO tx9 VALUES (1, 1)")
+        conn.execute("PREPARE TRANSACTION 'two_phase_test'")
+        equal(other.execute("SELECT count(*) FROM tx9").fetchone(), (0,))
+        other.execute("COMMIT PREPARED 'two_phase_test'")
+        equal(other.execute("SELECT count(*) FROM tx9").fetchone(), (1,))
+        conn.execute("DROP TABLE tx9")
