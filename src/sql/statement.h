@@ -46,6 +46,7 @@ enum { /* struct statement.flags */
 	STATEMENT_LARGE = 1u << 21,          /* too long to analyse: WRITE */
 	STATEMENT_WRITES_UNKNOWN = 1u << 22, /* CALL, DO, unparsed: tables written aren't known */
 	STATEMENT_LOCAL_SET = 1u << 23,      /* SET LOCAL / SET TRANSACTION among the effects */
+	STATEMENT_BEGIN_SERIALIZABLE = 1u << 24, /* with SERIALIZABLE, which no replica allows; BEGIN_ISOLATED too */
 };
 
 /* Why a client must keep its server connection; bit set. */
@@ -76,12 +77,18 @@ enum effect_kind {
 	EFFECT_UNLISTEN_ALL,
 	EFFECT_UNPIN,          /* pins: the reasons that this statement may end (e.g. pg_advisory_unlock_all) */
 	EFFECT_OPAQUE,         /* changes session state in a way that isn't known: pins */
+	EFFECT_SHOW,           /* changes nothing; name: the setting shown, "all" for all */
+	EFFECT_LISTEN,         /* name: channel, as written */
+	EFFECT_UNLISTEN,
+	EFFECT_SAVEPOINT,      /* name; with the next two, which SETs a ROLLBACK TO takes back */
+	EFFECT_RELEASE,
+	EFFECT_ROLLBACK_TO,
 };
 
 struct statement_effect {
 	enum effect_kind kind;
 	const char *name;  /* lower case setting or object name; NULL where none */
-	const char *value; /* EFFECT_SET*: the value list as SQL would take it after TO, quoted; NULL: dynamic */
+	const char *value; /* EFFECT_SET*: the value list as SQL would take it after TO, quoted; NULL: dynamic (LOCAL only) */
 	uint32_t pins;     /* EFFECT_UNPIN */
 };
 

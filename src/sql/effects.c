@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * Session effects. A value is kept as the text that SQL takes after TO, so that
+ * replaying a setting is "SET name TO value" and nothing else: strings quoted,
+ * numbers as they are, lists with commas. What has no such text (SET TIME ZONE
+ * INTERVAL, set_config with a column) is opaque and pins. Any thread.
+ */
+#include "sql/effects.h"
+
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/buf.h"
+
+enum { VALUE_BYTES_MAX = 16384 };
+
+static bool is_text(const char *text, const char *word)
+{
+	return text && strcmp(text, word) == 0;
+}
+
+static char *lower_name(struct analysis *a, const char *name)
+{
+	char *copy = arena_strdup(a->arena, slice_str(name));
+
+	for (char *p = copy; *p; p++)
+		if (*p >= 'A' && *p <= 'Z')
+			*p = (char)(*p + ('a' - 'A'));
+	return copy;
+}
+
+/* E'' when a backslash is inside, so that standard_conforming_strings doesn't matter. */
+static void put_quoted(struct buf *b, struct slice text)
+{
+	bool backslash = text.len > 0 && memchr(text.ptr, '\\', text.len) != NULL;
+
+	buf_append_str(b, backslash ? "E'" : "'");
+	for (size_t i = 0; i < text.len; i++) {
+		if (text.ptr[i] == '\'' || text.ptr[i] == '\\')
+			buf_append(b, text.ptr + i, 1);
+		buf_append(b, text.ptr + i, 1);
+	}
+	buf_append_str(b, "'");
+}
+
+static const struct tree_node *constant(const struct tree_node *node)
+{
+	return tree_member(node, "A_Const");
+}
+
+static const char *string_constant(const struct tree_node *node)
+{
+	const struct tree_node *sval = tree_member(constant(node), "sval");
+	const char *text = tree_text(sval, "sval");
+
+	return sval && !text ? "" : text;
+}
+
+/* The library leaves members out that are zero. */
+static const char *number_constant(const struct tree_node *node)
+{
+	const struct tree_node *ival = tree_member(constant(node), "ival");
+	const char *text = ival ? tree_text(ival, "ival") : NULL;
+
+	if (ival)
+		return text ? text : "0";
+	return tree_text(tree_member(constant(node), "fval"), "fval");
+}
+
+static bool put_value(struct buf *b, const struct tree_node *node)
+{
+	const char *text = string_constant(node);
+
+	if (text) {
+		put_quoted(b, slice_str(text));
+		return true;
+	}
+	text = number_constant(node);
+	if (text)
+		buf_append_str(b, text);
+	return text != NULL;
+}
+
+static const char *buf_keep(struct analysis *a, struct buf *b, bool is_known)
+{
+	const char *text = NULL;
+
+	if (is_known && b->err == WEIR_OK && b->len > 0)
+		text = arena_strdup(a->arena, buf_slice(b));
+	buf_fini(b);
+	return text;
+}
+
+/* NULL: not constant, or too long. */
+static const char *list_value(struct analysis *a, const struct tree_node *args)
+{
+	struct buf b;
+	bool is_known = args != NULL;
+
+	buf_init(&b, VALUE_BYTES_MAX);
+	for (const struct tree_node *n = args ? args->child : NULL; n && is_known; n = n->next) {
+		if (b.len > 0)
+			buf_append_str(&b, ", ");
+		is_known = put_value(&b, n);
+	}
+	return buf_keep(a, &b, is_known);
+}
+
+static bool is_role_setting(const char *name)
+{
+	return strcmp(name, "role") == 0 || strcmp(name, "session_authorization") == 0;
+}
+
+/* With pg_temp in front, plain CREATE TABLE makes temporary tables. */
+static bool creates_temporary(const char *name, const char *value)
+{
+	return strcmp(name, "search_path") == 0 && strncmp(value, "'pg_temp", 8) == 0;
+}
+
+/* value NULL: not known. */
+static void add_set(struct analysis *a, const char *name, const char *value, bool is_local)
+{
+	if (is_local)
+		a->flags |= STATEMENT_LOCAL_SET;
+	if (!value && !is_local) {
+		analysis_opaque(a);
+		return;
+	}
+	analysis_add_effect(a, is_local ? EFFECT_SET_LOCAL : EFFECT_SET, name, value);
+	if (is_role_setting(name) && !is_local)
+		a->pins |= PIN_ROLE;
+	if (value && creates_temporary(name, value))
+		analysis_pin(a, PIN_TEMP_TABLE);
+}
+
+static void add_default(struct analysis *a, const char *name, bool is_local)
+{
+	if (!is_local) {
+		analysis_add_effect(a, EFFECT_SET_DEFAULT, name, NULL);
+		return;
+	}
+	a->flags |= STATEMENT_LOCAL_SET;
+	analysis_add_effect(a, EFFECT_SET_LOCAL, name, "DEFAULT");
+}
+
+/* SET TRANSACTION and SET SESSION CHARACTERISTICS AS TRANSACTION. */
+static void set_modes(struct analysis *a, const struct tree_node *node, bool is_local)
+{
+	const struct tree_node *args = tree_member(node, "args");
+
+	for (const struct tree_node *n = args ? args->child : NULL; n; n = n->next) {
+		const struct tree_node *mode = tree_member(n, "DefElem");
+		const struct tree_node *arg = tree_member(mode, "arg");
+		const char *name = tree_text(mode, "defname");
+		const char *number = number_constant(arg);
+		char full[64] = "default_";
+		const char *value = string_constant(arg);
+		struct buf b;
+
+		if (!name || strlen(name) > sizeof(full) - sizeof("default_"))
+			continue;
+		buf_init(&b, VALUE_BYTES_MAX);
+		if (number)
+			value = strcmp(number, "0") == 0 ? "off" : "on";
+		put_quoted(&b, slice_str(value ? value : ""));
+		memcpy(full + strlen("default_"), name, strlen(name) + 1);
+		add_set(a, is_local ? name : full, buf_keep(a, &b, true), is_local);
+	}
+}
+
+static void set_multi(struct analysis *a, const struct tree_node *node, const char *name)
+{
+	if (is_text(name, "TRANSACTION")) {
+		set_modes(a, node, true);
+	} else if (is_text(name, "SESSION CHARACTERISTICS")) {
+		set_modes(a, node, false);
+	} else { /* TRANSACTION SNAPSHOT: exported by one node only, by rule the primary */
+		a->flags |= STATEMENT_LOCAL_SET;
+		analysis_write(a);
+	}
+}
+
+void effects_set(struct analysis *a, const struct tree_node *node)
+{
+	const char *kind = tree_text(node, "kind");
+	const char *name = tree_text(node, "name");
+	bool is_local = tree_flag(node, "is_local");
+
+	a->class = STATEMENT_SESSION;
+	a->flags |= STATEMENT_NO_CACHE;
+	if (is_text(kind, "VAR_RESET_ALL")) {
+		analysis_add_effect(a, EFFECT_RESET_ALL, NULL, NULL);
+	} else if (!name) {
+		analysis_opaque(a);
+	} else if (is_text(kind, "VAR_SET_MULTI")) {
+		set_multi(a, node, name);
+	} else if (is_text(kind, "VAR_SET_VALUE")) {
+		add_set(a, lower_name(a, name), list_value(a, tree_member(node, "args")), is_local);
+	} else if (is_text(kind, "VAR_SET_DEFAULT") || is_text(kind, "VAR_RESET")) {
+		add_default(a, lower_name(a, name), is_local);
+	} else if (!is_text(kind, "VAR_SET_CURRENT")) { /* which changes nothing */
+		analysis_opaque(a);
+	}
+}
+
+void effects_discard(struct analysis *a, const struct tree_node *node)
+{
+	const char *target = tree_text(node, "target");
+
+	a->class = STATEMENT_SESSION;
+	a->flags |= STATEMENT_NO_CACHE;
+	if (is_text(target, "DISCARD_PLANS")) {
+		analysis_add_effect(a, EFFECT_DISCARD_PLANS, NULL, NULL);
+	} else if (is_text(target, "DISCARD_TEMP")) {
+		analysis_add_effect(a, EFFECT_DISCARD_TEMP, NULL, NULL);
+		analysis_add_unpin(a, PIN_TEMP_TABLE);
+	} else if (is_text(target, "DISCARD_SEQUENCES")) {
+		analysis_add_effect(a, EFFECT_DISCARD_SEQUENCES, NULL, NULL);
+		analysis_add_unpin(a, PIN_SEQUENCE_VALUE);
+	} else { /* ALL, the one the library leaves out because it is zero */
+		analysis_add_effect(a, EFFECT_DISCARD_ALL, NULL, NULL);
+		analysis_add_unpin(a, PIN_TEMP_TABLE | PIN_ADVISORY_LOCK | PIN_HOLD_CURSOR |
+					      PIN_SEQUENCE_VALUE | PIN_LISTEN | PIN_SQL_PREPARE |
+					      PIN_ROLE);
+	}
+}
+
+static bool is_list_setting(const char *name)
+{
+	static const char *const names[] = { "search_path", "temp_tablespaces",
+					     "local_preload_libraries",
+					     "session_preload_libraries" };
+
+	for (size_t i = 0; i < WEIR_COUNTOF(names); i++)
+		if (strcmp(name, names[i]) == 0)
+			return true;
+	return false;
+}
+
+/* One identifier off the front of a list: folded unless quoted. Returns what is left, or NULL at the end. */
+static const char *put_identifier(struct buf *b, const char *p)
+{
+	char item[256];
+	size_t len = 0;
+	bool quoted = false;
+
+	p += strspn(p, " \t\n\r\f");
+	for (; *p && (quoted || *p != ','); p++) {
+		char c = *p;
+
+		if (c == '"' && quoted && p[1] == '"')
+			p++;
+		else if (c == '"') {
+			quoted = !quoted;
+			continue;
+		} else if (!quoted && c >= 'A' && c <= 'Z')
+			c = (char)(c + ('a' - 'A'));
+		if (len < sizeof(item))
+			item[len++] = c;
+	}
+	while (len > 0 && strchr(" \t\n\r\f", item[len - 1]) && p[-1] != '"')
+		len--;
+	put_quoted(b, slice_of(item, len));
+	return *p == ',' ? p + 1 : NULL;
+}
+
+/* set_config takes a list setting as one string; SET takes it as several. */
+static const char *config_value(struct analysis *a, const char *name, const char *text)
+{
+	struct buf b;
+
+	buf_init(&b, VALUE_BYTES_MAX);
+	if (!is_list_setting(name)) {
+		put_quoted(&b, slice_str(text));
+		return buf_keep(a, &b, true);
+	}
+	for (const char *p = text; p;) {
+		if (b.len > 0)
+			buf_append_str(&b, ", ");
+		p = put_identifier(&b, p);
+	}
+	return buf_keep(a, &b, true);
+}
+
+/* -1: not a constant. */
+static int bool_constant(const struct tree_node *node)
+{
+	const struct tree_node *value = tree_member(constant(node), "boolval");
+	const char *text = string_constant(node);
+
+	if (value)
+		return tree_flag(value, "boolval");
+	if (is_text(text, "t") || is_text(text, "true"))
+		return 1;
+	if (is_text(text, "f") || is_text(text, "false"))
+		return 0;
+	return -1;
+}
+
+void effects_set_config(struct analysis *a, const struct tree_node *call, bool is_certain)
+{
+	const struct tree_node *args = tree_member(call, "args");
+	const struct tree_node *arg[3] = { NULL, NULL, NULL };
+	const char *name, *value;
+	size_t count = 0;
+	int is_local;
+
+	a->flags |= STATEMENT_NO_CACHE;
+	for (const struct tree_node *n = args ? args->child : NULL; n; n = n->next, count++)
+		if (count < WEIR_COUNTOF(arg))
+			arg[count] = n;
+	if (count != WEIR_COUNTOF(arg)) {
+		analysis_opaque(a);
+		return;
+	}
+	is_local = bool_constant(arg[2]);
+	name = string_constant(arg[0]);
+	value = string_constant(arg[1]);
+	if (is_local == 1)
+		add_set(a, name ? lower_name(a, name) : "", NULL, true);
+	else if (is_local == 0 && name && value && is_certain)
+		add_set(a, lower_name(a, name), config_value(a, lower_name(a, name), value), false);
+	else
+		analysis_opaque(a);
+}

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * A table of names. A function of the same name in a user's schema counts too
+ * when it is called without schema: the worst case wins. Any thread.
+ */
+#include "sql/functions.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "sql/effects.h"
+
+enum function_rule {
+	RULE_WRITE,          /* needs the primary though it may not be volatile, or without a catalog */
+	RULE_NO_CACHE,       /* the answer depends on moment, session or node */
+	RULE_LOCK,           /* session advisory lock: pin */
+	RULE_UNLOCK_ALL,
+	RULE_SEQUENCE_VALUE, /* session's last sequence value: pin */
+	RULE_OPAQUE,         /* session state that can't be replayed: pin */
+	RULE_SET_CONFIG,
+};
+
+static const struct function_entry {
+	const char *name;
+	enum function_rule rule;
+} table[] = { /* sorted */
+	{ "clock_timestamp", RULE_NO_CACHE },
+	{ "current_database", RULE_NO_CACHE },
+	{ "current_query", RULE_NO_CACHE },
+	{ "current_schema", RULE_NO_CACHE },
+	{ "current_schemas", RULE_NO_CACHE },
+	{ "current_setting", RULE_NO_CACHE },
+	{ "currval", RULE_SEQUENCE_VALUE },
+	{ "dblink_connect", RULE_OPAQUE },
+	{ "dblink_connect_u", RULE_OPAQUE },
+	{ "gen_random_uuid", RULE_NO_CACHE },
+	{ "inet_client_addr", RULE_NO_CACHE },
+	{ "inet_client_port", RULE_NO_CACHE },
+	{ "inet_server_addr", RULE_NO_CACHE },
+	{ "inet_server_port", RULE_NO_CACHE },
+	{ "lastval", RULE_SEQUENCE_VALUE },
+	{ "nextval", RULE_WRITE },
+	{ "now", RULE_NO_CACHE },
+	{ "pg_advisory_lock", RULE_LOCK },
+	{ "pg_advisory_lock_shared", RULE_LOCK },
+	{ "pg_advisory_unlock", RULE_WRITE },
+	{ "pg_advisory_unlock_all", RULE_UNLOCK_ALL },
+	{ "pg_advisory_unlock_shared", RULE_WRITE },
+	{ "pg_advisory_xact_lock", RULE_WRITE },
+	{ "pg_advisory_xact_lock_shared", RULE_WRITE },
+	{ "pg_backend_pid", RULE_WRITE },
+	{ "pg_cancel_backend", RULE_WRITE },
+	{ "pg_current_wal_flush_lsn", RULE_WRITE },
+	{ "pg_current_wal_insert_lsn", RULE_WRITE },
+	{ "pg_current_wal_lsn", RULE_WRITE },
+	{ "pg_current_xact_id", RULE_WRITE },
+	{ "pg_current_xact_id_if_assigned", RULE_WRITE },
+	{ "pg_export_snapshot", RULE_WRITE },
+	{ "pg_is_in_recovery", RULE_NO_CACHE },
+	{ "pg_last_wal_receive_lsn", RULE_NO_CACHE },
+	{ "pg_last_wal_replay_lsn", RULE_NO_CACHE },
+	{ "pg_last_xact_replay_timestamp", RULE_NO_CACHE },
+	{ "pg_notify", RULE_WRITE },
+	{ "pg_replication_origin_session_setup", RULE_OPAQUE },
+	{ "pg_terminate_backend", RULE_WRITE },
+	{ "pg_try_advisory_lock", RULE_LOCK },
+	{ "pg_try_advisory_lock_shared", RULE_LOCK },
+	{ "pg_try_advisory_xact_lock", RULE_WRITE },
+	{ "pg_try_advisory_xact_lock_shared", RULE_WRITE },
+	{ "random", RULE_NO_CACHE },
+	{ "set_config", RULE_SET_CONFIG },
+	{ "setseed", RULE_WRITE },
+	{ "setval", RULE_WRITE },
+	{ "statement_timestamp", RULE_NO_CACHE },
+	{ "timeofday", RULE_NO_CACHE },
+	{ "transaction_timestamp", RULE_NO_CACHE },
+	{ "txid_current", RULE_WRITE },
+	{ "txid_current_if_assigned", RULE_WRITE },
+};
+
+static int compare(const void *key, const void *entry)
+{
+	return strcmp(key, ((const struct function_entry *)entry)->name);
+}
+
+static const struct function_entry *find(struct statement_name name)
+{
+	bool is_builtin = !name.schema || strcmp(name.schema, "pg_catalog") == 0;
+
+	/* Extensions live in any schema. */
+	if (!is_builtin && strncmp(name.name, "dblink_", 7) != 0)
+		return NULL;
+	return bsearch(name.name, table, WEIR_COUNTOF(table), sizeof(table[0]), compare);
+}
+
+bool functions_judge(struct analysis *a, struct statement_name name, const struct tree_node *call)
+{
+	const struct function_entry *e = find(name);
+
+	if (!e)
+		return false;
+	a->flags |= STATEMENT_NO_CACHE;
+	switch (e->rule) {
+	case RULE_WRITE:
+		analysis_write(a);
+		return false;
+	case RULE_NO_CACHE:
+		return false;
+	case RULE_LOCK:
+		analysis_pin(a, PIN_ADVISORY_LOCK);
+		return false;
+	case RULE_UNLOCK_ALL:
+		analysis_write(a);
+		analysis_add_unpin(a, PIN_ADVISORY_LOCK);
+		return false;
+	case RULE_SEQUENCE_VALUE:
+		analysis_pin(a, PIN_SEQUENCE_VALUE);
+		return false;
+	case RULE_OPAQUE:
+		analysis_opaque(a);
+		return false;
+	case RULE_SET_CONFIG:
+		effects_set_config(a, call, false);
+		return true;
+	}
+	return false;
+}

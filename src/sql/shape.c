@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * Shapes. Tokens are written with one blank between them; a string becomes ?s,
+ * a number ?n, a list of literals of one kind ?s+ or ?n+ (so that IN lists of
+ * any length are one shape), a string that could name a moment ('today') ?t.
+ * Parameters keep their number. While it is at it, the pass estimates how high
+ * a parse tree can become, because libpg_query recurses over it without a
+ * bound of its own.
+ */
+#include "sql/shape.h"
+
+#include "base/hash.h"
+#include "sql/hint.h"
+#include "sql/lexer.h"
+
+enum { TIME_LITERAL_MAX = 64 };
+
+struct writer {
+	struct shape *shape;
+	char *out;
+	size_t len;
+	size_t list_end;  /* after the literal that a following ", literal" joins; 0: none */
+	char list_kind;
+	bool is_comma_after;
+};
+
+/*
+ * Height estimate. Left-recursive rules are what the parser's own stack limit
+ * doesn't bound: operators count until the next comma, AND or OR; set
+ * operations and joins until the bracket closes.
+ */
+struct height {
+	uint32_t run, joins, below;
+	uint32_t nest;
+	uint32_t saved_run[SHAPE_NEST_MAX], saved_joins[SHAPE_NEST_MAX];
+};
+
+size_t shape_bound(size_t text_len)
+{
+	return 3 * text_len + 64;
+}
+
+static bool is_any(struct slice word, const char *const *list)
+{
+	for (; *list; list++)
+		if (slice_is_nocase(word, *list))
+			return true;
+	return false;
+}
+
+static bool is_reset_word(struct slice w)
+{
+	static const char *const words[] = { "and", "or", NULL };
+
+	return w.len <= 3 && is_any(w, words);
+}
+
+static bool is_join_word(struct slice w)
+{
+	static const char *const words[] = { "join", "union", "except", "intersect", NULL };
+
+	return w.len >= 4 && w.len <= 9 && strchr("jJuUeEiI", *w.ptr) && is_any(w, words);
+}
+
+static void height_open(struct height *h, struct shape *shape)
+{
+	if (h->nest >= SHAPE_NEST_MAX) {
+		shape->is_too_deep = true;
+		return;
+	}
+	h->saved_run[h->nest] = h->run;
+	h->saved_joins[h->nest] = h->joins;
+	h->nest++;
+	h->below += h->run + h->joins;
+	h->run = h->joins = 0;
+}
+
+static void height_close(struct height *h)
+{
+	if (h->nest == 0)
+		return;
+	h->nest--;
+	h->run = h->saved_run[h->nest];
+	h->joins = h->saved_joins[h->nest];
+	h->below -= h->run + h->joins;
+}
+
+static void height_token(struct height *h, struct shape *shape, const struct token *t)
+{
+	char c = *t->text.ptr;
+
+	h->run++;
+	if (t->kind == TOKEN_WORD) {
+		if (is_reset_word(t->text))
+			h->run = 0;
+		else if (is_join_word(t->text))
+			h->joins++;
+	} else if (t->kind == TOKEN_PUNCT) {
+		if (c == '(' || c == '[')
+			height_open(h, shape);
+		else if (c == ')' || c == ']')
+			height_close(h);
+		else if (c == ',')
+			h->run = 0;
+		else if (c == ';' && h->nest == 0)
+			h->run = h->joins = 0;
+	}
+	if (h->below + h->run + h->joins > SHAPE_DEPTH_MAX)
+		shape->is_too_deep = true;
+}
+
+/* Words that date and time input takes for a moment that moves. */
+static bool may_be_moment(const struct token *t)
+{
+	static const char *const words[] = { "now", "today", "tomorrow", "yesterday", NULL };
+
+	if (t->text.len > TIME_LITERAL_MAX)
+		return false;
+	if (t->has_escape)
+		return true;
+	for (size_t i = 0; i < t->text.len; i++) {
+		struct slice rest = slice_of(t->text.ptr + i, t->text.len - i);
+
+		if (!strchr("nNtTyY", *rest.ptr))
+			continue;
+		for (const char *const *w = words; *w; w++)
+			if (rest.len >= strlen(*w) &&
+			    slice_is_nocase(slice_of(rest.ptr, strlen(*w)), *w))
+				return true;
+	}
+	return false;
+}
+
+static void put_blank(struct writer *w)
+{
+	if (w->len > 0)
+		w->out[w->len++] = ' ';
+}
+
+static void put_literal(struct writer *w, char kind)
+{
+	if (w->list_end > 0 && w->is_comma_after && w->list_kind == kind) {
+		w->len = w->list_end;
+		if (w->out[w->len - 1] != '+')
+			w->out[w->len++] = '+';
+	} else {
+		put_blank(w);
+		w->out[w->len++] = '?';
+		w->out[w->len++] = kind;
+	}
+	w->list_end = w->len;
+	w->list_kind = kind;
+	w->is_comma_after = false;
+}
+
+static void put_text(struct writer *w, const struct token *t)
+{
+	bool fold = t->kind == TOKEN_WORD;
+
+	put_blank(w);
+	for (size_t i = 0; i < t->text.len; i++) {
+		char c = t->text.ptr[i];
+
+		w->out[w->len++] = fold && c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
+	}
+	if (w->list_end > 0 && !w->is_comma_after && t->kind == TOKEN_PUNCT && *t->text.ptr == ',')
+		w->is_comma_after = true;
+	else
+		w->list_end = 0;
+}
+
+static void note_param(struct shape *shape, struct slice text)
+{
+	uint32_t n = 0;
+
+	for (size_t i = 1; i < text.len && n <= UINT16_MAX; i++)
+		n = n * 10 + (uint32_t)(text.ptr[i] - '0');
+	if (n > UINT16_MAX)
+		n = UINT16_MAX;
+	if (n > shape->param_count)
+		shape->param_count = (uint16_t)n;
+}
+
+static void put_token(struct writer *w, const struct token *t)
+{
+	switch (t->kind) {
+	case TOKEN_STRING:
+		if (may_be_moment(t)) {
+			w->shape->has_time_word = true;
+			put_literal(w, 't');
+		} else {
+			put_literal(w, 's');
+		}
+		return;
+	case TOKEN_NUMBER:
+		put_literal(w, 'n');
+		return;
+	case TOKEN_PARAM:
+		note_param(w->shape, t->text);
+		break;
+	case TOKEN_QUOTED_UNICODE:
+		w->shape->is_text_only = true;
+		break;
+	default:
+		break;
+	}
+	put_text(w, t);
+}
+
+/* Hints change the analysis, so they are part of the shape; "\n" is in no token outside quotes. */
+static void put_hints(struct writer *w)
+{
+	const struct statement_hints *h = &w->shape->hints;
+
+	if (h->route == HINT_ROUTE_NONE && h->cache == HINT_CACHE_NONE)
+		return;
+	w->out[w->len++] = '\n';
+	w->out[w->len++] = (char)('0' + (int)h->route);
+	w->out[w->len++] = (char)('0' + (int)h->cache);
+	memcpy(w->out + w->len, &h->cache_ttl_ms, sizeof(h->cache_ttl_ms));
+	w->len += sizeof(h->cache_ttl_ms);
+}
+
+static void on_comment(void *arg, struct slice body)
+{
+	struct writer *w = arg;
+
+	hint_read(&w->shape->hints, body);
+}
+
+size_t shape_make(struct shape *shape, struct slice text, char *out)
+{
+	struct writer w = { .shape = shape, .out = out };
+	struct height h;
+	struct lexer l;
+
+	*shape = (struct shape){ 0 };
+	h.run = h.joins = h.below = h.nest = 0;
+	lexer_init(&l, text);
+	l.on_comment = on_comment;
+	l.arg = &w;
+	for (struct token t = lexer_next(&l); t.kind != TOKEN_END; t = lexer_next(&l)) {
+		height_token(&h, shape, &t);
+		put_token(&w, &t);
+	}
+	put_hints(&w);
+	shape->hash = hash_bytes(out, w.len);
+	return w.len;
+}
