@@ -107,8 +107,9 @@ static void on_create_as(struct analysis *a, const struct tree_node *node)
 	on_write(a, node);
 	if (tree_member(query, "ExecuteStmt"))
 		a->flags |= STATEMENT_WRITES_UNKNOWN;
+	walk_target(a, tree_member(into, "rel"));
 	if (!walk_finds_temporary(into))
-		a->flags |= STATEMENT_DDL | STATEMENT_WRITES_UNKNOWN;
+		a->flags |= STATEMENT_DDL;
 	else if (!is_text(on_commit, "ONCOMMIT_DROP"))
 		a->pins |= PIN_TEMP_TABLE;
 	walk(a, query);
