@@ -25,7 +25,7 @@ struct conn {
 	int8_t error;            /* enum weir_err to report at the turn's end */
 	bool is_paused : 1;      /* by the owner */
 	bool is_read_armed : 1;  /* the read event is registered */
-	bool is_watched : 1;     /* registered with the loop's hang-up watch */
+	bool is_eof : 1;         /* the peer sends no more; told when the kept bytes are consumed */
 	bool is_delivering : 1;  /* inside on_bytes */
 	bool is_congested : 1;
 	bool is_handshaking : 1;

@@ -3,6 +3,27 @@
 
 noinst_LIBRARIES += src/net/libnet.a
 src_net_libnet_a_SOURCES = \
+	src/net/conn.c \
 	src/net/conn.h \
+	src/net/conn_layout.h \
+	src/net/conn_priv.h \
+	src/net/conn_read.c \
+	src/net/conn_tls.c \
+	src/net/conn_write.c \
+	src/net/http_client.h \
+	src/net/http_server.h \
+	src/net/listener.h \
+	src/net/loop.c \
 	src/net/loop.h \
-	src/net/mailbox.h
+	src/net/loop_priv.h \
+	src/net/loop_timer.c \
+	src/net/mailbox.c \
+	src/net/mailbox.h \
+	src/net/resolver.h \
+	src/net/socket.c \
+	src/net/socket.h \
+	src/net/tls.c \
+	src/net/tls.h \
+	src/net/tls_priv.h \
+	src/net/tls_session.c \
+	src/net/tls_session.h

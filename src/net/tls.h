@@ -3,7 +3,7 @@
  * TLS contexts and what a session tells about itself. A context is made once
  * per configuration, immutable, counted and shared by all threads; a session
  * belongs to one connection and holds a reference to its context. OpenSSL's
- * ssl headers are included by tls.c and tls_session.c alone.
+ * headers are included by tls.c and tls_session.c alone.
  */
 #ifndef WEIR_NET_TLS_H
 #define WEIR_NET_TLS_H

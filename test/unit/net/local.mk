@@ -2,9 +2,16 @@
 # Unit tests of src/net/: one Criterion program, one test_<file>.c per source.
 
 if HAVE_CRITERION
-#check_PROGRAMS += test/unit/net/test_net
-#test_unit_net_test_net_SOURCES = \
-#	test/unit/net/test_x.c
-#test_unit_net_test_net_CPPFLAGS = $(TEST_CPPFLAGS)
-#test_unit_net_test_net_LDADD = $(TEST_LIBS_2)
+check_PROGRAMS += test/unit/net/test_net
+test_unit_net_test_net_SOURCES = \
+	test/unit/net/peer.c \
+	test/unit/net/peer.h \
+	test/unit/net/test_conn.c \
+	test/unit/net/test_conn_read.c \
+	test/unit/net/test_conn_write.c \
+	test/unit/net/test_loop.c \
+	test/unit/net/test_loop_timer.c \
+	test/unit/net/test_mailbox.c
+test_unit_net_test_net_CPPFLAGS = $(TEST_CPPFLAGS)
+test_unit_net_test_net_LDADD = $(TEST_LIBS_2)
 endif

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * The one place that knows whether a connection's bytes go through TLS, and
+ * the handshake. No bytes read before the handshake may be left over, and the
+ * handshake begins only after everything queued in plain has left.
+ */
+#include <errno.h>
+
+#include "base/log.h"
+#include "net/conn_priv.h"
+#include "net/tls_session.h"
+
+static ssize_t plain_receive(struct conn *conn, void *at, size_t room)
+{
+	ssize_t got;
+
+	conn->loop->stats.reads++;
+	do
+		got = recv(conn->fd, at, room, 0);
+	while (got < 0 && errno == EINTR);
+	if (got > 0)
+		return got;
+	if (got == 0)
+		return CONN_IO_CLOSED;
+	return errno == EAGAIN || errno == EWOULDBLOCK ? CONN_IO_AGAIN : CONN_IO_ERROR;
+}
+
+/* A TLS call that wants to write although it reads: the write event goes on with it. */
+static ssize_t wait_writable(struct conn *conn)
+{
+	if (!conn_backlog_need(conn))
+		return CONN_IO_ERROR;
+	conn_write_arm(conn);
+	return CONN_IO_AGAIN;
+}
+
+static ssize_t tls_receive(struct conn *conn, void *at, size_t room)
+{
+	ssize_t got = tls_session_read(conn->tls, at, room);
+
+	conn->loop->stats.reads++;
+	switch (got) {
+	case TLS_WANT_READ:
+		return CONN_IO_AGAIN;
+	case TLS_WANT_WRITE:
+		return wait_writable(conn);
+	case TLS_CLOSED:
+		return CONN_IO_CLOSED;
+	case TLS_FAILED:
+		return CONN_IO_TLS;
+	default:
+		return got;
+	}
+}
+
+ssize_t conn_receive(struct conn *conn, void *at, size_t room)
+{
+	ssize_t got = conn->tls ? tls_receive(conn, at, room) : plain_receive(conn, at, room);
+
+	if (got > 0)
+		conn->loop->turn_read_bytes += (size_t)got;
+	return got;
+}
+
+static ssize_t plain_transmit(struct conn *conn, const void *bytes, size_t len)
+{
+	ssize_t sent;
+
+	do
+		sent = send(conn->fd, bytes, len, MSG_NOSIGNAL);
+	while (sent < 0 && errno == EINTR);
+	if (sent >= 0)
+		return sent;
+	return errno == EAGAIN || errno == EWOULDBLOCK ? CONN_IO_AGAIN : CONN_IO_ERROR;
+}
+
+static ssize_t tls_transmit(struct conn *conn, const void *bytes, size_t len)
+{
+	ssize_t sent = tls_session_write(conn->tls, bytes, len);
+
+	switch (sent) {
+	case TLS_WANT_READ:
+	case TLS_WANT_WRITE:
+		return CONN_IO_AGAIN;
+	case TLS_CLOSED:
+		return CONN_IO_ERROR;
+	case TLS_FAILED:
+		return CONN_IO_TLS;
+	default:
+		return sent;
+	}
+}
+
+ssize_t conn_transmit(struct conn *conn, const void *bytes, size_t len)
+{
+	conn->loop->stats.writes++;
+	return conn->tls ? tls_transmit(conn, bytes, len) : plain_transmit(conn, bytes, len);
+}
+
+bool conn_tls_has_pending(const struct conn *conn)
+{
+	return conn->tls && tls_session_has_pending(conn->tls);
+}
+
+const struct tls_session *conn_tls(const struct conn *conn)
+{
+	return conn->is_handshaking ? NULL : conn->tls;
+}
+
+static void handshake_wait(struct conn *conn, int want)
+{
+	if (want == TLS_WANT_WRITE) {
+		if (wait_writable(conn) != CONN_IO_AGAIN)
+			conn_fail_now(conn, WEIR_ERR_MEMORY);
+		return;
+	}
+	conn_write_disarm(conn);
+	conn_read_arm(conn);
+}
+
+static void handshake_done(struct conn *conn)
+{
+	conn->is_handshaking = false;
+	if (conn_backlog_bytes(conn) > 0)
+		conn_write_arm(conn);
+	else
+		conn_backlog_drop(conn);
+	if (conn_tls_has_pending(conn))
+		conn_wake(conn, CONN_WAKE_READ);
+	if (conn->ops->on_tls_ready)
+		conn->ops->on_tls_ready(conn);
+}
+
+void conn_tls_step(struct conn *conn)
+{
+	int rc = tls_session_handshake(conn->tls);
+
+	if (rc == 0)
+		handshake_done(conn);
+	else if (rc == TLS_WANT_READ || rc == TLS_WANT_WRITE)
+		handshake_wait(conn, rc);
+	else
+		conn_fail_now(conn, rc == TLS_CLOSED ? WEIR_ERR_CLOSED : WEIR_ERR_TLS);
+}
+
+enum weir_err conn_start_tls(struct conn *conn, struct tls_context *ctx, const char *host)
+{
+	if (conn->state != CONN_OPEN)
+		return WEIR_ERR_CLOSED;
+	if (conn->tls || (conn->kept && !conn->is_delivering))
+		return WEIR_ERR_PROTOCOL;
+	if (list_node_linked(&conn->dirty_node)) {
+		list_remove(&conn->loop->dirty, &conn->dirty_node);
+		conn_flush(conn);
+	}
+	if (conn->state != CONN_OPEN || conn_backlog_bytes(conn) > 0)
+		return WEIR_ERR_IO;
+	conn->tls = tls_session_create(ctx, conn->fd, host);
+	if (!conn->tls)
+		return WEIR_ERR_TLS;
+	conn->is_handshaking = true;
+	conn_read_arm(conn);
+	conn_wake(conn, CONN_WAKE_READ); /* the client side speaks first */
+	return WEIR_OK;
+}

@@ -1,0 +1,458 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * Writing: spans queued in a turn leave together at its end.
+ *
+ * A span borrows turn memory or static memory. Adjacent spans are merged; one
+ * span is one send(2), several small ones are gathered and sent as one, large
+ * ones go out by sendmsg(2). What the socket doesn't take is copied to the
+ * backlog, which exists, with its write event, only while something waits:
+ * for the socket, for connect, or for the TLS handshake.
+ */
+#include <errno.h>
+#include <event2/event.h>
+#include <sys/uio.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "net/conn_priv.h"
+
+enum {
+	CONN_GATHER_MAX = 16 * 1024,   /* copying less than this is cheaper than an iovec */
+	CONN_IOV_MAX = 64,
+	CONN_FIRST_SPANS = 16,
+	CONN_BACKLOG_FIRST = 4096,
+	CONN_LINGER_US = 5 * 1000000,
+	CONN_DRAIN_READS = 16,
+	CONN_DRAIN_BYTES = 4096,
+};
+
+/* Where in the queued spans writing has got to. */
+struct span_cursor {
+	uint32_t index;
+	size_t off;
+};
+
+static struct slice span_at(const struct conn *conn, uint32_t index)
+{
+	return index == 0 ? conn->first_span : conn->more_spans[index - 1];
+}
+
+static struct slice span_rest(const struct conn *conn, struct span_cursor at)
+{
+	struct slice s = span_at(conn, at.index);
+
+	return slice_of(s.ptr + at.off, s.len - at.off);
+}
+
+static void cursor_advance(const struct conn *conn, struct span_cursor *at, size_t len)
+{
+	while (len > 0) {
+		size_t left = span_at(conn, at->index).len - at->off;
+
+		if (len < left) {
+			at->off += len;
+			return;
+		}
+		len -= left;
+		at->index++;
+		at->off = 0;
+	}
+}
+
+/* --- the backlog --- */
+
+size_t conn_backlog_bytes(const struct conn *conn)
+{
+	return conn->backlog ? conn->backlog->end - conn->backlog->off : 0;
+}
+
+static void on_write_event(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	conn_write_ready(arg);
+}
+
+bool conn_backlog_need(struct conn *conn)
+{
+	struct conn_backlog *b;
+
+	if (conn->backlog)
+		return true;
+	b = mem_try_alloc(sizeof(*b));
+	if (!b)
+		return false;
+	memset(b, 0, sizeof(*b));
+	b->conn = conn;
+	event_assign(&b->event, conn->loop->base, conn->fd, EV_WRITE | EV_PERSIST, on_write_event,
+		     conn);
+	conn->backlog = b;
+	return true;
+}
+
+void conn_write_arm(struct conn *conn)
+{
+	if (conn->backlog->is_armed)
+		return;
+	event_add(&conn->backlog->event, NULL);
+	conn->backlog->is_armed = true;
+	conn->loop->stats.polls_changed++;
+}
+
+void conn_write_disarm(struct conn *conn)
+{
+	if (!conn->backlog || !conn->backlog->is_armed)
+		return;
+	event_del(&conn->backlog->event);
+	conn->backlog->is_armed = false;
+	conn->loop->stats.polls_changed++;
+}
+
+void conn_backlog_drop(struct conn *conn)
+{
+	struct conn_backlog *b = conn->backlog;
+
+	if (!b)
+		return;
+	conn_write_disarm(conn);
+	loop_timer_cancel(&b->linger);
+	mem_free(b->data);
+	mem_free(b);
+	conn->backlog = NULL;
+}
+
+/* Nothing points into a backlog, so it may be moved in place. */
+static bool backlog_reserve(struct conn_backlog *b, size_t more)
+{
+	size_t len = b->end - b->off, cap = b->cap ? b->cap : CONN_BACKLOG_FIRST;
+	char *grown;
+
+	if (b->cap - b->end >= more)
+		return true;
+	if (b->off > 0)
+		memmove(b->data, b->data + b->off, len);
+	b->off = 0;
+	b->end = len;
+	if (b->cap - len >= more)
+		return true;
+	if (more > SIZE_MAX / 2 - len)
+		return false;
+	while (cap < len + more)
+		cap *= 2;
+	grown = mem_try_realloc(b->data, cap);
+	if (!grown)
+		return false;
+	b->data = grown;
+	b->cap = cap;
+	return true;
+}
+
+static void backlog_append(struct conn *conn, struct slice bytes)
+{
+	struct conn_backlog *b;
+
+	if (bytes.len == 0)
+		return;
+	if (!conn_backlog_need(conn) || !backlog_reserve(conn->backlog, bytes.len)) {
+		conn_fail(conn, WEIR_ERR_MEMORY);
+		return;
+	}
+	b = conn->backlog;
+	memcpy(b->data + b->end, bytes.ptr, bytes.len);
+	b->end += bytes.len;
+	if (conn_backlog_bytes(conn) > conn->limits->high_water_bytes)
+		conn->is_congested = true;
+}
+
+/* The rest of the spans goes behind the backlog. */
+static void backlog_append_spans(struct conn *conn, struct span_cursor at)
+{
+	for (; at.index < conn->span_count; at.index++, at.off = 0)
+		backlog_append(conn, span_rest(conn, at));
+	if (conn->backlog && conn->state != CONN_CONNECTING && !conn->is_handshaking)
+		conn_write_arm(conn);
+}
+
+/* --- queueing --- */
+
+static bool has_to_wait(const struct conn *conn)
+{
+	return conn->state == CONN_CONNECTING || conn->is_handshaking ||
+	       conn_backlog_bytes(conn) > 0;
+}
+
+static void spans_grow(struct conn *conn)
+{
+	uint32_t cap = conn->span_cap ? conn->span_cap * 2 : CONN_FIRST_SPANS;
+	struct slice *grown = loop_turn_alloc(conn->loop, cap * sizeof(*grown));
+
+	if (conn->span_cap)
+		memcpy(grown, conn->more_spans, conn->span_cap * sizeof(*grown));
+	conn->more_spans = grown;
+	conn->span_cap = cap;
+}
+
+static void spans_add(struct conn *conn, struct slice bytes)
+{
+	struct slice *last = &conn->first_span;
+
+	if (conn->span_count == 0) {
+		*last = bytes;
+		conn->span_count = 1;
+		return;
+	}
+	if (conn->span_count > 1)
+		last = &conn->more_spans[conn->span_count - 2];
+	if (last->ptr + last->len == bytes.ptr) {
+		last->len += bytes.len;
+		return;
+	}
+	if (conn->span_count - 1 == conn->span_cap)
+		spans_grow(conn);
+	conn->more_spans[conn->span_count - 1] = bytes;
+	conn->span_count++;
+}
+
+void conn_spans_drop(struct conn *conn)
+{
+	conn->span_count = 0;
+	conn->span_cap = 0;
+	conn->more_spans = NULL;
+}
+
+void conn_send(struct conn *conn, struct slice bytes)
+{
+	if (bytes.len == 0 || (conn->state != CONN_OPEN && conn->state != CONN_CONNECTING))
+		return;
+	if (has_to_wait(conn)) {
+		backlog_append(conn, bytes);
+		return;
+	}
+	spans_add(conn, bytes);
+	if (!list_node_linked(&conn->dirty_node))
+		list_append(&conn->loop->dirty, &conn->dirty_node);
+}
+
+void conn_send_copy(struct conn *conn, struct slice bytes)
+{
+	while (bytes.len > 0) {
+		size_t len = bytes.len < LOOP_TURN_ALLOC_MAX ? bytes.len : LOOP_TURN_ALLOC_MAX;
+		char *copy = loop_turn_alloc(conn->loop, len);
+
+		memcpy(copy, bytes.ptr, len);
+		conn_send(conn, slice_of(copy, len));
+		bytes = slice_of(bytes.ptr + len, bytes.len - len);
+	}
+}
+
+bool conn_is_congested(const struct conn *conn)
+{
+	return conn->is_congested;
+}
+
+/* --- the turn's end --- */
+
+static ssize_t transmit_iov(struct conn *conn, struct span_cursor at, size_t *asked)
+{
+	struct iovec iov[CONN_IOV_MAX];
+	struct msghdr msg = { .msg_iov = iov };
+	ssize_t sent;
+
+	*asked = 0;
+	for (; at.index < conn->span_count && msg.msg_iovlen < CONN_IOV_MAX; at.index++) {
+		struct slice s = span_rest(conn, at);
+
+		iov[msg.msg_iovlen].iov_base = (void *)(uintptr_t)s.ptr;
+		iov[msg.msg_iovlen++].iov_len = s.len;
+		*asked += s.len;
+		at.off = 0;
+	}
+	conn->loop->stats.writes++;
+	do
+		sent = sendmsg(conn->fd, &msg, MSG_NOSIGNAL);
+	while (sent < 0 && errno == EINTR);
+	if (sent >= 0)
+		return sent;
+	return errno == EAGAIN || errno == EWOULDBLOCK ? CONN_IO_AGAIN : CONN_IO_ERROR;
+}
+
+/* Copies from the spans until `room` is full; returns the bytes copied. */
+static size_t gather(const struct conn *conn, struct span_cursor at, char *out, size_t room)
+{
+	size_t len = 0;
+
+	for (; at.index < conn->span_count && len < room; at.index++, at.off = 0) {
+		struct slice s = span_rest(conn, at);
+		size_t part = s.len < room - len ? s.len : room - len;
+
+		memcpy(out + len, s.ptr, part);
+		len += part;
+	}
+	return len;
+}
+
+static size_t spans_total(const struct conn *conn)
+{
+	size_t total = 0;
+
+	for (uint32_t i = 0; i < conn->span_count; i++)
+		total += span_at(conn, i).len;
+	return total;
+}
+
+/* One piece of the spans; *asked tells how much was tried. */
+static ssize_t transmit_piece(struct conn *conn, struct span_cursor at, size_t *asked)
+{
+	struct slice s = span_rest(conn, at);
+	char *piece;
+
+	if (at.index + 1 < conn->span_count) {
+		size_t total = spans_total(conn);
+
+		if (!conn->tls && total > CONN_GATHER_MAX)
+			return transmit_iov(conn, at, asked);
+		if (total > CONN_GATHER_MAX)
+			total = CONN_GATHER_MAX;
+		piece = loop_turn_alloc(conn->loop, total);
+		s = slice_of(piece, gather(conn, at, piece, total));
+	}
+	*asked = s.len;
+	return conn_transmit(conn, s.ptr, s.len);
+}
+
+static void write_spans(struct conn *conn)
+{
+	struct span_cursor at = { 0 };
+
+	while (at.index < conn->span_count) {
+		size_t asked;
+		ssize_t sent = transmit_piece(conn, at, &asked);
+
+		if (sent < 0 && sent != CONN_IO_AGAIN) {
+			conn_fail(conn, sent == CONN_IO_TLS ? WEIR_ERR_TLS : WEIR_ERR_IO);
+			return;
+		}
+		if (sent > 0)
+			cursor_advance(conn, &at, (size_t)sent);
+		/* A TLS session writes record by record; a socket that took less is full. */
+		if (sent < 0 || (!conn->tls && (size_t)sent < asked))
+			break;
+	}
+	backlog_append_spans(conn, at);
+}
+
+/* Everything left: what the peer sent meanwhile is read, or closing would reset it away. */
+static void flushing_done(struct conn *conn)
+{
+	char sink[CONN_DRAIN_BYTES];
+
+	for (int i = 0; i < CONN_DRAIN_READS; i++) {
+		if (recv(conn->fd, sink, sizeof(sink), MSG_DONTWAIT) <= 0)
+			break;
+	}
+	conn_fail(conn, WEIR_OK);
+}
+
+static void on_linger_due(struct loop_timer *timer)
+{
+	struct conn_backlog *b = (struct conn_backlog *)(void *)((char *)timer -
+						offsetof(struct conn_backlog, linger));
+
+	conn_fail_now(b->conn, WEIR_ERR_TIMEOUT);
+}
+
+void conn_flush(struct conn *conn)
+{
+	if (conn->span_count > 0) {
+		if (has_to_wait(conn))
+			backlog_append_spans(conn, (struct span_cursor){ 0 });
+		else
+			write_spans(conn);
+		conn_spans_drop(conn);
+	}
+	if (conn->state != CONN_FLUSHING)
+		return;
+	if (conn_backlog_bytes(conn) == 0)
+		flushing_done(conn);
+	else
+		loop_timer_arm(conn->loop, &conn->backlog->linger, CONN_LINGER_US, on_linger_due);
+}
+
+/* --- the socket became writable --- */
+
+static void connect_done(struct conn *conn)
+{
+	int err = 0;
+	socklen_t len = sizeof(err);
+
+	if (getsockopt(conn->fd, SOL_SOCKET, SO_ERROR, &err, &len) < 0)
+		err = errno;
+	if (err) {
+		log_debug("connect_failed", "errno=%d", err);
+		conn_fail_now(conn, WEIR_ERR_IO);
+		return;
+	}
+	conn->state = CONN_OPEN;
+	if (conn_backlog_bytes(conn) == 0)
+		conn_backlog_drop(conn);
+	conn_read_start(conn);
+	if (conn->ops->on_connected)
+		conn->ops->on_connected(conn);
+}
+
+/* False: the connection failed. */
+static bool backlog_write(struct conn *conn)
+{
+	struct conn_backlog *b = conn->backlog;
+	size_t asked;
+	ssize_t sent;
+
+	do {
+		asked = b->end - b->off;
+		if (asked == 0)
+			return true;
+		sent = conn_transmit(conn, b->data + b->off, asked);
+		if (sent > 0)
+			b->off += (size_t)sent;
+	} while (sent > 0 && conn->tls);
+	if (sent > 0 || sent == CONN_IO_AGAIN)
+		return true;
+	conn_fail_now(conn, sent == CONN_IO_TLS ? WEIR_ERR_TLS : WEIR_ERR_IO);
+	return false;
+}
+
+static void congestion_check(struct conn *conn)
+{
+	size_t left = conn_backlog_bytes(conn);
+
+	if (!conn->is_congested || (left > 0 && left >= conn->limits->low_water_bytes))
+		return;
+	conn->is_congested = false;
+	if (conn->ops->on_drained)
+		conn->ops->on_drained(conn);
+}
+
+void conn_write_ready(struct conn *conn)
+{
+	bool had_bytes = conn_backlog_bytes(conn) > 0;
+
+	if (conn->state == CONN_CONNECTING) {
+		connect_done(conn);
+		return;
+	}
+	if (conn->is_handshaking) {
+		conn_tls_step(conn);
+		return;
+	}
+	if (!backlog_write(conn))
+		return;
+	if (conn_backlog_bytes(conn) == 0) {
+		conn_backlog_drop(conn);
+		if (conn->state == CONN_FLUSHING)
+			flushing_done(conn);
+		else if (!had_bytes) /* a TLS read had waited for this */
+			conn_read_ready(conn);
+	}
+	if (conn->state == CONN_OPEN)
+		congestion_check(conn);
+}

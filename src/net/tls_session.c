@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * One TLS session over a non-blocking socket, by OpenSSL on the descriptor
+ * itself. Read-ahead takes header and body of a record in one recv(2), and
+ * released buffers make an idle session small. Written pieces may be retried
+ * from another address, since the connection copies them to its backlog.
+ *
+ * One thread at a time.
+ */
+#include "net/tls_session.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <limits.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <openssl/x509v3.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "net/tls_priv.h"
+
+enum { TLS_MAGIC = 0x746c7373, TLS_REASON_MAX = 256 };
+
+struct tls_session {
+	unsigned magic;
+	bool is_broken;              /* after a fatal error nothing may be sent, close_notify neither */
+	struct tls_context *context; /* counted */
+	SSL *ssl;                    /* owned */
+};
+
+static bool is_numeric_host(const char *host)
+{
+	unsigned char addr[sizeof(struct in6_addr)];
+
+	return inet_pton(AF_INET, host, addr) == 1 || inet_pton(AF_INET6, host, addr) == 1;
+}
+
+/* SNI carries names only (RFC 6066, section 3); the check takes names and addresses. */
+static bool set_host(struct tls_session *s, const char *host)
+{
+	X509_VERIFY_PARAM *param = SSL_get0_param(s->ssl);
+	bool is_number = is_numeric_host(host);
+
+	if (!is_number && SSL_set_tlsext_host_name(s->ssl, host) != 1)
+		return false;
+	if (tls_context_mode(s->context) != TLS_MODE_VERIFY_FULL)
+		return true;
+	X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+	if (is_number)
+		return X509_VERIFY_PARAM_set1_ip_asc(param, host) == 1;
+	return X509_VERIFY_PARAM_set1_host(param, host, 0) == 1;
+}
+
+static bool session_prepare(struct tls_session *s, int fd, const char *host)
+{
+	bool is_client = tls_context_side(s->context) == TLS_SIDE_CLIENT;
+
+	if (SSL_set_fd(s->ssl, fd) != 1)
+		return false;
+	if (!is_client) {
+		SSL_set_accept_state(s->ssl);
+		return true;
+	}
+	SSL_set_connect_state(s->ssl);
+	if (host && host[0])
+		return set_host(s, host);
+	return tls_context_mode(s->context) != TLS_MODE_VERIFY_FULL;
+}
+
+struct tls_session *tls_session_create(struct tls_context *context, int fd, const char *host)
+{
+	struct tls_session *s = mem_zalloc(sizeof(*s));
+
+	s->magic = TLS_MAGIC;
+	s->context = tls_context_get(context);
+	ERR_clear_error();
+	s->ssl = SSL_new(tls_context_ssl(context));
+	if (s->ssl && session_prepare(s, fd, host))
+		return s;
+	s->is_broken = true;
+	tls_session_destroy(s);
+	return NULL;
+}
+
+void tls_session_destroy(struct tls_session *s)
+{
+	WEIR_CHECK_MAGIC(s, TLS_MAGIC);
+	if (s->ssl) {
+		ERR_clear_error();
+		if (!s->is_broken && SSL_is_init_finished(s->ssl))
+			SSL_shutdown(s->ssl);
+		SSL_free(s->ssl);
+		ERR_clear_error();
+	}
+	tls_context_put(&s->context);
+	s->magic = 0;
+	mem_free(s);
+}
+
+/* --- bytes --- */
+
+static void log_failure(const struct tls_session *s, const char *step)
+{
+	unsigned long code = ERR_peek_error();
+	long verdict = SSL_get_verify_result(s->ssl);
+	char reason[TLS_REASON_MAX];
+
+	if (code == 0)
+		snprintf(reason, sizeof(reason), "connection lost, errno %d", errno);
+	else
+		ERR_error_string_n(code, reason, sizeof(reason));
+	log_info("tls_failed", "step=%s reason=\"%s\" certificate=\"%s\"", step, reason,
+		 X509_verify_cert_error_string(verdict));
+}
+
+/* What a call that returned `rc` has to wait for, or how it ended. */
+static enum tls_want want_of(struct tls_session *s, int rc, const char *step)
+{
+	switch (SSL_get_error(s->ssl, rc)) {
+	case SSL_ERROR_WANT_READ:
+		return TLS_WANT_READ;
+	case SSL_ERROR_WANT_WRITE:
+		return TLS_WANT_WRITE;
+	case SSL_ERROR_ZERO_RETURN:
+		return TLS_CLOSED;
+	case SSL_ERROR_SYSCALL:
+		s->is_broken = true;
+		if (SSL_is_init_finished(s->ssl))
+			return TLS_CLOSED;
+		break;
+	default:
+		s->is_broken = true;
+		if (SSL_is_init_finished(s->ssl) &&
+		    ERR_GET_REASON(ERR_peek_error()) == SSL_R_UNEXPECTED_EOF_WHILE_READING)
+			return TLS_CLOSED;
+		break;
+	}
+	log_failure(s, step);
+	return TLS_FAILED;
+}
+
+int tls_session_handshake(struct tls_session *s)
+{
+	int rc;
+
+	ERR_clear_error();
+	rc = SSL_do_handshake(s->ssl);
+	return rc == 1 ? 0 : (int)want_of(s, rc, "handshake");
+}
+
+ssize_t tls_session_read(struct tls_session *s, void *out, size_t size)
+{
+	int rc;
+
+	ERR_clear_error();
+	rc = SSL_read(s->ssl, out, size > INT_MAX ? INT_MAX : (int)size);
+	return rc > 0 ? rc : (ssize_t)want_of(s, rc, "read");
+}
+
+ssize_t tls_session_write(struct tls_session *s, const void *bytes, size_t len)
+{
+	int rc;
+
+	ERR_clear_error();
+	rc = SSL_write(s->ssl, bytes, len > INT_MAX ? INT_MAX : (int)len);
+	return rc > 0 ? rc : (ssize_t)want_of(s, rc, "write");
+}
+
+bool tls_session_has_pending(const struct tls_session *s)
+{
+	return SSL_has_pending(s->ssl) == 1;
+}
+
+/* --- what it tells --- */
+
+const char *tls_version(const struct tls_session *s)
+{
+	return SSL_get_version(s->ssl);
+}
+
+const char *tls_cipher(const struct tls_session *s)
+{
+	const char *name = SSL_get_cipher_name(s->ssl);
+
+	return name ? name : "";
+}
+
+/* Borrowed from the session; NULL: none, or it wasn't verified. */
+static X509 *verified_peer(const struct tls_session *s)
+{
+	if (!tls_context_verifies(s->context) || SSL_get_verify_result(s->ssl) != X509_V_OK)
+		return NULL;
+	return SSL_get0_peer_certificate(s->ssl);
+}
+
+bool tls_peer_common_name(const struct tls_session *s, char *out, size_t out_size)
+{
+	X509 *peer = verified_peer(s);
+	X509_NAME *subject = peer ? X509_get_subject_name(peer) : NULL;
+	int at = subject ? X509_NAME_get_index_by_NID(subject, NID_commonName, -1) : -1;
+	unsigned char *utf8 = NULL;
+	int len;
+
+	if (at < 0)
+		return false;
+	len = ASN1_STRING_to_UTF8(
+		&utf8, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, at)));
+	/* A NUL inside would make two names look alike. */
+	if (len < 0 || (size_t)len >= out_size || memchr(utf8, '\0', (size_t)len)) {
+		OPENSSL_free(utf8);
+		return false;
+	}
+	memcpy(out, utf8, (size_t)len);
+	out[len] = '\0';
+	OPENSSL_free(utf8);
+	return true;
+}
+
+bool tls_peer_has_dns_name(const struct tls_session *s, const char *name)
+{
+	X509 *peer = verified_peer(s);
+
+	return peer && X509_check_host(peer, name, 0,
+				       X509_CHECK_FLAG_NEVER_CHECK_SUBJECT |
+					       X509_CHECK_FLAG_NO_WILDCARDS,
+				       NULL) == 1;
+}
+
+/* RFC 5929, section 4.1: the signature's hash, but SHA-256 instead of MD5 and SHA-1. */
+static const EVP_MD *end_point_digest(X509 *cert)
+{
+	int digest = NID_undef;
+
+	if (!X509_get_signature_info(cert, &digest, NULL, NULL, NULL) || digest == NID_undef)
+		return NULL;
+	if (digest == NID_md5 || digest == NID_sha1)
+		return EVP_sha256();
+	return EVP_get_digestbynid(digest);
+}
+
+size_t tls_server_end_point(const struct tls_session *s, unsigned char *out, size_t out_size)
+{
+	bool is_client = tls_context_side(s->context) == TLS_SIDE_CLIENT;
+	X509 *cert = is_client ? SSL_get0_peer_certificate(s->ssl) : SSL_get_certificate(s->ssl);
+	const EVP_MD *digest = cert ? end_point_digest(cert) : NULL;
+	unsigned len = 0;
+
+	if (!digest || out_size < (size_t)EVP_MD_get_size(digest) ||
+	    X509_digest(cert, digest, out, &len) != 1)
+		return 0;
+	return len;
+}
