@@ -86,6 +86,7 @@ struct cache_lookup {       /* embedded in the client; zero-initialise */
 	struct cache_worker *worker;
 	void (*on_done)(struct cache_lookup *self, enum cache_result result, struct cache_entry *entry);
 	void *pending; /* private: NULL when none */
+	uint32_t ttl_ms; /* life this request allows an entry, also one found in Redis; 0: the default */
 };
 
 struct cache *cache_create(const struct cache_options *options);

@@ -3,4 +3,31 @@
 
 noinst_LIBRARIES += src/cache/libcache.a
 src_cache_libcache_a_SOURCES = \
-	src/cache/cache.h
+	src/cache/admission.c \
+	src/cache/admission.h \
+	src/cache/blake2.c \
+	src/cache/blake2.h \
+	src/cache/cache.c \
+	src/cache/cache.h \
+	src/cache/change.c \
+	src/cache/change.h \
+	src/cache/entry.c \
+	src/cache/entry.h \
+	src/cache/key.c \
+	src/cache/key.h \
+	src/cache/link.c \
+	src/cache/link.h \
+	src/cache/listen.c \
+	src/cache/local.c \
+	src/cache/local.h \
+	src/cache/lookup.c \
+	src/cache/publish.c \
+	src/cache/redis.c \
+	src/cache/redis.h \
+	src/cache/rules.c \
+	src/cache/rules.h \
+	src/cache/shared.c \
+	src/cache/shared.h \
+	src/cache/stats.c \
+	src/cache/tables.c \
+	src/cache/tables.h

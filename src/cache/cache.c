@@ -1,0 +1,359 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * Ties the levels together: the local store first, then Redis if it may be
+ * asked, else a miss; a store that the rules allow goes to both; a change is
+ * made pending for Redis, then bumps the local generations, then travels.
+ *
+ * That order carries the promises. Whoever takes generations before the bump
+ * is refused or void after it; whoever takes them after sees the change
+ * pending and leaves Redis alone until Redis knows.
+ *
+ * cache_create, cache_destroy: the main thread. cache_void_cluster and
+ * cache_stats: any. All else: the worker's thread.
+ */
+#include "cache/cache.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "cache/admission.h"
+#include "cache/entry.h"
+#include "cache/local.h"
+#include "cache/rules.h"
+#include "cache/shared.h"
+#include "net/mailbox.h"
+
+#include <netdb.h>
+#include <stdio.h>
+#include <sys/random.h>
+#include <sys/un.h>
+
+enum {
+	TABLE_SLOTS = 65536,
+	GREETING_US = 1000 * 1000,
+	PATIENCE_TIMEOUTS = 5, /* the breaker opens after so many redis_timeouts without a reply */
+};
+
+static bool resolve(const struct cache_options *o, struct link_options *link)
+{
+	struct addrinfo hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM };
+	struct addrinfo *found = NULL;
+	char port[8];
+	int err;
+
+	if (o->redis_host[0] == '/') {
+		struct sockaddr_un *un = (struct sockaddr_un *)(void *)&link->addr;
+
+		if (strlen(o->redis_host) >= sizeof un->sun_path)
+			return false;
+		un->sun_family = AF_UNIX;
+		memcpy(un->sun_path, o->redis_host, strlen(o->redis_host) + 1);
+		link->addr_len = sizeof *un;
+		return true;
+	}
+	snprintf(port, sizeof port, "%u", (unsigned)o->redis_port);
+	err = getaddrinfo(o->redis_host, port, &hints, &found);
+	if (err != 0)
+		return false;
+	memcpy(&link->addr, found->ai_addr, found->ai_addrlen);
+	link->addr_len = found->ai_addrlen;
+	freeaddrinfo(found);
+	return true;
+}
+
+static void copy_options(struct cache *c, const struct cache_options *options)
+{
+	struct slice prefix = slice_str(options->redis_prefix ? options->redis_prefix : "pgweir");
+
+	c->options = *options;
+	if (prefix.len > SHARED_PREFIX_MAX)
+		prefix.len = SHARED_PREFIX_MAX;
+	c->options.redis_prefix = mem_slicedup(prefix);
+	c->options.redis_host = options->redis_host ? mem_strdup(options->redis_host) : NULL;
+	c->options.redis_user = options->redis_user ? mem_strdup(options->redis_user) : NULL;
+	c->options.redis_password =
+		options->redis_password ? mem_strdup(options->redis_password) : NULL;
+}
+
+static void redis_init(struct cache *c)
+{
+	struct cache_options *o = &c->options;
+
+	c->has_redis = true;
+	snprintf(c->channel, sizeof c->channel, "%s:i", o->redis_prefix);
+	c->commands = (struct link_options){
+		.user = o->redis_user,
+		.password = o->redis_password,
+		.reply_max_bytes = o->entry_bytes + SHARED_ENTRY_OVERHEAD + 64 * 1024,
+		.greeting_us = GREETING_US,
+		.patience_us = (uint64_t)o->redis_timeout_ms * 1000 * PATIENCE_TIMEOUTS,
+	};
+	if (!resolve(o, &c->commands))
+		log_error("redis_host_unknown", "host=%s", o->redis_host);
+	c->subscription = c->commands;
+	c->subscription.channel = c->channel;
+	if (getrandom(&c->nonce, sizeof c->nonce, 0) != (ssize_t)sizeof c->nonce)
+		c->nonce = hash_combine((uint64_t)clock_wall_us(), clock_monotonic_us());
+}
+
+struct cache *cache_create(const struct cache_options *options)
+{
+	struct cache *c = mem_zalloc(sizeof *c);
+	uint64_t now_us = clock_monotonic_us();
+
+	copy_options(c, options);
+	c->admission = admission_create(options->admission_window_ms, now_us);
+	c->tables = tables_create(TABLE_SLOTS, now_us);
+	c->local = local_create(options->local_bytes, c->admission);
+	c->all = tables_slot(c->tables, GENERATION_ALL, slice_of("", 0), 0);
+	pthread_mutex_init(&c->workers_mutex, NULL);
+	list_init(&c->workers);
+	if (options->redis_host)
+		redis_init(c);
+	return c;
+}
+
+static void free_secret(const char *text)
+{
+	char *secret = (char *)(uintptr_t)text;
+
+	if (secret)
+		mem_wipe(secret, strlen(secret));
+	mem_free(secret);
+}
+
+void cache_destroy(struct cache *c)
+{
+	WEIR_ASSERT(c->workers.count == 0);
+	local_destroy(c->local);
+	tables_destroy(c->tables);
+	admission_destroy(c->admission);
+	pthread_mutex_destroy(&c->workers_mutex);
+	mem_free((char *)(uintptr_t)c->options.redis_prefix);
+	mem_free((char *)(uintptr_t)c->options.redis_host);
+	mem_free((char *)(uintptr_t)c->options.redis_user);
+	free_secret(c->options.redis_password);
+	mem_free(c);
+}
+
+static struct cache_worker *worker_of(struct link *link)
+{
+	return (struct cache_worker *)(void *)((char *)link - offsetof(struct cache_worker, commands));
+}
+
+static void on_commands_ready(struct link *link)
+{
+	struct cache_worker *w = worker_of(link);
+
+	atomic_store_explicit(&w->is_up, true, memory_order_relaxed);
+	publish_ready(w);
+}
+
+static void on_commands_down(struct link *link)
+{
+	struct cache_worker *w = worker_of(link);
+
+	atomic_store_explicit(&w->is_up, false, memory_order_relaxed);
+	worker_count(w, COUNT_BREAKER_OPENS);
+}
+
+static void on_commands_beat(struct link *link)
+{
+	publish_ready(worker_of(link));
+}
+
+static const struct link_ops commands_ops = {
+	.on_ready = on_commands_ready,
+	.on_down = on_commands_down,
+	.on_beat = on_commands_beat,
+};
+
+struct cache_worker *cache_worker_create(struct cache *c, struct loop *loop)
+{
+	struct cache_worker *w = mem_zalloc(sizeof *w);
+
+	w->cache = c;
+	w->loop = loop;
+	list_init(&w->idle_lookups);
+	publish_init(w);
+	pthread_mutex_lock(&c->workers_mutex);
+	list_append(&c->workers, &w->node);
+	w->is_listener = c->has_redis && !c->listener;
+	if (w->is_listener)
+		c->listener = w;
+	if (c->has_redis)
+		w->mailbox = mailbox_create(loop, w);
+	pthread_mutex_unlock(&c->workers_mutex);
+	if (c->has_redis && c->commands.addr_len > 0) {
+		link_open(&w->commands, loop, &c->commands, &commands_ops);
+		if (w->is_listener)
+			link_open(&w->subscription, loop, &c->subscription, &listen_ops);
+	}
+	return w;
+}
+
+/* What this worker can't deliver any more is owed by the others. */
+void cache_worker_destroy(struct cache_worker *w)
+{
+	struct cache *c = w->cache;
+
+	pthread_mutex_lock(&c->workers_mutex);
+	list_remove(&c->workers, &w->node);
+	if (w->is_listener)
+		c->listener = NULL;
+	pthread_mutex_unlock(&c->workers_mutex);
+	if (w->mailbox)
+		mailbox_destroy(w->mailbox);
+	if (w->is_listener) {
+		atomic_store(&c->is_hearing, false);
+		tables_change_all(c->tables, clock_monotonic_us());
+		if (c->commands.addr_len > 0)
+			link_close(&w->subscription);
+	}
+	if (c->has_redis && c->commands.addr_len > 0)
+		link_close(&w->commands);
+	publish_fini(w);
+	lookup_free_idle(w);
+	mem_free(w);
+}
+
+enum cache_result cache_lookup_start(struct cache_worker *w, struct cache_lookup *lookup,
+				     const struct hash128 *key, const struct cache_deps *deps,
+				     uint64_t not_before_us, struct cache_fill *fill,
+				     struct cache_entry **entry)
+{
+	struct cache *c = w->cache;
+	uint64_t now_us = loop_now_us(w->loop);
+	uint32_t asked = admission_count(c->admission, key, now_us);
+	struct tables_view view;
+
+	tables_resolve(c->tables, deps, &view);
+	lookup->worker = w;
+	lookup->pending = NULL;
+	fill->key = *key;
+	fill->deps = *deps;
+	fill->ttl_ms = lookup->ttl_ms ? lookup->ttl_ms : c->options.ttl_ms;
+	fill->is_admitted = asked >= c->options.min_hits;
+	fill_begin(w, &view, fill); /* before it is asked whether a change is pending */
+	*entry = local_find(c->local, &(struct local_question){
+					      .key = *key,
+					      .identity = view.identity,
+					      .generation_sum = fill->generation_sum,
+					      .now_us = now_us,
+					      .not_before_us = not_before_us,
+				      });
+	if (*entry) {
+		worker_count(w, COUNT_HITS_LOCAL);
+		return CACHE_HIT;
+	}
+	if (shared_is_usable(w) && !tables_is_pending(&view) &&
+	    lookup_start(w, lookup, fill, not_before_us))
+		return CACHE_PENDING;
+	worker_count(w, COUNT_MISSES);
+	return CACHE_MISS;
+}
+
+static void store_local(struct cache_worker *w, const struct cache_fill *fill, uint64_t identity,
+			struct slice description, struct slice rows)
+{
+	struct cache *c = w->cache;
+	struct local_terms terms = {
+		.key = fill->key,
+		.identity = identity,
+		.generation_sum = fill->generation_sum,
+		.computed_us = fill->started_us,
+		.expires_us = shared_expiry_us(c, fill->started_us, fill->ttl_ms),
+	};
+	struct cache_entry *entry = entry_create(&terms, description, rows);
+
+	worker_count(w, entry && local_insert(c->local, entry) ? COUNT_STORES : COUNT_REFUSED);
+	cache_entry_put(&entry);
+}
+
+void cache_store(struct cache_worker *w, const struct cache_fill *fill, uint64_t fresh_as_of_us,
+		 struct slice description, struct slice rows)
+{
+	struct cache *c = w->cache;
+	struct tables_view view;
+	enum store_verdict verdict;
+
+	tables_resolve(c->tables, &fill->deps, &view);
+	verdict = rules_store(&(struct store_facts){
+		.is_admitted = fill->is_admitted,
+		.result_bytes = description.len + rows.len,
+		.entry_max_bytes = c->options.entry_bytes,
+		.sum_at_start = fill->generation_sum,
+		.sum_now = tables_sum(c->tables, &view),
+		.fresh_as_of_us = fresh_as_of_us,
+		.last_change_us = tables_last_change_us(c->tables, &view),
+		.now_us = loop_now_us(w->loop),
+		.expires_us = fill->started_us + (uint64_t)fill->ttl_ms * 1000,
+	});
+	if (verdict != STORE_YES || !result_is_well_formed(description, rows)) {
+		worker_count(w, COUNT_REFUSED);
+		return;
+	}
+	store_local(w, fill, view.identity, description, rows);
+	if (fill->shared_sum != 0 && shared_is_usable(w))
+		lookup_store(w, fill, description, rows);
+}
+
+void cache_invalidate(struct cache_worker *w, const struct cache_deps *deps)
+{
+	struct cache *c = w->cache;
+	bool is_database = deps->table_count == 0;
+	enum generation_kind kind = is_database ? GENERATION_DATABASE : GENERATION_TABLE;
+	uint32_t count = is_database ? 1 : deps->table_count;
+	uint64_t now_us;
+
+	worker_count(w, COUNT_INVALIDATIONS);
+	for (uint32_t i = 0; c->has_redis && i < count; i++)
+		publish_change(w, kind, deps->database, is_database ? 0 : deps->tables[i]);
+	now_us = clock_monotonic_us();
+	for (uint32_t i = 0; i < count; i++)
+		tables_change(tables_slot(c->tables, kind, deps->database,
+					  is_database ? 0 : deps->tables[i]),
+			      now_us);
+	if (c->has_redis)
+		publish_flush(w);
+}
+
+struct void_mail {
+	struct mail mail;
+	struct tables_slot *slot; /* holds one pending */
+	char cluster[];
+};
+
+static void deliver_void(struct mail *mail, void *receiver)
+{
+	struct void_mail *m = (struct void_mail *)(void *)mail;
+	struct cache_worker *w = receiver;
+
+	publish_change(w, GENERATION_CLUSTER, slice_str(m->cluster), 0);
+	tables_pending_remove(m->slot);
+	publish_flush(w);
+	mem_free(m);
+}
+
+void cache_void_cluster(struct cache *c, struct slice cluster)
+{
+	struct tables_slot *slot = tables_slot(c->tables, GENERATION_CLUSTER, cluster, 0);
+	struct void_mail *m;
+
+	pthread_mutex_lock(&c->workers_mutex);
+	if (c->has_redis && c->workers.count > 0) {
+		struct cache_worker *w =
+			list_entry(list_first(&c->workers), struct cache_worker, node);
+
+		m = mem_zalloc(sizeof *m + cluster.len + 1);
+		m->slot = slot;
+		memcpy(m->cluster, cluster.ptr, cluster.len);
+		m->mail.deliver = deliver_void;
+		tables_pending_add(slot);
+		mailbox_post(w->mailbox, &m->mail);
+	} else {
+		publish_owe(c);
+	}
+	pthread_mutex_unlock(&c->workers_mutex);
+	tables_change(slot, clock_monotonic_us());
+}

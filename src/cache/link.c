@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * A Redis connection and its breaker.
+ *
+ *            connect            connected           greeted
+ *   DOWN -------------> CONNECTING -------> GREETING -------> READY
+ *    ^  timer, back-off      |  timer          |  timer         |  error, silence,
+ *    +-----------------------+-----------------+----------------+  timeouts in a row
+ *
+ * The greeting is AUTH (with a password) and INFO or SUBSCRIBE. INFO tells the
+ * server's run id: a restarted or promoted server has another one, and what
+ * it holds may be older than what was acknowledged.
+ *
+ * Replies come in the order of the requests, so a request that nobody waits
+ * for any more stays in the list until its replies have passed.
+ */
+#include "cache/link.h"
+
+#include "base/log.h"
+#include "base/mem.h"
+
+enum {
+	LINK_MAGIC = 0x6c696e6b,
+	BACKOFF_MIN_US = 100 * 1000,
+	BACKOFF_MAX_US = 5 * 1000 * 1000,
+	BEAT_US = 1000 * 1000,
+	OUT_MAX_BYTES = 64 * 1024 * 1024, /* one request; the parts are bounded by their makers */
+};
+
+static const struct conn_limits limits = {
+	.max_kept_bytes = 64 * 1024, /* on_bytes takes everything */
+	.high_water_bytes = 1024 * 1024,
+	.low_water_bytes = 256 * 1024,
+};
+
+static const struct conn_ops conn_ops;
+static void on_timer(struct loop_timer *timer);
+
+static struct link *link_of(struct conn *conn)
+{
+	struct link *link = (struct link *)(void *)((char *)conn - offsetof(struct link, conn));
+
+	WEIR_CHECK_MAGIC(link, LINK_MAGIC);
+	return link;
+}
+
+static void arm(struct link *link, uint64_t delay_us)
+{
+	loop_timer_cancel(&link->timer);
+	loop_timer_arm(link->loop, &link->timer, delay_us, on_timer);
+}
+
+static void tell_requests(struct link *link)
+{
+	struct list_node *n;
+
+	while ((n = list_pop(&link->requests))) {
+		struct link_request *request = list_entry(n, struct link_request, node);
+
+		request->on_reply(request, NULL);
+	}
+}
+
+static void disconnect(struct link *link)
+{
+	if (link->state == LINK_CONNECTING || link->state == LINK_GREETING ||
+	    link->state == LINK_READY)
+		conn_close(&link->conn);
+	if (link->reader)
+		redis_reader_destroy(link->reader);
+	link->reader = NULL;
+	buf_clear(&link->out);
+}
+
+/* The one way down. why: constant text for the log. */
+static void fail(struct link *link, const char *why)
+{
+	bool was_ready = link->state == LINK_READY;
+
+	disconnect(link);
+	if (was_ready || link->failures == 0)
+		log_warn("redis_down", "link=%s why=%s", link->options->channel ? "subscription" : "commands",
+			 why);
+	link->state = LINK_DOWN;
+	link->failures++;
+	arm(link, link->backoff_us);
+	link->backoff_us *= 2;
+	if (link->backoff_us > BACKOFF_MAX_US)
+		link->backoff_us = BACKOFF_MAX_US;
+	tell_requests(link);
+	if (was_ready)
+		link->ops->on_down(link);
+}
+
+static void connect_now(struct link *link)
+{
+	const struct link_options *o = link->options;
+
+	link->first_timeout_us = 0;
+	link->is_ping_out = false;
+	link->run_id[0] = '\0';
+	link->conn = (struct conn){ 0 };
+	if (conn_connect(&link->conn, link->loop, (const struct sockaddr *)&o->addr, o->addr_len,
+			 &conn_ops, &limits) != WEIR_OK) {
+		fail(link, "connect");
+		return;
+	}
+	link->state = LINK_CONNECTING;
+	link->reader = redis_reader_create(o->reply_max_bytes);
+	arm(link, o->greeting_us);
+}
+
+void link_open(struct link *link, struct loop *loop, const struct link_options *options,
+	       const struct link_ops *ops)
+{
+	*link = (struct link){ .magic = LINK_MAGIC, .state = LINK_DOWN, .loop = loop,
+			       .options = options, .ops = ops, .backoff_us = BACKOFF_MIN_US };
+	buf_init(&link->out, OUT_MAX_BYTES);
+	list_init(&link->requests);
+	connect_now(link);
+}
+
+void link_close(struct link *link)
+{
+	WEIR_CHECK_MAGIC(link, LINK_MAGIC);
+	disconnect(link);
+	link->state = LINK_CLOSED;
+	loop_timer_cancel(&link->timer);
+	tell_requests(link);
+	buf_fini(&link->out);
+}
+
+bool link_is_ready(const struct link *link)
+{
+	return link->state == LINK_READY;
+}
+
+bool link_has_room(const struct link *link)
+{
+	return link->state == LINK_READY && !conn_is_congested(&link->conn);
+}
+
+void link_add(struct link *link, size_t argc, const struct slice *argv)
+{
+	redis_append_command(&link->out, argc, argv);
+}
+
+static void flush(struct link *link)
+{
+	conn_send_copy(&link->conn, buf_slice(&link->out));
+	buf_clear(&link->out);
+}
+
+bool link_send(struct link *link, struct link_request *request, unsigned replies)
+{
+	if (link->state != LINK_READY || link->out.err != WEIR_OK) {
+		buf_clear(&link->out);
+		return false;
+	}
+	request->remaining = replies;
+	list_append(&link->requests, &request->node);
+	flush(link);
+	return true;
+}
+
+void link_timed_out(struct link *link)
+{
+	uint64_t now_us = loop_now_us(link->loop);
+
+	if (link->first_timeout_us == 0)
+		link->first_timeout_us = now_us;
+	if (link->state == LINK_READY && now_us - link->first_timeout_us >= link->options->patience_us)
+		fail(link, "timeouts");
+}
+
+static void on_connected(struct conn *conn)
+{
+	struct link *link = link_of(conn);
+	const struct link_options *o = link->options;
+	struct slice auth[3] = { slice_str("AUTH") };
+	struct slice greeting[2] = { slice_str("INFO"), slice_str("server") };
+	size_t argc = 1;
+
+	link->state = LINK_GREETING;
+	link->greeting_left = 1;
+	if (o->password) {
+		if (o->user)
+			auth[argc++] = slice_str(o->user);
+		auth[argc++] = slice_str(o->password);
+		link_add(link, argc, auth);
+		link->greeting_left++;
+	}
+	if (o->channel) {
+		greeting[0] = slice_str("SUBSCRIBE");
+		greeting[1] = slice_str(o->channel);
+	}
+	link_add(link, 2, greeting);
+	flush(link);
+}
+
+/* "run_id:<40 hex digits>" somewhere in INFO's text; else run_id stays empty. */
+static void find_run_id(struct link *link, struct slice info)
+{
+	static const char name[] = "run_id:";
+	const char *at = info.len ? memmem(info.ptr, info.len, name, sizeof name - 1) : NULL;
+
+	if (!at || (size_t)(info.ptr + info.len - at) < sizeof name - 1 + LINK_RUN_ID_LEN)
+		return;
+	memcpy(link->run_id, at + sizeof name - 1, LINK_RUN_ID_LEN);
+	link->run_id[LINK_RUN_ID_LEN] = '\0';
+}
+
+static bool element_is(const struct redis_reply *reply, unsigned i, const char *text)
+{
+	return i < reply->count && reply->elements[i].type == REDIS_TYPE_STRING &&
+	       slice_is(reply->elements[i].text, text);
+}
+
+static void become_ready(struct link *link)
+{
+	link->state = LINK_READY;
+	if (link->failures > 0)
+		log_info("redis_up", "link=%s", link->options->channel ? "subscription" : "commands");
+	arm(link, BEAT_US);
+	link->ops->on_ready(link);
+}
+
+static void on_greeting(struct link *link, const struct redis_reply *reply)
+{
+	const struct redis_value *v = &reply->value;
+	bool is_last = --link->greeting_left == 0;
+
+	if (!is_last && v->type == REDIS_TYPE_STATUS)
+		return;
+	if (!is_last) {
+		fail(link, "password refused");
+	} else if (link->options->channel) {
+		if (v->type == REDIS_TYPE_ARRAY && element_is(reply, 0, "subscribe"))
+			become_ready(link);
+		else
+			fail(link, "subscription refused");
+	} else if (v->type == REDIS_TYPE_STRING) {
+		find_run_id(link, v->text);
+		become_ready(link);
+	} else if (v->type == REDIS_TYPE_ERROR && v->text.len >= 6 &&
+		   memcmp(v->text.ptr, "NOPERM", 6) == 0) {
+		log_warn("redis_info_denied", "effect=restarts_unnoticed");
+		become_ready(link);
+	} else {
+		fail(link, "log-in refused");
+	}
+}
+
+/* Of a subscribed link: ["message", channel, payload]; pongs and the like are passed over. */
+static void on_push(struct link *link, const struct redis_reply *reply)
+{
+	if (reply->value.type == REDIS_TYPE_ERROR)
+		fail(link, "subscription lost");
+	else if (reply->value.type == REDIS_TYPE_ARRAY && reply->count == 3 &&
+		 element_is(reply, 0, "message") && reply->elements[2].type == REDIS_TYPE_STRING)
+		link->ops->on_message(link, reply->elements[2].text);
+}
+
+static void on_request_reply(struct link *link, const struct redis_reply *reply)
+{
+	struct list_node *first = list_first(&link->requests);
+	struct link_request *request;
+
+	if (!first) {
+		fail(link, "reply without request");
+		return;
+	}
+	request = list_entry(first, struct link_request, node);
+	if (--request->remaining == 0)
+		list_remove(&link->requests, first);
+	request->on_reply(request, reply);
+}
+
+static size_t on_bytes(struct conn *conn, struct slice bytes)
+{
+	struct link *link = link_of(conn);
+	const struct redis_reply *reply;
+	enum weir_err err = redis_reader_feed(link->reader, bytes);
+
+	link->is_ping_out = false;
+	link->first_timeout_us = 0;
+	while (err == WEIR_OK && link->reader) {
+		err = redis_reader_next(link->reader, &reply);
+		if (err != WEIR_OK)
+			break;
+		if (link->state == LINK_GREETING)
+			on_greeting(link, reply);
+		else if (link->options->channel)
+			on_push(link, reply);
+		else
+			on_request_reply(link, reply);
+	}
+	if (link->reader && err != WEIR_ERR_AGAIN)
+		fail(link, "bad reply");
+	return bytes.len;
+}
+
+static void on_closed(struct conn *conn, enum weir_err why)
+{
+	(void)why;
+	fail(link_of(conn), "connection");
+}
+
+static const struct conn_ops conn_ops = {
+	.on_bytes = on_bytes,
+	.on_connected = on_connected,
+	.on_closed = on_closed,
+};
+
+static void on_ping_reply(struct link_request *self, const struct redis_reply *reply)
+{
+	(void)self;
+	(void)reply;
+}
+
+static void beat(struct link *link)
+{
+	struct slice ping = slice_str("PING");
+
+	if (link->is_ping_out) {
+		fail(link, "silence");
+		return;
+	}
+	link->backoff_us = BACKOFF_MIN_US; /* it held for a beat: not flapping */
+	link->is_ping_out = true;
+	if (link->options->channel) {
+		link_add(link, 1, &ping);
+		flush(link);
+	} else if (!list_node_linked(&link->ping.node)) {
+		link->ping.on_reply = on_ping_reply;
+		link_add(link, 1, &ping);
+		link_send(link, &link->ping, 1);
+	}
+	arm(link, BEAT_US);
+	if (link->ops->on_beat)
+		link->ops->on_beat(link);
+}
+
+static void on_timer(struct loop_timer *timer)
+{
+	struct link *link = (struct link *)(void *)((char *)timer - offsetof(struct link, timer));
+
+	WEIR_CHECK_MAGIC(link, LINK_MAGIC);
+	switch (link->state) {
+	case LINK_DOWN:
+		connect_now(link);
+		break;
+	case LINK_CONNECTING:
+	case LINK_GREETING:
+		fail(link, "greeting timeout");
+		break;
+	case LINK_READY:
+		beat(link);
+		break;
+	case LINK_CLOSED:
+		break;
+	}
+}
