@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * Whole configurations from text: sections, inheriting, effective values,
+ * clusters, SET, differences.
+ */
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "config/config.h"
+
+static struct config *load(const char *text)
+{
+	struct config_error err;
+	struct config *cfg = config_load_text(text, &err);
+	char why[600] = "";
+
+	if (!cfg)
+		config_error_text(&err, why, sizeof(why));
+	cr_assert_not_null(cfg, "%s", why);
+	return cfg;
+}
+
+/* The error of a text that must be refused. */
+static const char *refused(const char *text)
+{
+	static char why[600];
+	struct config_error err;
+	struct config *cfg = config_load_text(text, &err);
+
+	cr_assert_null(cfg, "accepted: %s", text);
+	config_error_text(&err, why, sizeof(why));
+	return why;
+}
+
+static const struct config_database *database(const struct config *cfg, const char *name)
+{
+	return config_database_find(cfg, slice_str(name));
+}
+
+Test(config, empty_has_the_defaults)
+{
+	struct config *cfg = load("");
+
+	cr_expect_eq(cfg->global.listen_port, 6432);
+	cr_expect_eq(cfg->global.pool_mode, POOL_MODE_TRANSACTION);
+	cr_expect_eq(cfg->global.failover_wait_timeout_us, 60000000);
+	cr_expect_eq(cfg->global.cache_bytes, 64u << 20);
+	cr_expect_eq(cfg->database_count, 0);
+	cr_expect_null(database(cfg, "any"));
+	config_put(&cfg);
+	cr_expect_null(cfg);
+}
+
+Test(config, both_section_names_and_comments)
+{
+	struct config *cfg = load("; a\n# b\n[pgbouncer]\nlisten_port = 1\n"
+				  "[pgweir]\nworkers=2\n");
+
+	cr_expect_eq(cfg->global.listen_port, 1);
+	cr_expect_eq(cfg->global.workers, 2);
+	cr_expect_eq(cfg->note_count, 0);
+	config_put(&cfg);
+}
+
+Test(config, value_keeps_semicolon_and_hash)
+{
+	struct config *cfg = load("[pgweir]\nserver_check_query = select 1; -- # x\n");
+
+	cr_expect_str_eq(cfg->global.server_check_query, "select 1; -- # x");
+	config_put(&cfg);
+}
+
+Test(config, long_lines_are_whole)
+{
+	static char text[20000];
+	struct config *cfg;
+	size_t len = (size_t)snprintf(text, sizeof(text), "[pgweir]\nadmin_users = ");
+
+	for (int i = 0; i < 1500; i++)
+		len += (size_t)snprintf(text + len, sizeof(text) - len, "user%d,", i);
+	cfg = load(text);
+	cr_expect(config_is_admin_user(cfg, slice_str("user1499")));
+	config_put(&cfg);
+}
+
+Test(config, database_inherits_and_overrides)
+{
+	struct config *cfg = load("[databases]\na = host=h pool_size=3 cache=on consistency=strong\n"
+				  "b = host=h\n* = host=h dbname=other\n"
+				  "[pgweir]\ndefault_pool_size=9\ncache_ttl=5\n");
+	const struct config_database *a = database(cfg, "a"), *b = database(cfg, "b");
+
+	cr_expect_eq(config_pool_size(cfg, a, NULL), 3);
+	cr_expect_eq(config_pool_size(cfg, b, NULL), 9);
+	cr_expect(a->cache);
+	cr_expect_not(b->cache);
+	cr_expect_eq(a->consistency, CONSISTENCY_STRONG);
+	cr_expect_eq(b->consistency, CONSISTENCY_SESSION);
+	cr_expect_eq(a->cache_ttl_us, 5000000);
+	cr_expect(slice_is(config_dbname(a, slice_str("a")), "a"));
+	cr_expect(database(cfg, "zzz")->is_fallback);
+	cr_expect(slice_is(config_dbname(database(cfg, "zzz"), slice_str("zzz")), "other"));
+	config_put(&cfg);
+}
+
+Test(config, user_overrides)
+{
+	struct config *cfg = load("[databases]\na = host=h pool_mode=session\n"
+				  "[users]\nu = pool_mode=statement pool_size=2 query_timeout=7\nv =\n"
+				  "[pgweir]\nquery_timeout=1\nmax_user_connections=4\n");
+	const struct config_database *a = database(cfg, "a");
+	const struct config_user *u = config_user_find(cfg, slice_str("u"));
+	const struct config_user *v = config_user_find(cfg, slice_str("v"));
+
+	cr_expect_eq(config_pool_mode(cfg, a, NULL), POOL_MODE_SESSION);
+	cr_expect_eq(config_pool_mode(cfg, a, u), POOL_MODE_STATEMENT);
+	cr_expect_eq(config_pool_mode(cfg, a, v), POOL_MODE_SESSION);
+	cr_expect_eq(config_pool_size(cfg, a, u), 2);
+	cr_expect_eq(config_query_timeout_us(cfg, u), 7000000);
+	cr_expect_eq(config_query_timeout_us(cfg, v), 1000000);
+	cr_expect_eq(config_max_user_connections(cfg, u), 4);
+	cr_expect_null(config_user_find(cfg, slice_str("w")));
+	config_put(&cfg);
+}
+
+Test(config, clusters)
+{
+	struct config *cfg = load(
+		"[databases]\na = cluster=main\nb = cluster=fixed\nc = host=h1,h2:7 port=6\n"
+		"d = host=h1,h2:7 port=6 user=u password=p\ne = host=h1\n"
+		"[clusters]\nmain = patroni=http://x:1,http://y:2 user=m password=s\n"
+		"fixed = hosts=10.0.0.1,10.0.0.2:9 user=f\n");
+	const struct config_cluster *main = database(cfg, "a")->cluster;
+	const struct config_cluster *fixed = database(cfg, "b")->cluster;
+	const struct config_cluster *implicit = database(cfg, "c")->cluster;
+
+	cr_expect_eq(cfg->cluster_count, 4);
+	cr_expect_eq(main->patroni_url_count, 2);
+	cr_expect_str_eq(main->patroni_urls[1], "http://y:2");
+	cr_expect_not(main->is_static);
+	cr_expect_str_eq(main->probe_dbname, "postgres");
+	cr_expect(fixed->is_static);
+	cr_expect_eq(fixed->host_count, 2);
+	cr_expect_eq(fixed->hosts[0].port, 5432);
+	cr_expect_eq(fixed->hosts[1].port, 9);
+	cr_expect(implicit->is_implicit);
+	cr_expect_str_eq(implicit->name, "h1:6,h2:7");
+	cr_expect_eq(database(cfg, "d")->cluster, implicit);
+	cr_expect_str_eq(implicit->user, "u");
+	cr_expect_str_eq(database(cfg, "e")->cluster->name, "h1:5432");
+	config_put(&cfg);
+}
+
+Test(config, one_cluster_is_the_default)
+{
+	struct config *cfg = load("[databases]\na =\n[clusters]\nm = patroni=http://x:1\n");
+
+	cr_expect_str_eq(database(cfg, "a")->cluster->name, "m");
+	config_put(&cfg);
+}
+
+Test(config, refusals_name_line_and_option)
+{
+	static const char *const rows[][2] = {
+		{ "[pgweir]\n\nlisten_prot = 1\n", "text:3: listen_prot: unknown option" },
+		{ "[pgweir]\nworkers = 99\n",
+		  "text:2: workers: \"99\" isn't a whole number from 0 to 64" },
+		{ "[pgweirs]\nworkers = 1\n", "text:2: pgweirs: unknown section" },
+		{ "workers = 1\n", "text:1: workers: stands before the first [section]" },
+		{ "[pgweir]\nworkers\n", "text:2: neither name = value nor [section]" },
+		{ "[pgweir\nworkers=1\n", "text:1: neither name = value nor [section]" },
+		{ "[databases]\na = host=h cluster=m\n",
+		  "text:2: a: cluster= and host= exclude each other" },
+		{ "[databases]\na = cluster=m\n",
+		  "text:2: a: there is no cluster of that name in [clusters]" },
+		{ "[databases]\na = hots=h\n", "text:2: hots: unknown option" },
+		{ "[databases]\npgbouncer = host=h\n", "text:2: pgbouncer: the name is the console's" },
+		{ "[databases]\na = host=h:x\n",
+		  "text:2: a: a host isn't of the form host or host:port" },
+		{ "[clusters]\nm = user=u\n", "text:2: m: a cluster has either patroni= or hosts=" },
+		{ "[clusters]\nm = patroni=10.0.0.1:8008\n",
+		  "text:2: m: a Patroni address doesn't begin with http:// or https://" },
+		{ "[users]\nu = pool_mode=x\n",
+		  "text:2: pool_mode: \"x\" isn't session, transaction or statement" },
+		{ "[pgweir]\nclient_low_water = 1MB\n",
+		  "text:2: client_low_water: isn't below client_high_water" },
+		{ "[pgweir]\nhttp_listen = 8080\n", "text:2: http_listen: isn't host:port" },
+		{ "[pgweir]\n%includes x\n",
+		  "text:2: unknown directive, only %include is known" },
+		{ "[pgweir]\n%include /nonexistent/x\n",
+		  "text:2: can't open \"/nonexistent/x\": No such file or directory" },
+	};
+
+	for (size_t i = 0; i < WEIR_COUNTOF(rows); i++)
+		cr_expect_str_eq(refused(rows[i][0]), rows[i][1], "got: %s", refused(rows[i][0]));
+}
+
+Test(config, notes)
+{
+	struct config *cfg = load("[pgweir]\nverbose = 1\nworkers=1\nworkers=2\n"
+				  "[databases]\na = host=h\na = host=h2 port=1 port=2\n");
+
+	cr_expect_eq(cfg->global.workers, 2);
+	cr_expect_str_eq(database(cfg, "a")->host, "h2");
+	cr_expect_eq(cfg->note_count, 4);
+	cr_expect_eq(cfg->notes[0].line, 2);
+	cr_expect_not_null(strstr(cfg->notes[0].text, "verbose is accepted and has no effect"));
+	cr_expect_str_eq(cfg->notes[1].text, "workers is given twice, the last one counts");
+	cr_expect_eq(cfg->notes[1].line, 4);
+	config_put(&cfg);
+}
+
+Test(config, environment_wins)
+{
+	struct config *cfg;
+
+	setenv("PGWEIR_LISTEN_PORT", "7777", 1);
+	cfg = load("[pgweir]\nlisten_port = 1\n");
+	cr_expect_eq(cfg->global.listen_port, 7777);
+	config_put(&cfg);
+	setenv("PGWEIR_LISTEN_PORT", "x", 1);
+	cr_expect_str_eq(refused(""), "environment: listen_port: \"x\" isn't a whole number from 0 to 65535");
+}
+
+Test(config, with_changes_a_copy)
+{
+	struct config_error err;
+	struct config *cfg = load("[databases]\na = host=h\n[pgweir]\ncache_ttl=5\n");
+	struct config *changed = config_with(cfg, slice_str("cache_ttl"), slice_str("9"), &err);
+
+	cr_assert_not_null(changed);
+	cr_expect_eq(cfg->global.cache_ttl_us, 5000000);
+	cr_expect_eq(changed->global.cache_ttl_us, 9000000);
+	config_put(&cfg); /* the copy stands alone */
+	cr_expect_eq(database(changed, "a")->cache_ttl_us, 9000000);
+	cr_expect_null(config_with(changed, slice_str("nope"), slice_str("9"), &err));
+	cr_expect_str_eq(err.message, "unknown option");
+	config_put(&changed);
+}
+
+Test(config, diff_names_what_needs_a_restart)
+{
+	struct config *a = load("[pgweir]\nworkers=1\ncache_ttl=1\n");
+	struct config *b = load("[pgweir]\nworkers=2\ncache_ttl=2\nlisten_addr=x\n");
+	const char *names[1];
+
+	cr_expect_eq(config_diff(a, a, names, 1), 0);
+	cr_expect_eq(config_diff(a, b, names, 1), 2);
+	cr_expect_str_eq(names[0], "workers");
+	config_put(&a);
+	config_put(&b);
+}
+
+Test(config, counted)
+{
+	struct config *a = load("");
+	struct config *b = config_get(a);
+
+	config_put(&a);
+	cr_expect_eq(b->global.listen_port, 6432);
+	config_put(&b);
+	config_put(&b);
+}
+
+Test(config, addresses_are_taken_apart)
+{
+	struct config *cfg = load("[pgweir]\nhttp_listen = 127.0.0.1:8080\n"
+				  "cache_redis = redis://u:p@r:1\n");
+
+	cr_expect_str_eq(cfg->http.host, "127.0.0.1");
+	cr_expect_eq(cfg->http.port, 8080);
+	cr_expect_str_eq(cfg->redis.host, "r");
+	cr_expect_str_eq(cfg->redis.password, "p");
+	config_put(&cfg);
+}
+
+Test(config, roles)
+{
+	struct config *cfg = load("[pgweir]\nadmin_users = root\nstats_users = mon\n");
+
+	cr_expect(config_is_admin_user(cfg, slice_str("root")));
+	cr_expect(config_is_stats_user(cfg, slice_str("root")));
+	cr_expect(config_is_stats_user(cfg, slice_str("mon")));
+	cr_expect_not(config_is_admin_user(cfg, slice_str("mon")));
+	cr_expect(config_is_admin_database(slice_str("pgweir")));
+	cr_expect_not(config_is_admin_database(slice_str("postgres")));
+	config_put(&cfg);
+}

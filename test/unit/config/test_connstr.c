@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * Connect strings, lists, host:port and redis:// addresses.
+ */
+#include <criterion/criterion.h>
+#include <stdio.h>
+
+#include "config/connstr.h"
+
+/* "key|value;key|value;" or "!why". */
+static const char *pairs(const char *text)
+{
+	static char result[512];
+	struct slice rest = slice_str(text), key, value;
+	struct arena arena;
+	const char *why = "";
+	enum weir_err rc;
+	size_t len = 0;
+
+	arena_init(&arena, 1024);
+	result[0] = '\0';
+	while ((rc = connstr_next(&rest, &arena, &key, &value, &why)) == WEIR_OK)
+		len += (size_t)snprintf(result + len, sizeof(result) - len, "%.*s|%.*s;",
+					(int)key.len, key.ptr, (int)value.len, value.ptr);
+	if (rc != WEIR_ERR_NOT_FOUND)
+		snprintf(result, sizeof(result), "!%s", why);
+	arena_fini(&arena);
+	return result;
+}
+
+Test(connstr, pairs)
+{
+	cr_expect_str_eq(pairs(""), "");
+	cr_expect_str_eq(pairs("  host=a  port = 5 "), "host|a;port|5;");
+	cr_expect_str_eq(pairs("host=a,b dbname=''"), "host|a,b;dbname|;");
+	cr_expect_str_eq(pairs("password='it''s \\' \\\\ here' x=y"), "password|it's ' \\ here;x|y;");
+	cr_expect_str_eq(pairs("a=b\\ c d='e=f'"), "a|b c;d|e=f;");
+	cr_expect_str_eq(pairs("host"), "!key=value pairs are expected");
+	cr_expect_str_eq(pairs("=x"), "!key=value pairs are expected");
+	cr_expect_str_eq(pairs("a=b c"), "!key=value pairs are expected");
+	cr_expect_str_eq(pairs("a='b"), "!a quote isn't closed");
+	cr_expect_str_eq(pairs("a='b\\"), "!a quote isn't closed");
+}
+
+static const char *endpoint(const char *text)
+{
+	static char result[300];
+	struct config_endpoint e;
+	struct arena arena;
+
+	arena_init(&arena, 1024);
+	if (endpoint_parse(slice_str(text), 9, &arena, &e))
+		snprintf(result, sizeof(result), "%s|%u", e.host, e.port);
+	else
+		snprintf(result, sizeof(result), "!");
+	arena_fini(&arena);
+	return result;
+}
+
+Test(connstr, endpoints)
+{
+	cr_expect_str_eq(endpoint("h"), "h|9");
+	cr_expect_str_eq(endpoint("h:5432"), "h|5432");
+	cr_expect_str_eq(endpoint("[::1]:70"), "::1|70");
+	cr_expect_str_eq(endpoint("[::1]"), "::1|9");
+	cr_expect_str_eq(endpoint("fe80::1"), "fe80::1|9");
+	cr_expect_str_eq(endpoint("/var/run/x"), "/var/run/x|9");
+	cr_expect_str_eq(endpoint("@abstract"), "@abstract|9");
+	cr_expect_str_eq(endpoint(""), "!");
+	cr_expect_str_eq(endpoint(":5"), "!");
+	cr_expect_str_eq(endpoint("h:"), "!");
+	cr_expect_str_eq(endpoint("h:0"), "!");
+	cr_expect_str_eq(endpoint("h:65536"), "!");
+	cr_expect_str_eq(endpoint("h:5x"), "!");
+	cr_expect_str_eq(endpoint("[::1"), "!");
+	cr_expect_str_eq(endpoint("[]:5"), "!");
+	cr_expect_str_eq(endpoint("[::1]5"), "!");
+}
+
+static const char *text_or_dash(const char *text)
+{
+	return text ? text : "-";
+}
+
+static const char *redis(const char *url)
+{
+	static char result[300];
+	struct config_redis r;
+	struct arena arena;
+
+	arena_init(&arena, 1024);
+	if (redis_url_parse(slice_str(url), &arena, &r))
+		snprintf(result, sizeof(result), "%s|%u|%s|%s", r.host, r.port, text_or_dash(r.user),
+			 text_or_dash(r.password));
+	else
+		snprintf(result, sizeof(result), "!");
+	arena_fini(&arena);
+	return result;
+}
+
+Test(connstr, redis_addresses)
+{
+	cr_expect_str_eq(redis("redis://h"), "h|6379|-|-");
+	cr_expect_str_eq(redis("redis://h:1/3"), "h|1|-|-");
+	cr_expect_str_eq(redis("redis://u@h:1"), "h|1|u|-");
+	cr_expect_str_eq(redis("redis://u:p%40%2f@h:1"), "h|1|u|p@/");
+	cr_expect_str_eq(redis("redis://:secret@[::1]:1"), "::1|1|-|secret");
+	cr_expect_str_eq(redis("redis://"), "!");
+	cr_expect_str_eq(redis("http://h"), "!");
+	cr_expect_str_eq(redis("redis://u:%4@h"), "!");
+	cr_expect_str_eq(redis("redis://u:%00@h"), "!");
+	cr_expect_str_eq(redis("redis://u:p@"), "!");
+}
+
+Test(connstr, lists)
+{
+	struct slice rest = slice_str(" a, ,b ,,c"), item;
+	char result[32] = "";
+
+	while (config_list_next(&rest, &item))
+		strncat(result, item.ptr, item.len);
+	cr_expect_str_eq(result, "abc");
+	cr_expect(config_list_has("root, bob", slice_str("bob")));
+	cr_expect_not(config_list_has("root, bobby", slice_str("bob")));
+	cr_expect_not(config_list_has("", slice_str("")));
+}
