@@ -201,6 +201,22 @@ class Weir(Direct):
         except urllib.error.HTTPError as e:
             return e.code, e.read().decode()
 
+    def metrics(self):
+        """Every sample of /metrics: the series with its labels, to a number."""
+        status, text = self.http("/metrics")
+        if status != 200:
+            raise AssertionError(f"/metrics: {status}")
+        samples = {}
+        for line in text.splitlines():
+            if line and not line.startswith("#"):
+                series, _, value = line.rpartition(" ")
+                samples[series] = float(value)
+        return samples
+
+    def stat(self, name, database="app"):
+        """A counter of the database, by its name in db_stats.def."""
+        return self.metrics().get(f'pgweir_database_{name}_total{{database="{database}"}}', 0)
+
     def need_pgweir(self):
         return None
 
@@ -246,11 +262,14 @@ class Session:
         raise AssertionError(f"no fixture {name}")
 
     def make(self, options):
+        return Direct(self.tier) if self.against == "direct" else self.prepare(options).start()
+
+    def prepare(self, options):
+        """A pgweir with its ini written, not started; the caller puts it into `extra`."""
         if self.against == "direct":
-            return Direct(self.tier)
+            raise Skip("needs pgweir")
         self.count += 1
-        weir = Weir(self, f"{self.module.__name__[5:]}-{self.count}", options)
-        return weir.start()
+        return Weir(self, f"{self.module.__name__[5:]}-{self.count}", options)
 
     def start(self, options=None):
         """Another pgweir, ended with the test."""

@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: PostgreSQL
+"""The virtual database pgweir: SHOW commands, orders, EXPLAIN ROUTE."""
+import shutil
+import subprocess
+import time
+
+import psycopg
+
+from lib import check, equal, needs, quick, raises, until
+from rawpg import Raw, query
+import servers
+
+COLUMNS = {
+    "POOLS": ["database", "user", "cl_active", "cl_waiting", "cl_active_cancel_req",
+              "cl_waiting_cancel_req", "sv_active", "sv_active_cancel", "sv_being_canceled",
+              "sv_idle", "sv_used", "sv_tested", "sv_login", "maxwait", "maxwait_us", "pool_mode"],
+    "CLIENTS": ["type", "user", "database", "replication", "state", "addr", "port", "local_addr",
+                "local_port", "connect_time", "request_time", "wait", "wait_us", "close_needed",
+                "ptr", "link", "remote_pid", "tls", "application_name", "prepared_statements", "id"],
+    "SERVERS": ["type", "user", "database", "replication", "state", "addr", "port"],
+    "STATS": ["database", "total_server_assignment_count", "total_xact_count",
+              "total_query_count", "total_received", "total_sent", "total_xact_time",
+              "total_query_time", "total_wait_time", "total_client_parse_count",
+              "total_server_parse_count", "total_bind_count", "total_client_login_count"],
+    "DATABASES": ["name", "host", "port", "database", "force_user", "pool_size"],
+    "CONFIG": ["key", "value", "default", "changeable"],
+    "VERSION": ["version"],
+    "NODES": [], "CACHE": [], "LISTS": ["list", "items"], "USERS": ["name"],
+}
+
+
+@quick
+def test_show_commands(weir, sub):
+    weir.need_pgweir()
+    with weir.connect() as conn:
+        conn.execute("SELECT txid_current()")
+        for what, columns in COLUMNS.items():
+            with sub(f"console::SHOW {what}"), weir.console() as console:
+                cur = console.execute(f"SHOW {what}")
+                names = [c.name for c in cur.description]
+                equal(names[:len(columns)], columns)
+                check(cur.fetchall(), "no rows")
+        with sub("console::SHOW HELP"), weir.console() as console:
+            console.execute("SHOW HELP")
+
+
+@quick
+def test_show_tells_the_truth(weir, tier, sub):
+    weir.need_pgweir()
+    with weir.connect(application_name="seen by show") as conn:
+        conn.execute("CREATE TEMP TABLE pinned_here(k int)")
+        with sub("console::CLIENTS has us"):
+            mine = [c for c in weir.show("CLIENTS") if c["application_name"] == "seen by show"]
+            equal([(c["user"], c["database"], c["type"]) for c in mine], [("app", "app", "C")])
+        with sub("console::CLIENTS says why a client is pinned"):
+            check(any("temp" in str(v).lower() for v in mine[0].values()), f"{mine[0]}")
+        with sub("console::NODES are the tier's"):
+            env = tier.env()
+            rows = weir.show("NODES")
+            ports = sorted(int(p) for p in env["NODE_PORTS"].split())
+            equal(sorted(int(r["port"]) for r in rows), ports)
+            primaries = [r for r in rows if "primary" in str(r["role"]).lower()]
+            equal([int(r["port"]) for r in primaries], [int(env["PRIMARY_PORT"])])
+        with sub("console::STATS grow"):
+            def count():
+                rows = [r for r in weir.show("STATS") if r["database"] == "app"]
+                return int(rows[0]["total_query_count"]) if rows else 0
+            before = count()
+            for _ in range(10):
+                conn.execute("SELECT 1")
+            check(count() >= before + 10, f"{before} then {count()}")
+        with sub("console::DATABASES has app"):
+            check("app" in [r["name"] for r in weir.show("DATABASES")], "no app")
+        with sub("console::CONFIG has our values"):
+            config = {r["key"]: str(r["value"]) for r in weir.show("CONFIG")}
+            equal(config["listen_port"], str(weir.port))
+            check(not any("password" in v for v in config.values()), "a password is shown")
+
+
+@quick
+def test_who_may_use_it(weir, sub):
+    weir.need_pgweir()
+    with sub("console::stats user reads"), weir.console(user="pgweir") as conn:
+        conn.execute("SHOW POOLS")
+    with sub("console::stats user gives no orders"), weir.console(user="pgweir") as conn:
+        raises(None, conn.execute, "SHUTDOWN")
+        raises(None, conn.execute, "PAUSE")
+    with sub("console::other users don't get in"), Raw(weir.port) as raw:
+        fields = raw.log_in("app", "pgweir")
+        check(fields and fields["S"] == "FATAL", f"{fields}")
+    with sub("console::database pgbouncer is the same"), \
+            weir.connect(user="postgres", dbname="pgbouncer",
+                         cursor_factory=psycopg.ClientCursor) as conn:
+        conn.execute("SHOW VERSION")
+
+
+@quick
+def test_errors(weir, sub):
+    weir.need_pgweir()
+    for text in ("NONSENSE", "SHOW NONSENSE", "SELECT 1 FROM pg_class", "PAUSE no_such_db",
+                 "SET no_such_option = 1", "KILL_CLIENT x", "", ";", "SHOW", "EXPLAIN ROUTE"):
+        with sub(f"console::wrong command {text!r}"), Raw(weir.port) as raw:
+            equal(raw.log_in("postgres", "pgweir"), None)
+            raw.send(query(text))
+            kinds = [k for k, _ in raw.read_until("Z")]
+            check(kinds[-2] in "EIC", f"{kinds}")
+            raw.send(query("SHOW VERSION"))
+            check("D" in [k for k, _ in raw.read_until("Z")], "doesn't go on")
+
+
+@quick
+@needs("psql")
+def test_psql(weir):
+    weir.need_pgweir()
+    import os
+    env = dict(os.environ, PGPASSWORD=servers.USERS["postgres"])
+    for command in ("SHOW POOLS", "SHOW NODES", "SHOW HELP"):
+        done = subprocess.run([shutil.which("psql"), "-X", "-h", "127.0.0.1", "-p", str(weir.port),
+                               "-U", "postgres", "-d", "pgweir", "-c", command], env=env,
+                              capture_output=True, text=True, timeout=20,
+                              stdin=subprocess.DEVNULL)
+        equal(done.returncode, 0, done.stderr)
+
+
+def test_pause_and_resume(start):
+    import threading
+    weir = start({})
+    with weir.connect() as conn, weir.console() as console:
+        conn.execute("SELECT txid_current()")
+        console.execute("PAUSE")
+        done = []
+
+        def work():
+            conn.execute("SELECT txid_current()")
+            done.append(1)
+        thread = threading.Thread(target=work, daemon=True)
+        thread.start()
+        time.sleep(1)
+        equal(done, [], "served while paused")
+        console.execute("RESUME")
+        thread.join(10)
+        equal(done, [1])
+
+
+def test_set_and_reload(start):
+    weir = start({"default_pool_size": 7})
+    with weir.console() as console:
+        console.execute("SET default_pool_size = 9")
+        config = {r["key"]: str(r["value"]) for r in weir.show("CONFIG")}
+        equal(config["default_pool_size"], "9")
+        console.execute("RELOAD")
+        until("the file's value", 5, lambda: {r["key"]: str(r["value"]) for r in weir.show("CONFIG")}
+              ["default_pool_size"] == "7")
+
+
+def test_shutdown(start):
+    weir = start({})
+    conn = weir.connect()
+    console = weir.console()
+    try:
+        console.execute("SHUTDOWN")
+    except psycopg.Error:
+        pass
+    until("the end", 20, lambda: not weir.is_alive())
+    equal(weir.proc.returncode, 0)
+    conn.close()
+
+
+def test_kill_client(start):
+    weir = start({})
+    conn = weir.connect(application_name="victim")
+    conn.execute("SELECT 1")
+    row, = [c for c in weir.show("CLIENTS") if c["application_name"] == "victim"]
+    with weir.console() as console:
+        console.execute(f"KILL_CLIENT {row['id']}")
+    raises(None, conn.execute, "SELECT 1")

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: PostgreSQL
+"""Without any tier: one plain PostgreSQL, no Patroni, no Redis, local cache only,
+by an ini like etc/minimal.ini."""
+import os
+import signal
+import subprocess
+import time
+
+from lib import check, equal, limit, quick, until
+from ports import free_base_port
+from session import TIER, Tier
+import procs
+import servers
+
+
+class Plain:
+    """A plain PostgreSQL for the length of a test."""
+
+    def __init__(self, folder):
+        self.tier = Tier(os.path.join(folder, "plain"))
+
+    def __enter__(self):
+        self.tier.command("start", "--plain", "--base-port", str(free_base_port()))
+        return self.tier
+
+    def __exit__(self, *_):
+        subprocess.run([TIER, "stop", "--dir", self.tier.dir], stdin=subprocess.DEVNULL,
+                       capture_output=True, timeout=60)
+
+
+def minimal_ini(weir, tier):
+    """etc/minimal.ini with this test's ports and users in the place of its own."""
+    here = os.path.dirname(os.path.realpath(__file__))
+    with open(os.path.join(here, "..", "..", "etc", "minimal.ini")) as f:
+        text = f.read()
+    users = os.path.splitext(weir.ini)[0] + ".users"
+    changes = {"listen_port = 6432": f"listen_port = {weir.port}",
+               "auth_file = etc/userlist.txt": f"auth_file = {users}",
+               "probe_password = app-secret": f"probe_password = {servers.USERS['app']}",
+               "port=5432": f"port={tier.env()['PRIMARY_PORT']}"}
+    for old, new in changes.items():
+        check(old in text, f"etc/minimal.ini has no {old!r}")
+        text = text.replace(old, new)
+    with open(weir.ini, "w") as f:
+        f.write(text)
+
+
+@quick
+@limit(90)
+def test_minimal_ini(start, folder, sub):
+    session = start.__self__
+    weir = session.prepare({})
+    with Plain(session.dir) as tier:
+        minimal_ini(weir, tier)
+        session.extra.append(weir.start())
+        with sub("plain::log-in, reads and writes"), weir.connect() as conn:
+            conn.execute("CREATE TABLE plain_rows(k int PRIMARY KEY, v int)")
+            for i in range(50):
+                conn.execute("INSERT INTO plain_rows VALUES (%s, 0)", (i,))
+                equal(conn.execute("SELECT count(*) FROM plain_rows").fetchone(), (i + 1,))
+        with sub("plain::local cache"), weir.connect() as conn, tier.connect() as direct:
+            time.sleep(1)
+            sql = "SELECT v FROM plain_rows WHERE k = 1"
+            for _ in range(6):
+                conn.execute(sql)
+            direct.execute("UPDATE plain_rows SET v = 5")
+            equal(conn.execute(sql).fetchone(), (0,))
+            conn.execute("UPDATE plain_rows SET v = 6")
+            equal(conn.execute(sql).fetchone(), (6,))
+        with sub("plain::console"), weir.console(user="app") as console:
+            console.execute("SHOW POOLS")
+        with sub("plain::PostgreSQL restarts"), weir.connect() as conn:
+            conn.execute("SELECT 1")
+            state = tier.state
+            procs.stop_all(procs.postgres_tree(servers.data_dir(state, "node1"))[:1], 10,
+                           signal.SIGINT)
+            tier.command("resume")
+            until("service again", 30, lambda: can_ask(conn, weir), 0.3)
+
+
+def can_ask(conn, weir):
+    try:
+        with weir.connect() as again:
+            again.execute("SELECT 1")
+        conn.execute("SELECT 1")
+        return True
+    except Exception:    # noqa: BLE001
+        return False

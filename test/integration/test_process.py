@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: PostgreSQL
+"""The process: start, reload, drain, and what it says about wrong input."""
+import os
+import signal
+import subprocess
+import threading
+import time
+
+from lib import check, equal, quick, raises, until
+
+
+def run_binary(start, *args):
+    session = start.__self__
+    if session.against != "pgweir":
+        from lib import Skip
+        raise Skip("needs pgweir")
+    return subprocess.run([session.binary, *args], capture_output=True, text=True, timeout=20,
+                          stdin=subprocess.DEVNULL, cwd=session.dir)
+
+
+@quick
+def test_version_and_help(start):
+    done = run_binary(start, "--version")
+    equal(done.returncode, 0, done.stderr)
+    check("pgweir" in done.stdout, done.stdout)
+    done = run_binary(start, "--help")
+    equal(done.returncode, 0, done.stderr)
+    check("--check" in done.stdout, done.stdout)
+
+
+@quick
+def test_wrong_arguments(start, sub):
+    for args in ([], ["--no-such-flag"], ["/no/such/file.ini"]):
+        with sub(f"process::arguments {args}"):
+            done = run_binary(start, *args)
+            check(done.returncode not in (0, -6, -11), f"exit status {done.returncode}")
+            check(done.stderr.strip(), "says nothing")
+
+
+@quick
+def test_check_names_file_line_and_option(start, folder):
+    path = os.path.join(folder, "wrong.ini")
+    with open(path, "w") as f:
+        f.write("[pgweir]\nlisten_port = 6432\nmax_client_conn = many\n\n[databases]\n"
+                "app = host=127.0.0.1\n")
+    os.chmod(path, 0o644)
+    done = run_binary(start, "--check", path)
+    check(done.returncode != 0, "accepted")
+    said = done.stdout + done.stderr
+    check("wrong.ini" in said and "3" in said and "max_client_conn" in said, said)
+
+
+@quick
+def test_check_and_print_config(start):
+    weir = start({})
+    done = run_binary(start, "--check", weir.ini)
+    equal(done.returncode, 0, done.stderr)
+    done = run_binary(start, "--print-config", weir.ini)
+    equal(done.returncode, 0, done.stderr)
+    check(str(weir.port) in done.stdout, done.stdout)
+    check("pgweir_password" not in done.stdout, "a password is printed")
+
+
+@quick
+def test_reload(start):
+    weir = start({"query_wait_timeout": 60})
+    with weir.connect() as conn:
+        conn.execute("SET work_mem = '6MB'")
+        weir.write_ini({"query_wait_timeout": 61, "databases": [
+            "second = cluster=main dbname=app"]})
+        weir.reload()
+        until("the new value", 10, lambda: {r["key"]: str(r["value"]) for r in weir.show("CONFIG")}
+              ["query_wait_timeout"].startswith("61"))
+        with weir.connect(dbname="second") as other:
+            equal(other.execute("SELECT current_database()").fetchone(), ("app",))
+        equal(conn.execute("SHOW work_mem").fetchone(), ("6MB",))
+
+
+@quick
+def test_a_wrong_reload_changes_nothing(start):
+    weir = start({})
+    with open(weir.ini, "a") as f:
+        f.write("\n[pgweir]\nno_such_option = 1\n")
+    weir.reload()
+    time.sleep(0.5)
+    with weir.connect() as conn:
+        equal(conn.execute("SELECT 1").fetchone(), (1,))
+
+
+@quick
+def test_reload_of_the_user_list(start):
+    weir = start({})
+    users = os.path.splitext(weir.ini)[0] + ".users"
+    with open(users) as f:
+        text = f.read()
+    with open(users, "w") as f:
+        f.write(text.replace('"app_password"', '"changed"'))
+    weir.reload()
+
+    def old_is_refused():
+        try:
+            weir.connect().close()
+            return False
+        except Exception:    # noqa: BLE001
+            return True
+    until("the new list", 10, old_is_refused)
+
+
+@quick
+def test_drain_on_sigterm(start):
+    """SIGTERM: a running query ends well, no newcomers, exit status 0."""
+    weir = start({"drain_timeout": 15})
+    conn = weir.connect()
+    got = []
+
+    def work():
+        got.append(conn.execute("SELECT 7, pg_sleep(2), txid_current()").fetchone()[0])
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    time.sleep(0.5)
+    weir.proc.send_signal(signal.SIGTERM)
+    time.sleep(0.5)
+    raises(None, lambda: weir.connect(connect_timeout=3))
+    thread.join(20)
+    equal(got, [7])
+    conn.close()
+    until("the end", 30, lambda: not weir.is_alive())
+    equal(weir.problem(), None)
+
+
+@quick
+def test_second_sigterm_ends_at_once(start):
+    weir = start({"drain_timeout": 600})
+    conn = weir.connect()
+    conn.execute("BEGIN")
+    conn.execute("SELECT txid_current()")
+    weir.proc.send_signal(signal.SIGTERM)
+    time.sleep(1)
+    if weir.is_alive():
+        weir.proc.send_signal(signal.SIGTERM)
+    until("the end", 15, lambda: not weir.is_alive())
+    conn.close()
+
+
+@quick
+def test_sigint_ends_it(start):
+    weir = start({"drain_timeout": 2})
+    weir.proc.send_signal(signal.SIGINT)
+    until("the end", 20, lambda: not weir.is_alive())
+
+
+@quick
+def test_taken_port_is_named(start):
+    weir = start({})
+    done = run_binary(start, weir.ini)
+    check(done.returncode not in (0, -6, -11), f"exit status {done.returncode}")
+    check(str(weir.port) in done.stderr + done.stdout, done.stderr)
+
+
+@quick
+def test_no_secret_in_the_log(start):
+    weir = start({})
+    with weir.connect() as conn:
+        conn.execute("SELECT %s", ("a very secret value",))
+    raises(None, lambda: weir.connect(password="secret typo"))
+    weir.stop()
+    log = "\n".join(weir.log_lines())
+    for secret in ("app_password", "pgweir_password", "a very secret value", "secret typo"):
+        check(secret not in log, f"{secret!r} is in the log")
+
+
+@quick
+def test_unix_socket(start, folder):
+    weir = start({"unix_socket_dir": folder})
+    import psycopg
+    with psycopg.connect(host=folder, port=weir.port, user="app", password="app_password",
+                         dbname="app") as conn:
+        equal(conn.execute("SELECT 1").fetchone(), (1,))
