@@ -31,6 +31,7 @@ struct effect_entry {
 struct analysis {
 	struct arena *arena;          /* borrowed */
 	const struct shape *shape;    /* borrowed */
+	struct slice text;            /* borrowed: the SQL text */
 	enum statement_class class;   /* of the statement at hand, later of the whole text */
 	uint32_t flags;
 	uint32_t pins;

@@ -11,6 +11,7 @@
 
 #include "base/assert.h"
 #include "base/buf.h"
+#include "sql/lexer.h"
 
 enum { VALUE_BYTES_MAX = 16384 };
 
@@ -56,28 +57,56 @@ static const char *string_constant(const struct tree_node *node)
 	return sval && !text ? "" : text;
 }
 
-/* The library leaves members out that are zero. */
-static const char *number_constant(const struct tree_node *node)
+/*
+ * The library leaves members out that are zero, and integers below zero too:
+ * then the digits are read from the text. READ ONLY and its like are integers
+ * that the grammar made up: no digits there.
+ */
+static const char *integer_from_text(struct analysis *a, int32_t location)
+{
+	struct lexer l;
+	struct token t;
+
+	if (location < 0 || (size_t)location >= a->text.len || a->text.ptr[location] != '-')
+		return "0";
+	lexer_init(&l, slice_of(a->text.ptr + location + 1, a->text.len - (size_t)location - 1));
+	t = lexer_next(&l);
+	if (t.kind != TOKEN_NUMBER)
+		return NULL;
+	return arena_strdup(a->arena, slice_of(t.text.ptr, t.text.len));
+}
+
+static const char *number_constant(struct analysis *a, const struct tree_node *node,
+				   const char **sign)
 {
 	const struct tree_node *ival = tree_member(constant(node), "ival");
 	const char *text = ival ? tree_text(ival, "ival") : NULL;
 
-	if (ival)
-		return text ? text : "0";
-	return tree_text(tree_member(constant(node), "fval"), "fval");
+	*sign = "";
+	if (!ival)
+		return tree_text(tree_member(constant(node), "fval"), "fval");
+	if (text)
+		return text;
+	text = integer_from_text(a, constant(node)->location);
+	if (text && strcmp(text, "0") != 0)
+		*sign = "-";
+	return text;
 }
 
-static bool put_value(struct buf *b, const struct tree_node *node)
+static bool put_value(struct analysis *a, struct buf *b, const struct tree_node *node)
 {
 	const char *text = string_constant(node);
+	const char *sign;
 
 	if (text) {
 		put_quoted(b, slice_str(text));
 		return true;
 	}
-	text = number_constant(node);
-	if (text)
+	text = number_constant(a, node, &sign);
+	if (text) {
+		buf_append_str(b, sign);
 		buf_append_str(b, text);
+	}
 	return text != NULL;
 }
 
@@ -101,7 +130,7 @@ static const char *list_value(struct analysis *a, const struct tree_node *args)
 	for (const struct tree_node *n = args ? args->child : NULL; n && is_known; n = n->next) {
 		if (b.len > 0)
 			buf_append_str(&b, ", ");
-		is_known = put_value(&b, n);
+		is_known = put_value(a, &b, n);
 	}
 	return buf_keep(a, &b, is_known);
 }
@@ -127,7 +156,7 @@ static void add_set(struct analysis *a, const char *name, const char *value, boo
 		return;
 	}
 	analysis_add_effect(a, is_local ? EFFECT_SET_LOCAL : EFFECT_SET, name, value);
-	if (is_role_setting(name) && !is_local)
+	if (is_role_setting(name) && !is_local && !is_text(value, "'none'"))
 		a->pins |= PIN_ROLE;
 	if (value && creates_temporary(name, value))
 		analysis_pin(a, PIN_TEMP_TABLE);
@@ -152,7 +181,7 @@ static void set_modes(struct analysis *a, const struct tree_node *node, bool is_
 		const struct tree_node *mode = tree_member(n, "DefElem");
 		const struct tree_node *arg = tree_member(mode, "arg");
 		const char *name = tree_text(mode, "defname");
-		const char *number = number_constant(arg);
+		const char *sign, *number = number_constant(a, arg, &sign);
 		char full[64] = "default_";
 		const char *value = string_constant(arg);
 		struct buf b;
@@ -237,7 +266,7 @@ static bool is_list_setting(const char *name)
 	return false;
 }
 
-/* One identifier off the front of a list: folded unless quoted. Returns what is left, or NULL at the end. */
+/* One identifier off the front of a list, folded unless quoted. NULL: it was the last. */
 static const char *put_identifier(struct buf *b, const char *p)
 {
 	char item[256];
@@ -316,10 +345,10 @@ void effects_set_config(struct analysis *a, const struct tree_node *call, bool i
 	is_local = bool_constant(arg[2]);
 	name = string_constant(arg[0]);
 	value = string_constant(arg[1]);
-	if (is_local == 1)
-		add_set(a, name ? lower_name(a, name) : "", NULL, true);
-	else if (is_local == 0 && name && value && is_certain)
-		add_set(a, lower_name(a, name), config_value(a, lower_name(a, name), value), false);
+	name = name ? lower_name(a, name) : "";
+	value = *name && value && is_certain ? config_value(a, name, value) : NULL;
+	if (is_local == 1 || (is_local == 0 && value))
+		add_set(a, name, value, is_local == 1);
 	else
 		analysis_opaque(a);
 }

@@ -49,7 +49,7 @@ static const struct function_entry {
 	{ "pg_advisory_unlock_shared", RULE_WRITE },
 	{ "pg_advisory_xact_lock", RULE_WRITE },
 	{ "pg_advisory_xact_lock_shared", RULE_WRITE },
-	{ "pg_backend_pid", RULE_WRITE },
+	{ "pg_backend_pid", RULE_NO_CACHE },
 	{ "pg_cancel_backend", RULE_WRITE },
 	{ "pg_current_wal_flush_lsn", RULE_WRITE },
 	{ "pg_current_wal_insert_lsn", RULE_WRITE },

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * Judging without a parser. The lexer cuts the text at semicolons outside
- * brackets and the first word of each piece tells transaction control and
+ * Judging without a parser. The lexer cuts the text at semicolons and the first word of each piece tells transaction control and
  * session effects apart from the rest. Errs on the side of the primary and of
  * pinning. Any thread, no state.
  */
@@ -96,11 +95,10 @@ static void scan_text(struct scan *scan, struct slice text)
 {
 	struct lexer l;
 	bool at_start = true;
-	size_t nest = 0;
 
 	lexer_init(&l, text);
 	for (struct token t = lexer_next(&l); t.kind != TOKEN_END; t = lexer_next(&l)) {
-		if (is_punct(&t, ';') && nest == 0) {
+		if (is_punct(&t, ';')) {
 			at_start = true;
 			continue;
 		}
@@ -108,10 +106,6 @@ static void scan_text(struct scan *scan, struct slice text)
 			scan_first_word(scan, &t);
 			at_start = false;
 		}
-		if (is_punct(&t, '(') || is_punct(&t, '['))
-			nest++;
-		else if ((is_punct(&t, ')') || is_punct(&t, ']')) && nest > 0)
-			nest--;
 	}
 }
 

@@ -130,6 +130,16 @@ static bool read_word(struct reader *r, const char *key)
 	return false;
 }
 
+/* -1, which the library writes for "unknown", and nonsense read as 0. */
+static int32_t read_location(const char *p)
+{
+	int32_t n = 0;
+
+	for (; *p >= '0' && *p <= '9' && n < 100000000; p++)
+		n = n * 10 + (*p - '0');
+	return n;
+}
+
 /* Moves the digits one place back, over the colon or comma before them, to have room for a NUL. */
 static bool read_number(struct reader *r, const char *key)
 {
@@ -138,7 +148,9 @@ static bool read_number(struct reader *r, const char *key)
 
 	if (len == 0)
 		return read_word(r, key);
-	if (!key || strcmp(key, "location") != 0) {
+	if (key && strcmp(key, "location") == 0) {
+		r->open[r->depth - 1]->location = read_location(r->at);
+	} else {
 		n = add_node(r, key, TREE_NUMBER);
 		memmove(r->at - 1, r->at, len);
 		r->at[len - 1] = '\0';
