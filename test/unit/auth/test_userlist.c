@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/* userlist.txt: what is read, what is refused, and that secrets stay out of errors. */
+#include <criterion/criterion.h>
+
+#include <stdio.h>
+#include <unistd.h>
+
+#include "auth/userlist.h"
+
+static char error[USERLIST_ERROR_MAX];
+
+static struct userlist *parse(const char *text)
+{
+	struct userlist *list = NULL;
+
+	error[0] = '\0';
+	if (userlist_parse(slice_str(text), "users.txt", &list, error) != WEIR_OK)
+		return NULL;
+	return list;
+}
+
+static void expect(const struct userlist *list, const char *user, const char *secret)
+{
+	struct slice found = { NULL, 0 };
+	enum weir_err err = userlist_find(list, slice_str(user), &found);
+
+	cr_assert_eq(err, secret ? WEIR_OK : WEIR_ERR_NOT_FOUND, "%s", user);
+	cr_assert(!secret || slice_is(found, secret), "%s", user);
+}
+
+Test(userlist, lines_quotes_and_comments)
+{
+	struct userlist *list = parse("; a comment\n"
+				      "# another\n"
+				      "\n"
+				      "\"joe\" \"pencil\"\n"
+				      "  \"q\"\"uote\"\t\"a\"\"b\"\"\"   \"ignored\" text\r\n"
+				      "\"empty\" \"\"\n"
+				      "\"last\" \"x\"");
+
+	cr_assert(list, "%s", error);
+	cr_assert_eq(userlist_count(list), 4);
+	expect(list, "joe", "pencil");
+	expect(list, "q\"uote", "a\"b\"");
+	expect(list, "empty", "");
+	expect(list, "last", "x");
+	expect(list, "Joe", NULL);
+	expect(list, "", NULL);
+	userlist_destroy(list);
+}
+
+Test(userlist, the_last_line_of_a_user_counts)
+{
+	struct userlist *list = parse("\"joe\" \"old\"\n\"ann\" \"a\"\n\"joe\" \"new\"\n");
+
+	cr_assert(list);
+	cr_assert_eq(userlist_count(list), 2);
+	expect(list, "joe", "new");
+	userlist_destroy(list);
+}
+
+Test(userlist, errors_name_the_line_and_no_secret)
+{
+	static const char *const cases[][2] = {
+		{ "joe pencil", "users.txt:1: user name in double quotes expected" },
+		{ "\"a\" \"b\"\n\"joe\n", "users.txt:2: user name has no closing quote" },
+		{ "\"joe\"\n", "users.txt:1: secret in double quotes expected" },
+		{ "\"joe\" pencil\n", "users.txt:1: secret in double quotes expected" },
+		{ "\n\n\"joe\" \"pencil\n", "users.txt:3: secret has no closing quote" },
+		{ "\"\" \"x\"\n", "users.txt:1: the user name is empty" },
+		{ "\"0123456789012345678901234567890123456789012345678901234567890123\" \"x\"",
+		  "users.txt:1: user name is longer than 63 bytes" },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		cr_assert_null(parse(cases[i][0]));
+		cr_assert_str_eq(error, cases[i][1]);
+		cr_assert_null(strstr(error, "pencil"));
+	}
+}
+
+Test(userlist, secrets_have_a_bound)
+{
+	char text[USERLIST_SECRET_MAX + 32];
+	struct userlist *list;
+	int n = snprintf(text, sizeof(text), "\"u\" \"");
+
+	memset(text + n, 'x', USERLIST_SECRET_MAX);
+	(void)snprintf(text + n + USERLIST_SECRET_MAX, 8, "\"");
+	list = parse(text);
+	cr_assert(list, "%s", error);
+	userlist_destroy(list);
+	(void)snprintf(text + n + USERLIST_SECRET_MAX, 8, "x\"");
+	cr_assert_null(parse(text));
+	cr_assert_str_eq(error, "users.txt:1: secret is longer than 2048 bytes");
+}
+
+Test(userlist, common_kind)
+{
+	struct userlist *list = parse("");
+
+	cr_assert_eq(userlist_common_kind(list), SECRET_SCRAM);
+	userlist_destroy(list);
+	list = parse("\"a\" \"x\"\n\"b\" \"y\"\n\"c\" \"md50123456789abcdef0123456789abcdef\"\n");
+	cr_assert_eq(userlist_common_kind(list), SECRET_PLAIN);
+	userlist_destroy(list);
+	list = parse("\"a\" \"x\"\n\"a\" \"md50123456789abcdef0123456789abcdef\"\n");
+	cr_assert_eq(userlist_common_kind(list), SECRET_MD5);
+	userlist_destroy(list);
+	cr_assert_eq(userlist_common_kind(NULL), SECRET_SCRAM);
+}
+
+Test(userlist, files)
+{
+	char path[] = "/tmp/pgweir-test-XXXXXX";
+	struct userlist *list = NULL;
+	int fd = mkstemp(path);
+
+	cr_assert(fd >= 0);
+	cr_assert_eq(write(fd, "\"joe\" \"p\"\n", 10), 10);
+	close(fd);
+	cr_assert_eq(userlist_load(path, &list, error), WEIR_OK);
+	expect(list, "joe", "p");
+	userlist_destroy(list);
+	unlink(path);
+	cr_assert_eq(userlist_load(path, &list, error), WEIR_ERR_IO);
+	cr_assert(strstr(error, path) && strstr(error, "No such file"));
+}
+
+Test(userlist, many_users)
+{
+	static char text[64 * 2000];
+	struct userlist *list;
+	size_t n = 0;
+
+	for (int i = 0; i < 2000; i++)
+		n += (size_t)snprintf(text + n, sizeof(text) - n, "\"user%d\" \"secret%d\"\n", i, i);
+	list = parse(text);
+	cr_assert_eq(userlist_count(list), 2000);
+	expect(list, "user1999", "secret1999");
+	expect(list, "user2000", NULL);
+	userlist_destroy(list);
+}
