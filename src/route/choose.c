@@ -9,12 +9,9 @@
 #include "base/assert.h"
 
 enum {
-	STAY_SLACK = 4,              /* requests more that the last node may have before we move */
-	EJECT_FIRST_US = 100 * 1000,
-	EJECT_MAX_SHIFT = 9,         /* 100 ms << 9 is above the cap */
+	STAY_SLACK = 4,       /* requests more that the last node may have before we move */
+	EJECT_MAX_SHIFT = 16, /* doublings; the option's maximum caps earlier */
 };
-
-static const uint64_t EJECT_MAX_US = 30 * 1000 * 1000;
 
 struct scan {
 	const struct topology_node *best;
@@ -174,13 +171,13 @@ const char *route_reason_text(enum route_reason reason)
 	return reason_texts[reason];
 }
 
-void route_node_eject(const struct topology_node *node, uint64_t now_us)
+void route_node_eject(const struct topology_node *node, uint64_t now_us, uint64_t first_us,
+		      uint64_t max_us)
 {
 	uint32_t count = atomic_fetch_add_explicit(&node->live->eject_count, 1, memory_order_relaxed);
-	uint32_t shift = count < EJECT_MAX_SHIFT ? count : EJECT_MAX_SHIFT;
-	uint64_t pause = (uint64_t)EJECT_FIRST_US << shift;
+	uint64_t pause = first_us << (count < EJECT_MAX_SHIFT ? count : EJECT_MAX_SHIFT);
 
-	if (pause > EJECT_MAX_US)
-		pause = EJECT_MAX_US;
+	if (pause > max_us)
+		pause = max_us;
 	atomic_store_explicit(&node->live->ejected_until_us, now_us + pause, memory_order_relaxed);
 }

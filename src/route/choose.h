@@ -76,9 +76,11 @@ static inline void route_node_end(const struct topology_node *node)
 }
 
 /*
- * A connection to the node failed: no reads there for a growing time (100 ms
- * doubling to 30 s). The tier clears it once a probe succeeds. Any thread.
+ * A connection to the node failed: no reads there for first_us, doubled with each
+ * failure up to max_us (options replica_eject_time, replica_eject_max). The tier
+ * ends it once a probe of the node succeeds again. Any thread.
  */
-void route_node_eject(const struct topology_node *node, uint64_t now_us);
+void route_node_eject(const struct topology_node *node, uint64_t now_us, uint64_t first_us,
+		      uint64_t max_us);
 
 #endif

@@ -32,17 +32,16 @@ void session_read_done(struct session_reads *reads, const struct topology_node *
 {
 	reads->last_read_us = max_u64(reads->last_read_us, now_us);
 	reads->last_read_node = node->id;
-	reads->last_read_timeline = node->timeline;
+	reads->last_read_epoch = node->epoch;
 }
 
 /*
- * A node that changed its timeline may have been rewound: staying there is no
- * promise any more. Neither is it when the timeline isn't known.
+ * A node of another epoch was restarted or rewound meanwhile: it may show less
+ * than before, so staying there is no promise.
  */
 bool consistency_is_staying(const struct session_reads *reads, const struct topology_node *node)
 {
-	return reads->last_read_node == node->id && node->timeline != 0 &&
-	       reads->last_read_timeline == node->timeline;
+	return reads->last_read_node == node->id && reads->last_read_epoch == node->epoch;
 }
 
 uint64_t consistency_needed_us(enum config_consistency level, const struct session_reads *reads,

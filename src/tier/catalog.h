@@ -39,10 +39,10 @@ struct catalog_relation {
 	const char *name;
 	uint32_t oid;
 	uint32_t flags;             /* over all relations of that name when looked up without schema */
-	uint32_t base_count;        /* base tables that a read of it reaches: itself, through views, partitions, inheritance */
-	const uint32_t *bases;      /* oids */
-	uint32_t affected_count;    /* tables that a write to it may change: itself, parents, partitions, ON DELETE/UPDATE actions */
-	const uint32_t *affected;   /* oids */
+	uint32_t base_count;        /* tables that a read of it reaches: itself, or through views; not partitions and */
+	const uint32_t *bases;      /* inheritance children, whose writes affect their parents; oids, sorted */
+	uint32_t affected_count;    /* tables that a write to it may change: itself, partitions, ON DELETE/UPDATE */
+	const uint32_t *affected;   /* actions, and the parents of all of these; oids, sorted */
 };
 
 struct catalog;

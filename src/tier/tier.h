@@ -23,10 +23,16 @@ struct tier_callbacks { /* on the control thread */
 	void (*on_catalog)(void *ctx, const char *database, struct catalog *catalog);
 };
 
+/* Calls on_topology once for each cluster from inside, with what is known by then. */
 struct tier *tier_create(struct loop *loop, const struct config *config,
 			 const struct tier_callbacks *callbacks);
 void tier_destroy(struct tier *tier);
-void tier_reload(struct tier *tier, const struct config *config); /* clusters added, changed, gone */
+/* Clusters and databases added, changed, gone; keeps a reference on config, as tier_create does. */
+void tier_reload(struct tier *tier, const struct config *config);
+/* The last topology of a cluster, borrowed until the next turn; NULL: no such cluster. */
+struct topology *tier_topology(const struct tier *tier, const char *cluster);
+/* The last catalog of a database entry, borrowed likewise; NULL: none (yet). */
+struct catalog *tier_catalog(const struct tier *tier, const char *database);
 
 /* Any thread: a connection to that node failed; look at the cluster at once (rate-limited). */
 void tier_suspect_post(struct tier *tier, const char *cluster, uint16_t node_id);

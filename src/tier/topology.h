@@ -38,7 +38,8 @@ struct topology_node {
 	bool is_running;                /* usable at all */
 	uint16_t port;
 	uint16_t weight;                /* reads, default 1; 0: never */
-	uint32_t timeline;
+	uint32_t timeline;              /* 0: not known */
+	uint32_t epoch;                 /* grows when the node may have lost state: reads may go back in time */
 	char name[NODE_NAME_MAX];       /* Patroni member name or host:port */
 	char host[NODE_HOST_MAX];
 	struct node_live *live;         /* borrowed: immortal */

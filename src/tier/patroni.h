@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * Asks a cluster's Patroni members for /cluster, one at a time: the one that
+ * answered last first, the next one when it fails. Configured addresses come
+ * first, those learnt from the last document serve when none of them answers.
+ * Control thread only.
+ */
+#ifndef WEIR_TIER_PATRONI_H
+#define WEIR_TIER_PATRONI_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "tier/pg_session.h"
+#include "tier/view.h"
+
+struct patroni;
+
+struct patroni_ops {
+	void (*on_cluster)(void *arg, const struct cluster_doc *doc);
+	void (*on_unreachable)(void *arg); /* no member answered in this round */
+};
+
+struct patroni *patroni_create(const struct pg_session_net *net, const struct patroni_ops *ops,
+			       void *arg);
+void patroni_destroy(struct patroni *p); /* not from inside its callbacks */
+/* http://host:port with or without /cluster; copied. timeout_ms is one member's; an answer under way is dropped. */
+void patroni_configure(struct patroni *p, const char *const *urls, size_t count,
+		       unsigned timeout_ms);
+/* Starts a round unless one is under way. */
+void patroni_ask(struct patroni *p);
+/* The member that was asked last is suspect: start with another one. */
+void patroni_turn(struct patroni *p);
+
+#endif
