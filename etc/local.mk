@@ -1,2 +1,8 @@
 # SPDX-License-Identifier: PostgreSQL
-# Samples that are installed.
+# Samples, installed as examples: nothing here overwrites a configuration in use.
+
+dist_examples_DATA += \
+	etc/minimal.ini \
+	etc/pgweir.ini \
+	etc/pgweir.service \
+	etc/userlist.txt

@@ -20,6 +20,7 @@ src_sql_libsql_a_SOURCES = \
 	src/sql/lexer.h \
 	src/sql/parse.c \
 	src/sql/parse.h \
+	src/sql/public.c \
 	src/sql/shape.c \
 	src/sql/shape.h \
 	src/sql/statement.h \

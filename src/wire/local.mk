@@ -12,6 +12,7 @@ src_wire_libwire_a_SOURCES = \
 	src/wire/frame.h \
 	src/wire/frontend.c \
 	src/wire/frontend.h \
+	src/wire/public.c \
 	src/wire/reader.h \
 	src/wire/startup.c \
 	src/wire/startup.h
