@@ -7,10 +7,19 @@
 # its program to FUZZ_TARGETS and its line below.
 
 FUZZ_TARGETS = \
-	test/fuzz/fuzz_log_line
+	test/fuzz/fuzz_framing \
+	test/fuzz/fuzz_log_line \
+	test/fuzz/fuzz_scram \
+	test/fuzz/fuzz_startup
 
 test_fuzz_fuzz_log_line_SOURCES = test/fuzz/fuzz_log_line.c $(FUZZ_MAIN)
 test_fuzz_fuzz_log_line_CPPFLAGS = $(TEST_CPPFLAGS)
+test_fuzz_fuzz_framing_SOURCES = test/fuzz/fuzz_framing.c $(FUZZ_MAIN)
+test_fuzz_fuzz_framing_CPPFLAGS = $(TEST_CPPFLAGS)
+test_fuzz_fuzz_scram_SOURCES = test/fuzz/fuzz_scram.c $(FUZZ_MAIN)
+test_fuzz_fuzz_scram_CPPFLAGS = $(TEST_CPPFLAGS)
+test_fuzz_fuzz_startup_SOURCES = test/fuzz/fuzz_startup.c $(FUZZ_MAIN)
+test_fuzz_fuzz_startup_CPPFLAGS = $(TEST_CPPFLAGS)
 
 LDADD = $(WEIR_GROUP_BEGIN) $(WEIR_LIBS) $(WEIR_GROUP_END) $(WEIR_SYSTEM_LIBS) $(FUZZ_LDFLAGS)
 
