@@ -2,6 +2,8 @@
 # The targets beside all, check and install. Each script says how it is used.
 
 LINT_CFLAGS = -std=gnu11 $(AM_CPPFLAGS)
+# A sanitizer or gcov adds variables of its own.
+LINT_OBJECTS = $(if $(findstring -fsanitize,$(AM_CFLAGS))$(findstring --coverage,$(AM_CFLAGS)),,--objects .)
 CLANG_FORMAT = clang-format
 CLANG_TIDY = clang-tidy
 FUZZ_SECONDS = 60
@@ -9,9 +11,9 @@ SOURCE_FILES = find src include test bench -name '*.[ch]' -not -path '*/node_mod
 
 .PHONY: lint lint-tidy format format-check cover compdb sizes check-integration check-all fuzz bench
 
-lint:
+lint: all
 	$(AM_V_at)'$(top_srcdir)/scripts/lint' --root '$(abs_top_srcdir)' --cc '$(CC)' \
-		--cflags '$(LINT_CFLAGS) $(CPPFLAGS)'
+		--cflags '$(LINT_CFLAGS) $(CPPFLAGS)' $(LINT_OBJECTS)
 
 lint-tidy: compdb
 	$(AM_V_at)cd '$(top_srcdir)' && find src -name '*.c' | sort | \
