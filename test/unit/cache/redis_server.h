@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * A real redis-server of a test's own: a child process on a free loopback port
+ * with a folder of its own. A test without redis-server on the machine is
+ * skipped. Stopped by its process id.
+ */
+#ifndef WEIR_TEST_UNIT_CACHE_REDIS_SERVER_H
+#define WEIR_TEST_UNIT_CACHE_REDIS_SERVER_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+struct redis_server {
+	pid_t pid;
+	uint16_t port;
+	char dir[64];
+	char config[512]; /* further lines of redis.conf */
+};
+
+/* Ends the test as skipped when there is no redis-server. config: NULL or lines. */
+void redis_server_start(struct redis_server *s, const char *config);
+void redis_server_stop(struct redis_server *s);    /* and removes the folder */
+void redis_server_restart(struct redis_server *s); /* saves its data, same port */
+void redis_server_pause(struct redis_server *s);
+void redis_server_resume(struct redis_server *s);
+
+/* One command, words apart by blanks; its reply as text ("nil" for none). */
+void redis_server_command(struct redis_server *s, char *reply, size_t reply_size, const char *fmt,
+			  ...) __attribute__((format(printf, 4, 5)));
+
+#endif
