@@ -52,8 +52,8 @@ size_t pgweir_statement_name_count(const struct pgweir_statement *statement,
                                    enum pgweir_names which);
 
 /* Name number `index`; *schema is NULL where the text doesn't say. Valid until free. */
-const char *pgweir_statement_name(const struct pgweir_statement *statement,
-                                  enum pgweir_names which, size_t index, const char **schema);
+const char *pgweir_statement_name(const struct pgweir_statement *statement, enum pgweir_names which,
+                                  size_t index, const char **schema);
 
 #ifdef __cplusplus
 }

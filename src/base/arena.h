@@ -21,8 +21,8 @@ struct arena {
 
 void arena_init(struct arena *a, size_t block_bytes);
 void arena_fini(struct arena *a);
-void arena_reset(struct arena *a);                /* keeps the first block only */
-void *arena_alloc(struct arena *a, size_t size);  /* 16-aligned, uninitialised, never NULL */
+void arena_reset(struct arena *a);               /* keeps the first block only */
+void *arena_alloc(struct arena *a, size_t size); /* 16-aligned, uninitialised, never NULL */
 void *arena_zalloc(struct arena *a, size_t size);
 char *arena_strdup(struct arena *a, struct slice s); /* NUL added */
 

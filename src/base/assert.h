@@ -11,8 +11,9 @@
 
 _Noreturn void weir_assert_fail(const char *expr, const char *file, int line, const char *func);
 
-#define WEIR_ASSERT(expr) \
-	(__builtin_expect(!!(expr), 1) ? (void)0 : weir_assert_fail(#expr, __FILE__, __LINE__, __func__))
+#define WEIR_ASSERT(expr)                    \
+	(__builtin_expect(!!(expr), 1) ? (void)0 \
+	                               : weir_assert_fail(#expr, __FILE__, __LINE__, __func__))
 
 /* An object that callbacks reach starts with `unsigned magic`. */
 #define WEIR_CHECK_MAGIC(obj, value) WEIR_ASSERT((obj) != NULL && (obj)->magic == (value))

@@ -110,8 +110,8 @@ void buf_append_u32(struct buf *b, uint32_t v)
 }
 
 /* Formats into what is free; returns the length that was or would be needed. */
-__attribute__((format(printf, 2, 0)))
-static int format_into(struct buf *b, const char *fmt, va_list args)
+__attribute__((format(printf, 2, 0))) static int format_into(struct buf *b, const char *fmt,
+                                                             va_list args)
 {
 	size_t room = b->cap - b->len;
 

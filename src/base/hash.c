@@ -154,7 +154,7 @@ struct hash128 hash_stable_128(const void *data, size_t len)
 	/* The reference's test key, 00 01 .. 0f, so that its vectors check this code. */
 	const uint64_t k0 = 0x0706050403020100ull, k1 = 0x0f0e0d0c0b0a0908ull;
 	struct sip s = { k0 ^ 0x736f6d6570736575ull, k1 ^ 0x646f72616e646f6dull ^ 0xee,
-		         k0 ^ 0x6c7967656e657261ull, k1 ^ 0x7465646279746573ull };
+		             k0 ^ 0x6c7967656e657261ull, k1 ^ 0x7465646279746573ull };
 	const uint8_t *p = data;
 	struct hash128 out;
 	size_t left = len;

@@ -21,13 +21,15 @@ struct list {
 	size_t count;
 };
 
+/* clang-format off */
 #define list_entry(node, type, member) ((type *)(void *)((char *)(node) - offsetof(type, member)))
+/* clang-format on */
 
 #define list_foreach(list, n) \
 	for (struct list_node *n = (list)->head.next; n != &(list)->head; n = n->next)
 
 /* The current node may be removed inside the loop. */
-#define list_foreach_safe(list, n, tmp)                                                \
+#define list_foreach_safe(list, n, tmp)                                               \
 	for (struct list_node *n = (list)->head.next, *tmp = n->next; n != &(list)->head; \
 	     n = tmp, tmp = n->next)
 

@@ -31,8 +31,8 @@ _Atomic(enum log_level) log_threshold = LOG_LEVEL_INFO;
 static struct {
 	atomic_int fd;
 	atomic_bool has_syslog;
-	char path[PATH_MAX];    /* empty: standard error */
-	char ident[IDENT_MAX];  /* syslog keeps a pointer to it */
+	char path[PATH_MAX];   /* empty: standard error */
+	char ident[IDENT_MAX]; /* syslog keeps a pointer to it */
 } sink = { .fd = STDERR_FILENO };
 
 static const struct {
@@ -98,10 +98,10 @@ static int facility_code(const char *name)
 		const char *name;
 		int code;
 	} known[] = {
-		{ "daemon", LOG_DAEMON }, { "user", LOG_USER },     { "auth", LOG_AUTH },
+		{ "daemon", LOG_DAEMON },     { "user", LOG_USER },     { "auth", LOG_AUTH },
 		{ "authpriv", LOG_AUTHPRIV }, { "local0", LOG_LOCAL0 }, { "local1", LOG_LOCAL1 },
-		{ "local2", LOG_LOCAL2 }, { "local3", LOG_LOCAL3 }, { "local4", LOG_LOCAL4 },
-		{ "local5", LOG_LOCAL5 }, { "local6", LOG_LOCAL6 }, { "local7", LOG_LOCAL7 },
+		{ "local2", LOG_LOCAL2 },     { "local3", LOG_LOCAL3 }, { "local4", LOG_LOCAL4 },
+		{ "local5", LOG_LOCAL5 },     { "local6", LOG_LOCAL6 }, { "local7", LOG_LOCAL7 },
 	};
 
 	for (size_t i = 0; i < WEIR_COUNTOF(known); i++) {
@@ -150,8 +150,8 @@ static void put_prefix(struct log_line *line, enum log_level level)
 
 	gmtime_r(&seconds, &tm);
 	strftime(day, sizeof(day), "%Y-%m-%d %H:%M:%S", &tm);
-	snprintf(text, sizeof(text), "%s.%03d UTC [%d] %s ", day,
-	         (int)(now_us % US_PER_S / US_PER_MS), (int)getpid(), levels[level].name);
+	snprintf(text, sizeof(text), "%s.%03d UTC [%d] %s ", day, (int)(now_us % US_PER_S / US_PER_MS),
+	         (int)getpid(), levels[level].name);
 	log_line_raw(line, text);
 }
 

@@ -17,7 +17,7 @@ extern _Atomic(enum log_level) log_threshold; /* set by log_set_level only */
 void log_set_level(enum log_level level);
 int log_open_file(const char *path); /* NULL or empty: stderr; negative weir_err on failure */
 int log_open_syslog(const char *ident, const char *facility); /* beside the file */
-void log_reopen(void); /* after rotation */
+void log_reopen(void);                                        /* after rotation */
 void log_close(void);
 
 /*
@@ -31,9 +31,9 @@ void log_write(enum log_level level, const char *event, const char *fmt, ...)
 #define log_error(event, ...) log_write(LOG_LEVEL_ERROR, event, __VA_ARGS__)
 #define log_warn(event, ...) log_write(LOG_LEVEL_WARN, event, __VA_ARGS__)
 #define log_info(event, ...) log_write(LOG_LEVEL_INFO, event, __VA_ARGS__)
-#define log_debug(event, ...)                                          \
-	do {                                                           \
-		if (log_threshold >= LOG_LEVEL_DEBUG)                  \
+#define log_debug(event, ...)                               \
+	do {                                                    \
+		if (log_threshold >= LOG_LEVEL_DEBUG)               \
 			log_write(LOG_LEVEL_DEBUG, event, __VA_ARGS__); \
 	} while (0)
 

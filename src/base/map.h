@@ -25,7 +25,9 @@ struct map {
 	map_equal_fn *equal;
 };
 
+/* clang-format off */
 #define map_entry(node, type, member) ((type *)(void *)((char *)(node) - offsetof(type, member)))
+/* clang-format on */
 
 void map_init(struct map *m, map_equal_fn *equal);
 void map_fini(struct map *m); /* frees buckets only; entries are the caller's */

@@ -12,8 +12,8 @@
 struct sm_spec {
 	const char *name;
 	const char *const *state_names;
-	unsigned state_count;       /* at most 32 */
-	const uint32_t *edges;      /* edges[from] has bit `to` set where allowed */
+	unsigned state_count;  /* at most 32 */
+	const uint32_t *edges; /* edges[from] has bit `to` set where allowed */
 };
 
 #define SM_TO(state) (1u << (unsigned)(state))

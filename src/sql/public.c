@@ -83,8 +83,8 @@ size_t pgweir_statement_name_count(const struct pgweir_statement *statement,
 	return names_of(inner(statement), which).count;
 }
 
-const char *pgweir_statement_name(const struct pgweir_statement *statement,
-                                  enum pgweir_names which, size_t index, const char **schema)
+const char *pgweir_statement_name(const struct pgweir_statement *statement, enum pgweir_names which,
+                                  size_t index, const char **schema)
 {
 	struct names names = names_of(inner(statement), which);
 

@@ -11,8 +11,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-__attribute__((format(printf, 2, 3)))
-static void add(struct log_line *line, const char *fmt, ...)
+__attribute__((format(printf, 2, 3))) static void add(struct log_line *line, const char *fmt, ...)
 {
 	va_list args;
 

@@ -42,9 +42,9 @@ static void fix_nonce(struct scram_own_nonce *nonce)
 static void hostile_client(struct slice in, enum client_method method)
 {
 	const struct client_login_input input = { .method = method,
-						  .user = slice_str("joe"),
-						  .secret = slice_str(secret),
-						  .salt_key = &salt_key };
+		                                      .user = slice_str("joe"),
+		                                      .secret = slice_str(secret),
+		                                      .salt_key = &salt_key };
 	enum client_login_step step;
 	struct client_login login;
 	struct slice message;
@@ -68,9 +68,9 @@ static void hostile_client(struct slice in, enum client_method method)
 static void hostile_server(struct slice in, unsigned allowed)
 {
 	const struct server_login_input input = { .user = slice_str("joe"),
-						  .secret = slice_str("a long secret"),
-						  .allowed = allowed,
-						  .max_iterations = 16 };
+		                                      .secret = slice_str("a long secret"),
+		                                      .allowed = allowed,
+		                                      .max_iterations = 16 };
 	enum server_login_step step = SERVER_LOGIN_WAIT;
 	struct server_login login;
 	struct slice message;
@@ -83,7 +83,7 @@ static void hostile_server(struct slice in, unsigned allowed)
 		step = server_login_message(&login, message, &out);
 		WEIR_ASSERT(out.err == WEIR_OK);
 		WEIR_ASSERT((allowed & SERVER_AUTH_PLAIN) || out.len == 0 ||
-			    !memmem(out.data, out.len, "a long secret", 13));
+		            !memmem(out.data, out.len, "a long secret", 13));
 	}
 	WEIR_ASSERT(step != SERVER_LOGIN_OK || allowed != SERVER_AUTH_SCRAM);
 	server_login_fini(&login);
@@ -113,7 +113,7 @@ static void stored_texts(struct slice in)
 
 	if (scram_secret_parse(in, &parsed) == WEIR_OK)
 		WEIR_ASSERT(secret_classify(in) == SECRET_SCRAM && parsed.salt_len > 0 &&
-			    parsed.salt_len <= SCRAM_SALT_MAX_BYTES && parsed.iterations > 0);
+		            parsed.salt_len <= SCRAM_SALT_MAX_BYTES && parsed.iterations > 0);
 	else
 		WEIR_ASSERT(secret_classify(in) != SECRET_SCRAM);
 }

@@ -15,7 +15,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static void check_inside(struct slice in, struct slice part)
 {
 	WEIR_ASSERT(part.ptr >= in.ptr && part.len <= in.len &&
-		    (size_t)(part.ptr - in.ptr) <= in.len - part.len);
+	            (size_t)(part.ptr - in.ptr) <= in.len - part.len);
 }
 
 static void check_again(const struct startup *s, const struct slice *pairs)

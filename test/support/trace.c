@@ -60,8 +60,9 @@ void trace_expect_at(struct trace *t, const char *expected, const char *file, in
 	for (unsigned number = 1; got.len || want.len; number++) {
 		struct slice w = next_expected(&want), g = next_line(&got);
 
-		cr_assert(slice_equal(w, g), "%s:%d: line %u of the trace\n  expected: %.*s\n  got:      %.*s",
-		          file, line, number, (int)w.len, w.ptr, (int)g.len, g.ptr);
+		cr_assert(slice_equal(w, g),
+		          "%s:%d: line %u of the trace\n  expected: %.*s\n  got:      %.*s", file, line,
+		          number, (int)w.len, w.ptr, (int)g.len, g.ptr);
 	}
 	buf_clear(&t->text);
 }

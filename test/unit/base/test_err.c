@@ -15,7 +15,7 @@ Test(err, every_code_has_its_text)
 		for (int b = WEIR_ERR_RESOLVE; b < a; b++)
 			cr_assert_str_neq(weir_err_text((enum weir_err)a), weir_err_text((enum weir_err)b));
 	}
-	cr_assert_str_eq(weir_err_text((enum weir_err)-1000), "unknown error");
+	cr_assert_str_eq(weir_err_text((enum weir_err) - 1000), "unknown error");
 }
 
 Test(err, set_fills_and_clears)

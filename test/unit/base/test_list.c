@@ -18,7 +18,7 @@ static void expect(const struct list *l, const char *ids)
 	struct trace t;
 
 	trace_init(&t);
-	list_foreach(l, n)
+	list_foreach (l, n)
 		buf_appendf(&t.text, "%d ", list_entry(n, struct item, node)->id);
 	trace_expect(&t, ids);
 	trace_fini(&t);
@@ -56,8 +56,7 @@ Test(list, the_current_node_may_leave)
 		items[i].id = i;
 		list_append(&l, &items[i].node);
 	}
-	list_foreach_safe(&l, n, tmp)
-	{
+	list_foreach_safe (&l, n, tmp) {
 		if (list_entry(n, struct item, node)->id % 3)
 			list_remove(&l, n);
 	}

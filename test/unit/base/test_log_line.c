@@ -8,8 +8,7 @@
 #include <stdint.h>
 #include <string.h>
 
-__attribute__((format(printf, 2, 3)))
-static void expect(const char *text, const char *fmt, ...)
+__attribute__((format(printf, 2, 3))) static void expect(const char *text, const char *fmt, ...)
 {
 	struct log_line line;
 	va_list args;
@@ -66,7 +65,9 @@ Test(log_line, no_value_breaks_or_forges_a_line)
 	expect("user=\"a\\nb\\rc\\td\"", "user=%s", "a\nb\rc\td");
 	expect("user=\"\\x1b[31m\\x7f\\x01\"", "user=%s", "\x1b[31m\x7f\x01");
 	expect("free\\ntext", "%s", "free\ntext");
-	expect("c1=\\xc2\\x9b1m", "c1=%s", "\xc2\x9b" "1m");
+	expect("c1=\\xc2\\x9b1m", "c1=%s",
+	       "\xc2\x9b"
+	       "1m");
 	expect("c=\"\\x00\"", "c=%c", 0);
 }
 
