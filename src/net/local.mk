@@ -10,8 +10,13 @@ src_net_libnet_a_SOURCES = \
 	src/net/conn_read.c \
 	src/net/conn_tls.c \
 	src/net/conn_write.c \
+	src/net/http_client.c \
 	src/net/http_client.h \
+	src/net/http_parse.c \
+	src/net/http_parse.h \
+	src/net/http_server.c \
 	src/net/http_server.h \
+	src/net/listener.c \
 	src/net/listener.h \
 	src/net/loop.c \
 	src/net/loop.h \
@@ -19,6 +24,7 @@ src_net_libnet_a_SOURCES = \
 	src/net/loop_timer.c \
 	src/net/mailbox.c \
 	src/net/mailbox.h \
+	src/net/resolver.c \
 	src/net/resolver.h \
 	src/net/socket.c \
 	src/net/socket.h \

@@ -9,9 +9,16 @@ test_unit_net_test_net_SOURCES = \
 	test/unit/net/test_conn.c \
 	test/unit/net/test_conn_read.c \
 	test/unit/net/test_conn_write.c \
+	test/unit/net/test_http.c \
+	test/unit/net/test_http_parse.c \
+	test/unit/net/test_listener.c \
 	test/unit/net/test_loop.c \
 	test/unit/net/test_loop_timer.c \
-	test/unit/net/test_mailbox.c
+	test/unit/net/test_mailbox.c \
+	test/unit/net/test_resolver.c \
+	test/unit/net/test_tls.c \
+	test/unit/net/tls_files.c \
+	test/unit/net/tls_files.h
 test_unit_net_test_net_CPPFLAGS = $(TEST_CPPFLAGS)
 test_unit_net_test_net_LDADD = $(TEST_LIBS_2)
 endif
