@@ -94,7 +94,7 @@ static void dialogue(struct typist *t, struct client_login *login,
 		     const struct client_login_input *in, const char *password)
 {
 	struct buf sent;
-	struct frame f;
+	struct frame f = {0};
 	size_t used;
 	enum client_login_step step;
 
