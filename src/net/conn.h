@@ -78,7 +78,10 @@ size_t conn_backlog_bytes(const struct conn *conn);
 
 void conn_pause_read(struct conn *conn);  /* counted: no; idempotent */
 void conn_resume_read(struct conn *conn); /* bytes kept meanwhile are redelivered this turn */
-/* Gives kept bytes to on_bytes again, now, if there are any. Not from inside on_bytes of the same conn. */
+/*
+ * Gives kept bytes to on_bytes again, now, if there are any, paused or not. Not from inside
+ * on_bytes of the same connection: conn_resume_read may be called there.
+ */
 void conn_redeliver(struct conn *conn);
 size_t conn_kept_bytes(const struct conn *conn);
 
@@ -87,8 +90,9 @@ size_t conn_kept_bytes(const struct conn *conn);
  * plaintext injected together with the TLS request). The certificates' names are
  * verified by the context's mode; host is for SNI and verify-full, NULL on the server side.
  */
-enum weir_err conn_start_tls(struct conn *conn, struct tls_context *ctx, const char *host) WEIR_MUST_CHECK;
-const struct tls_session *conn_tls(const struct conn *conn); /* NULL: plain */
+enum weir_err conn_start_tls(struct conn *conn, struct tls_context *ctx,
+			     const char *host) WEIR_MUST_CHECK;
+const struct tls_session *conn_tls(const struct conn *conn); /* NULL: plain, or not ready */
 
 /*
  * Moves an idle connection between loops: exporting asserts that nothing is

@@ -66,7 +66,7 @@ struct conn_backlog {
 void conn_wake(struct conn *conn, enum conn_wake wake);
 void conn_wake_run(struct conn *conn);                  /* taken from loop->wakes by the loop */
 void conn_fail(struct conn *conn, enum weir_err why);   /* DEAD; on_closed at the turn's end */
-void conn_fail_now(struct conn *conn, enum weir_err why); /* from the loop: on_closed before it returns */
+void conn_fail_now(struct conn *conn, enum weir_err why); /* from the loop: on_closed now */
 
 /* conn_read.c */
 void conn_read_start(struct conn *conn);                /* a new socket: read event set and armed */

@@ -267,10 +267,8 @@ static enum weir_err own_file(struct listener *l, const struct sockaddr_un *addr
 	return WEIR_OK;
 }
 
-static enum weir_err bind_unix(struct listener *l, int fd, const struct sockaddr_un *addr,
-			       socklen_t len)
+static enum weir_err bind_unix(int fd, const struct sockaddr_un *addr, socklen_t len)
 {
-	(void)l;
 	if (addr->sun_path[0] && is_alive(addr, len)) {
 		errno = EADDRINUSE;
 		return WEIR_ERR_IO;
@@ -280,11 +278,13 @@ static enum weir_err bind_unix(struct listener *l, int fd, const struct sockaddr
 	return bind(fd, (const struct sockaddr *)addr, len) == 0 ? WEIR_OK : WEIR_ERR_IO;
 }
 
-static enum weir_err open_unix(struct listener *l, const struct listener_options *o, struct reason r)
+static enum weir_err open_unix(struct listener *l, const struct listener_options *o,
+			       struct reason r)
 {
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
 	bool is_abstract = o->unix_dir && o->unix_dir[0] == '@';
 	uint16_t port = o->port ? o->port : listener_port(l);
+	socklen_t addr_len;
 	int len, fd;
 
 	if (!o->unix_dir || !o->unix_dir[0])
@@ -299,8 +299,8 @@ static enum weir_err open_unix(struct listener *l, const struct listener_options
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return fail(r, "can't listen in", o->unix_dir);
-	if (bind_unix(l, fd, &addr, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + (size_t)len)) !=
-		    WEIR_OK ||
+	addr_len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + (size_t)len);
+	if (bind_unix(fd, &addr, addr_len) != WEIR_OK ||
 	    socket_add(l, fd, true, o->backlog) != WEIR_OK) {
 		fail(r, "can't listen in", o->unix_dir);
 		close(fd);

@@ -14,7 +14,8 @@ struct mailbox;
 
 struct mail {
 	struct list_node node;
-	void (*deliver)(struct mail *mail, void *receiver); /* runs on the receiver's loop; owns the mail */
+	/* Runs on the receiver's loop and owns the mail from there. */
+	void (*deliver)(struct mail *mail, void *receiver);
 };
 
 struct mailbox *mailbox_create(struct loop *loop, void *receiver);

@@ -230,7 +230,9 @@ static void forward(struct peer *peer, struct slice bytes)
 {
 	struct peer *to = peer->arg;
 
-	conn_send(&to->conn, slice_of(bytes.ptr, bytes.len < peer->consume ? bytes.len : peer->consume));
+	if (bytes.len > peer->consume)
+		bytes.len = peer->consume;
+	conn_send(&to->conn, bytes);
 }
 
 Test(conn_read, spans_of_kept_memory_survive_the_turn)
