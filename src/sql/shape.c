@@ -109,24 +109,29 @@ static void height_token(struct height *h, struct shape *shape, const struct tok
 		shape->is_too_deep = true;
 }
 
-/* Words that date and time input takes for a moment that moves. */
+static bool is_letter(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+/* Words that date and time input takes for a moment that moves, anywhere in the string. */
 static bool may_be_moment(const struct token *t)
 {
 	static const char *const words[] = { "now", "today", "tomorrow", "yesterday", NULL };
+	const char *p = t->text.ptr, *end = p + t->text.len;
 
 	if (t->text.len > TIME_LITERAL_MAX)
 		return false;
 	if (t->has_escape)
 		return true;
-	for (size_t i = 0; i < t->text.len; i++) {
-		struct slice rest = slice_of(t->text.ptr + i, t->text.len - i);
+	while (p < end) {
+		const char *word = p;
 
-		if (!strchr("nNtTyY", *rest.ptr))
-			continue;
-		for (const char *const *w = words; *w; w++)
-			if (rest.len >= strlen(*w) &&
-			    slice_is_nocase(slice_of(rest.ptr, strlen(*w)), *w))
-				return true;
+		while (p < end && is_letter(*p))
+			p++;
+		if (p - word >= 3 && is_any(slice_of(word, (size_t)(p - word)), words))
+			return true;
+		p += p == word;
 	}
 	return false;
 }
