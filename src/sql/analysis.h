@@ -39,7 +39,7 @@ struct analysis {
 	struct effect_entry *effects, **effect_tail;
 	uint16_t effect_count;
 	const char *tag;              /* static */
-	bool is_plain_dml;            /* all statements are SELECT, INSERT, UPDATE, DELETE or MERGE */
+	bool is_plain_dml;            /* all are SELECT, INSERT, UPDATE, DELETE or MERGE */
 };
 
 void analysis_init(struct analysis *a, struct arena *arena, const struct shape *shape);

@@ -40,7 +40,7 @@ struct statement_cache {
 	struct list order;           /* newest first */
 	size_t max_bytes;
 	size_t max_text_bytes;
-	struct statement *last;      /* counted: what the last look-up returned without caching it */
+	struct statement *last;      /* counted: what the last look-up returned */
 	struct arena arena;
 	char *scratch;               /* owned: normalised text */
 	size_t scratch_bytes;

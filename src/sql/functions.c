@@ -12,7 +12,7 @@
 #include "sql/effects.h"
 
 enum function_rule {
-	RULE_WRITE,          /* needs the primary though it may not be volatile, or without a catalog */
+	RULE_WRITE,          /* needs the primary, volatile or not, catalog or not */
 	RULE_NO_CACHE,       /* the answer depends on moment, session or node */
 	RULE_LOCK,           /* session advisory lock: pin */
 	RULE_UNLOCK_ALL,

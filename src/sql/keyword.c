@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * Judging without a parser. The lexer cuts the text at semicolons and the first word of each piece tells transaction control and
- * session effects apart from the rest. Errs on the side of the primary and of
+ * Judging without a parser. The lexer cuts the text at semicolons and the first
+ * word of each piece tells transaction control and session effects apart from
+ * the rest. Errs on the side of the primary and of
  * pinning. Any thread, no state.
  */
 #include "sql/keyword.h"
@@ -15,23 +16,28 @@ static const struct keyword {
 	const char *word;
 	enum keyword_kind kind;
 } keywords[] = {
-	{ "SELECT", KEYWORD_PLAIN },   { "INSERT", KEYWORD_PLAIN },   { "UPDATE", KEYWORD_PLAIN },
-	{ "DELETE", KEYWORD_PLAIN },   { "WITH", KEYWORD_PLAIN },     { "BEGIN", KEYWORD_TXN },
-	{ "COMMIT", KEYWORD_TXN },     { "ROLLBACK", KEYWORD_TXN },   { "SET", KEYWORD_SESSION },
-	{ "SHOW", KEYWORD_PLAIN },     { "VALUES", KEYWORD_PLAIN },   { "TABLE", KEYWORD_PLAIN },
-	{ "MERGE", KEYWORD_PLAIN },    { "START", KEYWORD_TXN },      { "END", KEYWORD_TXN },
-	{ "ABORT", KEYWORD_TXN },      { "SAVEPOINT", KEYWORD_TXN },  { "RELEASE", KEYWORD_TXN },
-	{ "RESET", KEYWORD_SESSION },  { "DISCARD", KEYWORD_SESSION }, { "COPY", KEYWORD_PLAIN },
-	{ "CREATE", KEYWORD_PLAIN },   { "ALTER", KEYWORD_PLAIN },    { "DROP", KEYWORD_PLAIN },
-	{ "TRUNCATE", KEYWORD_PLAIN }, { "EXPLAIN", KEYWORD_PLAIN },  { "PREPARE", KEYWORD_SESSION },
-	{ "EXECUTE", KEYWORD_PLAIN },  { "DEALLOCATE", KEYWORD_PLAIN }, { "DECLARE", KEYWORD_SESSION },
-	{ "FETCH", KEYWORD_PLAIN },    { "MOVE", KEYWORD_PLAIN },     { "CLOSE", KEYWORD_PLAIN },
-	{ "CALL", KEYWORD_PLAIN },     { "DO", KEYWORD_PLAIN },       { "LISTEN", KEYWORD_SESSION },
-	{ "UNLISTEN", KEYWORD_PLAIN }, { "NOTIFY", KEYWORD_PLAIN },   { "LOAD", KEYWORD_SESSION },
-	{ "LOCK", KEYWORD_PLAIN },     { "GRANT", KEYWORD_PLAIN },    { "REVOKE", KEYWORD_PLAIN },
-	{ "COMMENT", KEYWORD_PLAIN },  { "SECURITY", KEYWORD_PLAIN }, { "ANALYZE", KEYWORD_PLAIN },
-	{ "VACUUM", KEYWORD_PLAIN },   { "REINDEX", KEYWORD_PLAIN },  { "CLUSTER", KEYWORD_PLAIN },
-	{ "CHECKPOINT", KEYWORD_PLAIN }, { "REFRESH", KEYWORD_PLAIN }, { "IMPORT", KEYWORD_PLAIN },
+	{ "SELECT", KEYWORD_PLAIN }, { "INSERT", KEYWORD_PLAIN },
+	{ "UPDATE", KEYWORD_PLAIN }, { "DELETE", KEYWORD_PLAIN },
+	{ "WITH", KEYWORD_PLAIN }, { "BEGIN", KEYWORD_TXN }, { "COMMIT", KEYWORD_TXN },
+	{ "ROLLBACK", KEYWORD_TXN }, { "SET", KEYWORD_SESSION }, { "SHOW", KEYWORD_PLAIN },
+	{ "VALUES", KEYWORD_PLAIN }, { "TABLE", KEYWORD_PLAIN },
+	{ "MERGE", KEYWORD_PLAIN }, { "START", KEYWORD_TXN }, { "END", KEYWORD_TXN },
+	{ "ABORT", KEYWORD_TXN }, { "SAVEPOINT", KEYWORD_TXN }, { "RELEASE", KEYWORD_TXN },
+	{ "RESET", KEYWORD_SESSION }, { "DISCARD", KEYWORD_SESSION },
+	{ "COPY", KEYWORD_PLAIN }, { "CREATE", KEYWORD_PLAIN }, { "ALTER", KEYWORD_PLAIN },
+	{ "DROP", KEYWORD_PLAIN }, { "TRUNCATE", KEYWORD_PLAIN },
+	{ "EXPLAIN", KEYWORD_PLAIN }, { "PREPARE", KEYWORD_SESSION },
+	{ "EXECUTE", KEYWORD_PLAIN }, { "DEALLOCATE", KEYWORD_PLAIN },
+	{ "DECLARE", KEYWORD_SESSION }, { "FETCH", KEYWORD_PLAIN },
+	{ "MOVE", KEYWORD_PLAIN }, { "CLOSE", KEYWORD_PLAIN }, { "CALL", KEYWORD_PLAIN },
+	{ "DO", KEYWORD_PLAIN }, { "LISTEN", KEYWORD_SESSION },
+	{ "UNLISTEN", KEYWORD_PLAIN }, { "NOTIFY", KEYWORD_PLAIN },
+	{ "LOAD", KEYWORD_SESSION }, { "LOCK", KEYWORD_PLAIN }, { "GRANT", KEYWORD_PLAIN },
+	{ "REVOKE", KEYWORD_PLAIN }, { "COMMENT", KEYWORD_PLAIN },
+	{ "SECURITY", KEYWORD_PLAIN }, { "ANALYZE", KEYWORD_PLAIN },
+	{ "VACUUM", KEYWORD_PLAIN }, { "REINDEX", KEYWORD_PLAIN },
+	{ "CLUSTER", KEYWORD_PLAIN }, { "CHECKPOINT", KEYWORD_PLAIN },
+	{ "REFRESH", KEYWORD_PLAIN }, { "IMPORT", KEYWORD_PLAIN },
 	{ "REASSIGN", KEYWORD_PLAIN }, { "ANALYSE", KEYWORD_PLAIN },
 };
 

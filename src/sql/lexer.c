@@ -220,7 +220,8 @@ static const char *number_end(const struct lexer *l, const char *p)
 
 static const char *operator_end(const struct lexer *l, const char *p)
 {
-	while (p < l->end && has_class(*p, CHAR_OPERATOR) && !starts(l, p, "--") && !starts(l, p, "/*"))
+	while (p < l->end && has_class(*p, CHAR_OPERATOR) && !starts(l, p, "--") &&
+	       !starts(l, p, "/*"))
 		p++;
 	return p;
 }

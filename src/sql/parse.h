@@ -13,8 +13,9 @@
 #include "sql/tree.h"
 
 struct parse {
-	const struct tree_node *statements; /* first of a list of {"stmt":{"<Node>":{...}}}; NULL: none */
-	void *memory;                       /* owned; parse_fini */
+	/* The first of a list of {"stmt":{"<Node>":{...}}}; NULL: none. */
+	const struct tree_node *statements;
+	void *memory; /* owned; parse_fini */
 };
 
 /*

@@ -23,8 +23,8 @@ struct shape {
 	uint64_t hash;
 	struct statement_hints hints;
 	uint16_t param_count;
-	bool is_text_only;    /* a token's meaning depends on a literal beside it (U&"..." UESCAPE) */
-	bool has_time_word;   /* a literal that may be 'now', 'today' ...: the result isn't cacheable */
+	bool is_text_only;    /* a token depends on a literal beside it (U&"..." UESCAPE) */
+	bool has_time_word;   /* a literal that may be 'now', 'today' ...: not cacheable */
 	bool is_too_deep;     /* must not reach the parser */
 };
 

@@ -16,7 +16,7 @@
 enum statement_class {
 	STATEMENT_EMPTY,   /* no statement: runs anywhere */
 	STATEMENT_READ,    /* may run on a replica if its functions and relations allow */
-	STATEMENT_SESSION, /* only session effects (SET, SHOW, DISCARD, ...): runs on whichever server is at hand */
+	STATEMENT_SESSION, /* only session effects (SET, SHOW, DISCARD ...): the server at hand */
 	STATEMENT_TXN,     /* only transaction control */
 	STATEMENT_WRITE,   /* the primary */
 };
@@ -39,14 +39,14 @@ enum { /* struct statement.flags */
 	STATEMENT_COPY_OUT = 1u << 14,
 	STATEMENT_ROW_LOCK = 1u << 15,       /* FOR UPDATE / SHARE ... */
 	STATEMENT_CURSOR = 1u << 16,         /* DECLARE / FETCH / MOVE / CLOSE */
-	STATEMENT_NO_CACHE = 1u << 17,       /* never cacheable whatever the catalog says (see why in analyse.c) */
+	STATEMENT_NO_CACHE = 1u << 17,       /* never cacheable, see analyse.c */
 	STATEMENT_TXN_INSIDE_MULTI = 1u << 18, /* MULTI with transaction control among them */
 	STATEMENT_SHOW = 1u << 19,
 	STATEMENT_EXPLAIN = 1u << 20,
 	STATEMENT_LARGE = 1u << 21,          /* too long to analyse: WRITE */
 	STATEMENT_WRITES_UNKNOWN = 1u << 22, /* CALL, DO, unparsed: tables written aren't known */
 	STATEMENT_LOCAL_SET = 1u << 23,      /* SET LOCAL / SET TRANSACTION among the effects */
-	STATEMENT_BEGIN_SERIALIZABLE = 1u << 24, /* with SERIALIZABLE, which no replica allows; BEGIN_ISOLATED too */
+	STATEMENT_BEGIN_SERIALIZABLE = 1u << 24, /* no replica allows it; BEGIN_ISOLATED too */
 };
 
 /* Why a client must keep its server connection; bit set. */
@@ -75,7 +75,7 @@ enum effect_kind {
 	EFFECT_DEALLOCATE,     /* name */
 	EFFECT_DEALLOCATE_ALL,
 	EFFECT_UNLISTEN_ALL,
-	EFFECT_UNPIN,          /* pins: the reasons that this statement may end (e.g. pg_advisory_unlock_all) */
+	EFFECT_UNPIN,          /* pins: the reasons that this ends (pg_advisory_unlock_all ...) */
 	EFFECT_OPAQUE,         /* changes session state in a way that isn't known: pins */
 	EFFECT_SHOW,           /* changes nothing; name: the setting shown, "all" for all */
 	EFFECT_LISTEN,         /* name: channel, as written */
@@ -88,7 +88,7 @@ enum effect_kind {
 struct statement_effect {
 	enum effect_kind kind;
 	const char *name;  /* lower case setting or object name; NULL where none */
-	const char *value; /* EFFECT_SET*: the value list as SQL would take it after TO, quoted; NULL: dynamic (LOCAL only) */
+	const char *value; /* EFFECT_SET*: as SQL takes it after TO; NULL: dynamic, LOCAL only */
 	uint32_t pins;     /* EFFECT_UNPIN */
 };
 
@@ -118,7 +118,7 @@ struct statement {
 	uint16_t param_count;       /* highest $n */
 	const struct statement_name *reads;     /* owned, in one block with the statement */
 	const struct statement_name *writes;
-	const struct statement_name *functions; /* includes names behind operators only if given as OPERATOR() */
+	const struct statement_name *functions; /* and operators given as OPERATOR(schema.op) */
 	const struct statement_effect *effects;
 	const char *tag;            /* first key word, upper case, static: "SELECT", "CREATE" ... */
 	uint64_t shape;             /* hash of the text with literals out */
@@ -129,10 +129,7 @@ struct statement {
 	uint32_t refcount;          /* one thread: prepared statements and the cache share it */
 };
 
-/*
- * The two caches: text hash -> statement, shape hash -> statement. One per
- * worker, no lock. max_bytes bounds both; least recently used goes first.
- */
+/* The caches by text and by shape. One per worker, no lock; max_bytes bounds both together. */
 struct statement_cache;
 struct statement_cache_stats {
 	uint64_t text_hits, shape_hits, parses, parse_failures, evictions;
@@ -146,7 +143,7 @@ const struct statement_cache_stats *statement_cache_stats(const struct statement
 
 struct statement *statement_get(struct statement *s); /* counted */
 void statement_put(struct statement **s);
-/* Uncached analysis, for tests, EXPLAIN ROUTE and fuzzing. Counted: one reference is the caller's. */
+/* Uncached, for tests and EXPLAIN ROUTE. Counted: one reference is the caller's. */
 struct statement *statement_analyse(struct slice text);
 
 #endif

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
  * A reader of the JSON that libpg_query prints. The text is trusted to come
- * from the library but not to be shallow, so the reader keeps its own stack of
- * open containers instead of recursing, and gives up past TREE_DEPTH_MAX.
- * Strings are unescaped in place and end with a NUL. One arena per call.
+ * from the library but not to be shallow, so the reader doesn't recurse: while
+ * a container is open, its `next` points to the one around it. It gives up past
+ * TREE_DEPTH_MAX. Strings are unescaped in place and end with a NUL.
  */
 #include "sql/tree.h"
 
@@ -11,11 +11,10 @@
 #include <string.h>
 
 struct reader {
-	struct arena *arena;       /* borrowed */
+	struct arena *arena;     /* borrowed */
 	char *at;
-	struct tree_node **open;   /* containers around `at` */
-	struct tree_node **tail;   /* where the next node of the innermost one is linked */
-	struct tree_node ***tails; /* saved tails of the outer ones */
+	struct tree_node *open;  /* the innermost container around `at` */
+	struct tree_node **tail; /* where its next node is linked */
 	size_t depth;
 	struct tree_node *root;
 };
@@ -105,11 +104,23 @@ static bool open_container(struct reader *r, const char *key, enum tree_kind kin
 	if (r->depth >= TREE_DEPTH_MAX)
 		return false;
 	n = add_node(r, key, kind);
-	r->open[r->depth] = n;
-	r->tails[r->depth++] = r->tail;
+	n->next = r->open;
+	r->open = n;
 	r->tail = &n->child;
+	r->depth++;
 	r->at++;
 	return true;
+}
+
+static void close_container(struct reader *r)
+{
+	struct tree_node *n = r->open;
+
+	r->open = n->next;
+	n->next = NULL;
+	r->tail = &n->next;
+	r->depth--;
+	r->at++;
 }
 
 static bool read_word(struct reader *r, const char *key)
@@ -149,7 +160,7 @@ static bool read_number(struct reader *r, const char *key)
 	if (len == 0)
 		return read_word(r, key);
 	if (key && strcmp(key, "location") == 0) {
-		r->open[r->depth - 1]->location = read_location(r->at);
+		r->open->location = read_location(r->at);
 	} else {
 		n = add_node(r, key, TREE_NUMBER);
 		memmove(r->at - 1, r->at, len);
@@ -187,7 +198,7 @@ static bool read_member(struct reader *r)
 {
 	const char *key = NULL;
 
-	if (r->open[r->depth - 1]->kind == TREE_OBJECT) {
+	if (r->open->kind == TREE_OBJECT) {
 		if (*r->at++ != '"')
 			return false;
 		key = read_string(r);
@@ -200,12 +211,10 @@ static bool read_member(struct reader *r)
 /* One step inside the innermost container: its end, a comma, or a member. */
 static bool step(struct reader *r)
 {
-	char close = r->open[r->depth - 1]->kind == TREE_OBJECT ? '}' : ']';
+	char close = r->open->kind == TREE_OBJECT ? '}' : ']';
 
 	if (*r->at == close) {
-		r->depth--;
-		r->tail = r->tails[r->depth];
-		r->at++;
+		close_container(r);
 		return true;
 	}
 	if (*r->at == ',') {
@@ -219,8 +228,6 @@ struct tree_node *tree_read(struct arena *arena, char *json)
 {
 	struct reader r = { .arena = arena, .at = json };
 
-	r.open = arena_alloc(arena, TREE_DEPTH_MAX * sizeof(*r.open));
-	r.tails = arena_alloc(arena, TREE_DEPTH_MAX * sizeof(*r.tails));
 	r.tail = &r.root;
 	if (*json != '{' || !open_container(&r, NULL, TREE_OBJECT))
 		return NULL;

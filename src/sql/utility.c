@@ -49,7 +49,8 @@ static const struct tree_node *config_call(const struct tree_node *item)
 
 	if (call)
 		name = walk_function_name(call);
-	if (!is_text(name.name, "set_config") || (name.schema && !is_text(name.schema, "pg_catalog")))
+	if (!is_text(name.name, "set_config") ||
+	    (name.schema && !is_text(name.schema, "pg_catalog")))
 		return NULL;
 	return call;
 }

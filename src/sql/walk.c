@@ -132,7 +132,8 @@ static void on_column(struct analysis *a, const struct tree_node *node, const st
 static void on_type_cast(struct analysis *a, const struct tree_node *node,
 			 const struct scope *scope)
 {
-	struct statement_name type = qualified_name(tree_member(tree_member(node, "typeName"), "names"));
+	const struct tree_node *type_name = tree_member(node, "typeName");
+	struct statement_name type = qualified_name(tree_member(type_name, "names"));
 
 	if (type.name && strncmp(type.name, "reg", 3) == 0)
 		a->flags |= STATEMENT_NO_CACHE;

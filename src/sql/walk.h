@@ -8,7 +8,7 @@
 
 #include "sql/analysis.h"
 
-/* Any node of a tree: a statement, an expression, a list. Raises a->class to WRITE where it must. */
+/* Any node: a statement, an expression, a list. Raises a->class to WRITE where it must. */
 void walk(struct analysis *a, const struct tree_node *node);
 /* A RangeVar, wrapped or not, as a table written. */
 void walk_target(struct analysis *a, const struct tree_node *range_var);

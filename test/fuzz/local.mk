@@ -8,10 +8,14 @@
 
 FUZZ_TARGETS = \
 	test/fuzz/fuzz_framing \
+	test/fuzz/fuzz_lexer \
 	test/fuzz/fuzz_log_line \
 	test/fuzz/fuzz_scram \
 	test/fuzz/fuzz_startup
 
+test_fuzz_fuzz_lexer_SOURCES = test/fuzz/fuzz_lexer.c test/unit/sql/describe.c \
+	test/unit/sql/rebuild.c $(FUZZ_MAIN)
+test_fuzz_fuzz_lexer_CPPFLAGS = $(TEST_CPPFLAGS)
 test_fuzz_fuzz_log_line_SOURCES = test/fuzz/fuzz_log_line.c $(FUZZ_MAIN)
 test_fuzz_fuzz_log_line_CPPFLAGS = $(TEST_CPPFLAGS)
 test_fuzz_fuzz_framing_SOURCES = test/fuzz/fuzz_framing.c $(FUZZ_MAIN)

@@ -20,7 +20,8 @@ Test(analyse, names_of_with_queries_hide_tables_by_scope)
 	       "read cacheable");
 	EXPECT("with a as (select 1) select * from s.a", "read cacheable r=s.a");
 	EXPECT("select * from (with a as (select 1) select * from a) x, a", "read cacheable r=a");
-	EXPECT("with a as (select 1) select (with b as (select * from a) select 1 from b), (select 1 from b)",
+	EXPECT("with a as (select 1) select (with b as (select * from a) select 1 from b),"
+	       " (select 1 from b)",
 	       "read cacheable r=b");
 	EXPECT("with a as (select 1) select 1 union select * from a", "read cacheable");
 	EXPECT("with t as (select 1) insert into t select * from t", "write w=t");
@@ -47,7 +48,8 @@ Test(analyse, set_config_is_known_only_where_it_surely_runs_once)
 	EXPECT("select set_config('a.b', $1, false)", "write pin_session_state e=opaque");
 	EXPECT("select set_config($1, 'c', false)", "write pin_session_state e=opaque");
 	EXPECT("select set_config('a.b', 'c', $1)", "write pin_session_state e=opaque");
-	EXPECT("select set_config('a.b', 'c', false) where false", "write pin_session_state e=opaque");
+	EXPECT("select set_config('a.b', 'c', false) where false",
+	       "write pin_session_state e=opaque");
 	EXPECT("select 1 where set_config('a.b', 'c', false) = 'c'",
 	       "write pin_session_state e=opaque");
 	EXPECT("select set_config('a.b', $1, true)", "read local_set e=set_local:a.b");

@@ -77,9 +77,11 @@ Test(cache, moments_dont_share_with_other_literals)
 {
 	struct statement_cache *c = statement_cache_create(1 << 20, 1 << 16);
 
-	cr_expect_not(lookup(c, "select 1 from t where d < '2026-01-01'")->flags & STATEMENT_NO_CACHE);
+	cr_expect_not(lookup(c, "select 1 from t where d < '2026-01-01'")->flags &
+		      STATEMENT_NO_CACHE);
 	cr_expect(lookup(c, "select 1 from t where d < 'today'")->flags & STATEMENT_NO_CACHE);
-	cr_expect_not(lookup(c, "select 1 from t where d < '2027-01-01'")->flags & STATEMENT_NO_CACHE);
+	cr_expect_not(lookup(c, "select 1 from t where d < '2027-01-01'")->flags &
+		      STATEMENT_NO_CACHE);
 	statement_cache_destroy(c);
 }
 
