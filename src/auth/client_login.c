@@ -23,8 +23,8 @@ static const struct {
 	const char *name;
 	enum client_method method;
 } method_names[] = {
-	{ "trust", CLIENT_METHOD_TRUST },    { "reject", CLIENT_METHOD_REJECT },
-	{ "plain", CLIENT_METHOD_PLAIN },    { "md5", CLIENT_METHOD_MD5 },
+	{ "trust", CLIENT_METHOD_TRUST },         { "reject", CLIENT_METHOD_REJECT },
+	{ "plain", CLIENT_METHOD_PLAIN },         { "md5", CLIENT_METHOD_MD5 },
 	{ "scram-sha-256", CLIENT_METHOD_SCRAM }, { "any", CLIENT_METHOD_TRUST },
 	{ "password", CLIENT_METHOD_PLAIN },
 };
@@ -64,7 +64,7 @@ static enum client_login_step fail(struct client_login *login)
 static enum client_login_step refuse(struct client_login *login)
 {
 	pg_error_set(&login->error, "28P01", "password authentication failed for user \"%s\"",
-		     login->user);
+	             login->user);
 	return fail(login);
 }
 
@@ -80,7 +80,7 @@ static void stable_salt(const struct client_login_input *in, uint8_t out[SCRAM_S
 	uint8_t digest[CRYPTO_SHA256_BYTES];
 
 	crypto_hmac_sha256(slice_of(in->salt_key->bytes, sizeof(in->salt_key->bytes)), &in->user, 1,
-			   digest);
+	                   digest);
 	memcpy(out, digest, SCRAM_SALT_BYTES);
 }
 
@@ -89,7 +89,7 @@ static unsigned iterations_of(const struct client_login_input *in)
 	if (in->scram_iterations == 0)
 		return SCRAM_ITERATIONS_DEFAULT;
 	return in->scram_iterations < SCRAM_ITERATIONS_MAX ? in->scram_iterations
-							   : SCRAM_ITERATIONS_MAX;
+	                                                   : SCRAM_ITERATIONS_MAX;
 }
 
 static void invent_scram(const struct client_login_input *in, struct scram_secret *out)
@@ -103,13 +103,14 @@ static void invent_scram(const struct client_login_input *in, struct scram_secre
 
 /* A SCRAM secret from whatever is stored; without a stored one, at the same cost. */
 static void make_scram(struct client_login *login, const struct client_login_input *in,
-		       struct slice secret, struct scram_secret *out)
+                       struct slice secret, struct scram_secret *out)
 {
 	uint8_t salt[SCRAM_SALT_BYTES];
 
 	stable_salt(in, salt);
 	if (login->kind == SECRET_PLAIN &&
-	    scram_secret_derive(out, secret, slice_of(salt, sizeof(salt)), iterations_of(in)) == WEIR_OK)
+	    scram_secret_derive(out, secret, slice_of(salt, sizeof(salt)), iterations_of(in)) ==
+	        WEIR_OK)
 		return;
 	if (login->kind == SECRET_SCRAM && !login->is_doomed &&
 	    scram_secret_parse(secret, out) == WEIR_OK)
@@ -120,7 +121,7 @@ static void make_scram(struct client_login *login, const struct client_login_inp
 
 /* The md5 form from a plain or md5 secret. */
 static void make_md5(struct client_login *login, const struct client_login_input *in,
-		     struct slice secret)
+                     struct slice secret)
 {
 	if (login->kind == SECRET_MD5 && secret.len == sizeof(login->md5))
 		memcpy(login->md5, secret.ptr, sizeof(login->md5));
@@ -129,14 +130,13 @@ static void make_md5(struct client_login *login, const struct client_login_input
 }
 
 static void password_digest(const struct client_login *login, struct slice password,
-			    uint8_t out[CRYPTO_SHA256_BYTES])
+                            uint8_t out[CRYPTO_SHA256_BYTES])
 {
-	crypto_hmac_sha256(slice_of(login->digest_key, sizeof(login->digest_key)), &password, 1,
-			   out);
+	crypto_hmac_sha256(slice_of(login->digest_key, sizeof(login->digest_key)), &password, 1, out);
 }
 
 static void start_plain(struct client_login *login, const struct client_login_input *in,
-			struct slice secret, struct buf *out)
+                        struct slice secret, struct buf *out)
 {
 	if (login->kind == SECRET_SCRAM) {
 		make_scram(login, in, secret, &login->scram.secret);
@@ -151,7 +151,7 @@ static void start_plain(struct client_login *login, const struct client_login_in
 }
 
 static void start_md5(struct client_login *login, const struct client_login_input *in,
-		      struct slice secret, struct buf *out)
+                      struct slice secret, struct buf *out)
 {
 	make_md5(login, in, secret);
 	crypto_random(login->salt, sizeof(login->salt));
@@ -160,7 +160,7 @@ static void start_md5(struct client_login *login, const struct client_login_inpu
 }
 
 static void start_scram(struct client_login *login, const struct client_login_input *in,
-			struct slice secret, struct buf *out)
+                        struct slice secret, struct buf *out)
 {
 	const char *const mechanisms[] = { SCRAM_MECHANISM_PLUS, SCRAM_MECHANISM };
 	const size_t skip = in->cbind && in->cbind->len > 0 ? 0 : 1;
@@ -175,7 +175,7 @@ static void start_scram(struct client_login *login, const struct client_login_in
 
 /* Decides kind, method and doom; the secret to work with is the stored or an invented one. */
 static struct slice settle(struct client_login *login, const struct client_login_input *in,
-			   char invented[INVENTED_PASSWORD_BYTES])
+                           char invented[INVENTED_PASSWORD_BYTES])
 {
 	struct slice secret = in->secret;
 
@@ -201,7 +201,7 @@ static void copy_name(struct client_login *login, struct slice user)
 }
 
 enum client_login_step client_login_start(struct client_login *login,
-					  const struct client_login_input *in, struct buf *out)
+                                          const struct client_login_input *in, struct buf *out)
 {
 	char invented[INVENTED_PASSWORD_BYTES];
 	struct slice secret;
@@ -240,11 +240,10 @@ static bool password_is_right(const struct client_login *login, struct slice pas
 		return scram_secret_matches(&login->scram.secret, password);
 	if (login->kind == SECRET_MD5)
 		return md5_secret(slice_str(login->user), password, md5) == WEIR_OK &&
-		       crypto_equal(slice_of(md5, sizeof(md5)),
-				    slice_of(login->md5, sizeof(login->md5)));
+		       crypto_equal(slice_of(md5, sizeof(md5)), slice_of(login->md5, sizeof(login->md5)));
 	password_digest(login, password, digest);
 	return crypto_equal(slice_of(digest, sizeof(digest)),
-			    slice_of(login->digest, sizeof(login->digest)));
+	                    slice_of(login->digest, sizeof(login->digest)));
 }
 
 static enum client_login_step on_password(struct client_login *login, struct slice body)
@@ -262,7 +261,7 @@ static enum client_login_step on_password(struct client_login *login, struct sli
 }
 
 static enum client_login_step on_sasl_first(struct client_login *login, struct slice body,
-					    struct buf *out)
+                                            struct buf *out)
 {
 	struct msg_sasl_initial msg;
 	struct slice reply;
@@ -277,7 +276,7 @@ static enum client_login_step on_sasl_first(struct client_login *login, struct s
 }
 
 static enum client_login_step on_sasl_final(struct client_login *login, struct slice body,
-					    struct buf *out)
+                                            struct buf *out)
 {
 	struct slice reply;
 	enum weir_err err = scram_server_final(&login->scram, body, &reply);
@@ -296,7 +295,7 @@ static enum client_login_step on_sasl_final(struct client_login *login, struct s
 }
 
 enum client_login_step client_login_message(struct client_login *login, char type,
-					    struct slice body, struct buf *out)
+                                            struct slice body, struct buf *out)
 {
 	WEIR_CHECK_MAGIC(login, CLIENT_LOGIN_MAGIC);
 	WEIR_ASSERT(login->state != ENDED);

@@ -43,11 +43,11 @@ void login_salt_key_init(struct login_salt_key *key);
 struct client_login_input {
 	enum client_method method;
 	struct slice user;
-	struct slice secret;               /* as stored; empty: user unknown or without one */
-	enum secret_kind unknown_like;     /* an unknown user is treated as if it had this kind */
-	unsigned scram_iterations;         /* for plain and invented secrets; 0: default */
+	struct slice secret;                   /* as stored; empty: user unknown or without one */
+	enum secret_kind unknown_like;         /* an unknown user is treated as if it had this kind */
+	unsigned scram_iterations;             /* for plain and invented secrets; 0: default */
 	const struct login_salt_key *salt_key; /* never NULL */
-	const struct scram_cbind *cbind;   /* NULL: no channel binding on offer */
+	const struct scram_cbind *cbind;       /* NULL: no channel binding on offer */
 };
 
 enum client_login_step {
@@ -60,14 +60,14 @@ enum { CLIENT_LOGIN_NAME_MAX = 64, CLIENT_LOGIN_MAX_BODY = 4096 };
 
 struct client_login {
 	unsigned magic;
-	int state; /* written by client_login.c only */
+	int state;                 /* written by client_login.c only */
 	enum client_method method; /* in effect, after the upgrade of md5 */
 	enum secret_kind kind;     /* of the stored or invented secret */
 	bool is_doomed;            /* no secret matches */
 	char user[CLIENT_LOGIN_NAME_MAX];
-	uint8_t salt[4];               /* md5 */
-	char md5[SECRET_MD5_CHARS];    /* stored form */
-	uint8_t digest_key[32];        /* plain: the password is kept as an HMAC only */
+	uint8_t salt[4];            /* md5 */
+	char md5[SECRET_MD5_CHARS]; /* stored form */
+	uint8_t digest_key[32];     /* plain: the password is kept as an HMAC only */
 	uint8_t digest[32];
 	struct scram_server scram;
 	bool has_keys; /* after OK against a stored SCRAM secret: keys serve for the server too */
@@ -77,10 +77,10 @@ struct client_login {
 
 /* Nothing of *in is borrowed afterwards. */
 enum client_login_step client_login_start(struct client_login *login,
-					  const struct client_login_input *in, struct buf *out);
+                                          const struct client_login_input *in, struct buf *out);
 /* A message of the client, any type; bodies above CLIENT_LOGIN_MAX_BODY needn't be awaited. */
 enum client_login_step client_login_message(struct client_login *login, char type,
-					    struct slice body, struct buf *out);
+                                            struct slice body, struct buf *out);
 void client_login_fini(struct client_login *login); /* wipes */
 
 #endif

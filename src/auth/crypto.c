@@ -26,7 +26,7 @@ void crypto_sha256(struct slice data, uint8_t out[CRYPTO_SHA256_BYTES])
 }
 
 void crypto_hmac_sha256(struct slice key, const struct slice *parts, size_t count,
-			uint8_t out[CRYPTO_SHA256_BYTES])
+                        uint8_t out[CRYPTO_SHA256_BYTES])
 {
 	char digest[] = "SHA256";
 	OSSL_PARAM params[] = {
@@ -50,7 +50,7 @@ void crypto_hmac_sha256(struct slice key, const struct slice *parts, size_t coun
 }
 
 enum weir_err crypto_pbkdf2(struct slice password, struct slice salt, unsigned iterations,
-			    unsigned max_iterations, uint8_t out[CRYPTO_SHA256_BYTES])
+                            unsigned max_iterations, uint8_t out[CRYPTO_SHA256_BYTES])
 {
 	int done;
 
@@ -58,8 +58,8 @@ enum weir_err crypto_pbkdf2(struct slice password, struct slice salt, unsigned i
 	    password.len > INT_MAX || salt.len > INT_MAX)
 		return WEIR_ERR_LIMIT;
 	done = PKCS5_PBKDF2_HMAC(password.len ? password.ptr : "", (int)password.len,
-				 (const unsigned char *)salt.ptr, (int)salt.len, (int)iterations,
-				 EVP_sha256(), CRYPTO_SHA256_BYTES, out);
+	                         (const unsigned char *)salt.ptr, (int)salt.len, (int)iterations,
+	                         EVP_sha256(), CRYPTO_SHA256_BYTES, out);
 	WEIR_ASSERT(done == 1);
 	return WEIR_OK;
 }
@@ -83,8 +83,7 @@ enum weir_err crypto_md5_hex(struct slice a, struct slice b, char out[CRYPTO_MD5
 
 	WEIR_ASSERT(ctx);
 	done = EVP_DigestInit_ex(ctx, EVP_md5(), NULL) == 1 &&
-	       EVP_DigestUpdate(ctx, a.ptr, a.len) == 1 &&
-	       EVP_DigestUpdate(ctx, b.ptr, b.len) == 1 &&
+	       EVP_DigestUpdate(ctx, a.ptr, a.len) == 1 && EVP_DigestUpdate(ctx, b.ptr, b.len) == 1 &&
 	       EVP_DigestFinal_ex(ctx, digest, &len) == 1 && len == CRYPTO_MD5_BYTES;
 	EVP_MD_CTX_free(ctx);
 	if (!done)

@@ -27,15 +27,16 @@ void crypto_sha256(struct slice data, uint8_t out[CRYPTO_SHA256_BYTES]);
 
 /* Over the concatenation of `count` parts. */
 void crypto_hmac_sha256(struct slice key, const struct slice *parts, size_t count,
-			uint8_t out[CRYPTO_SHA256_BYTES]);
+                        uint8_t out[CRYPTO_SHA256_BYTES]);
 
 /* PBKDF2 with HMAC-SHA-256 (RFC 8018), one block. LIMIT: iterations is 0 or above max_iterations. */
 enum weir_err crypto_pbkdf2(struct slice password, struct slice salt, unsigned iterations,
-			    unsigned max_iterations, uint8_t out[CRYPTO_SHA256_BYTES]) WEIR_MUST_CHECK;
+                            unsigned max_iterations,
+                            uint8_t out[CRYPTO_SHA256_BYTES]) WEIR_MUST_CHECK;
 
 /* Lower-case hex over a then b. UNSUPPORTED: this OpenSSL refuses MD5 (FIPS). */
-enum weir_err crypto_md5_hex(struct slice a, struct slice b, char out[CRYPTO_MD5_HEX_CHARS])
-	WEIR_MUST_CHECK;
+enum weir_err crypto_md5_hex(struct slice a, struct slice b,
+                             char out[CRYPTO_MD5_HEX_CHARS]) WEIR_MUST_CHECK;
 
 /* Ends the process if the system has no randomness. */
 void crypto_random(void *out, size_t len);
@@ -46,7 +47,7 @@ bool crypto_equal(struct slice a, struct slice b);
 /* Standard alphabet with padding, no NUL; returns the characters written: CRYPTO_BASE64_CHARS. */
 size_t crypto_base64_encode(struct slice data, char *out);
 /* Strict: padding in place, no blanks. PROTOCOL: malformed; LIMIT: more than max bytes. */
-enum weir_err crypto_base64_decode(struct slice text, uint8_t *out, size_t max, size_t *len)
-	WEIR_MUST_CHECK;
+enum weir_err crypto_base64_decode(struct slice text, uint8_t *out, size_t max,
+                                   size_t *len) WEIR_MUST_CHECK;
 
 #endif

@@ -7,6 +7,8 @@ src_auth_libauth_a_SOURCES = \
 	src/auth/client_login.h \
 	src/auth/crypto.c \
 	src/auth/crypto.h \
+	src/auth/hba.c \
+	src/auth/hba.h \
 	src/auth/md5.c \
 	src/auth/md5.h \
 	src/auth/scram.h \
@@ -20,5 +22,7 @@ src_auth_libauth_a_SOURCES = \
 	src/auth/secret.h \
 	src/auth/server_login.c \
 	src/auth/server_login.h \
+	src/auth/text_file.c \
+	src/auth/text_file.h \
 	src/auth/userlist.c \
 	src/auth/userlist.h

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/* The md5 method (manual, "Message Flow, Start-up": AuthenticationMD5Password). Pure. */
+/*
+ * The md5 method as the manual gives it under "Message Flow, Start-up"
+ * (AuthenticationMD5Password): concat('md5', md5(concat(md5(concat(password,
+ * user)), salt))). The stored form is the inner half. Pure, any thread.
+ */
 #include "auth/md5.h"
 
 #include "auth/crypto.h"
@@ -7,7 +11,8 @@
 static const char prefix[] = "md5";
 enum { PREFIX_CHARS = sizeof(prefix) - 1 };
 
-_Static_assert(PREFIX_CHARS + CRYPTO_MD5_HEX_CHARS == SECRET_MD5_CHARS, "layout of the stored form");
+_Static_assert(PREFIX_CHARS + CRYPTO_MD5_HEX_CHARS == SECRET_MD5_CHARS,
+               "layout of the stored form");
 
 enum weir_err md5_secret(struct slice user, struct slice password, char out[SECRET_MD5_CHARS])
 {
@@ -16,15 +21,15 @@ enum weir_err md5_secret(struct slice user, struct slice password, char out[SECR
 }
 
 enum weir_err md5_answer(const char secret[SECRET_MD5_CHARS], const uint8_t salt[MD5_SALT_BYTES],
-			 char out[SECRET_MD5_CHARS])
+                         char out[SECRET_MD5_CHARS])
 {
 	memcpy(out, prefix, PREFIX_CHARS);
 	return crypto_md5_hex(slice_of(secret + PREFIX_CHARS, CRYPTO_MD5_HEX_CHARS),
-			      slice_of(salt, MD5_SALT_BYTES), out + PREFIX_CHARS);
+	                      slice_of(salt, MD5_SALT_BYTES), out + PREFIX_CHARS);
 }
 
 bool md5_check(const char secret[SECRET_MD5_CHARS], const uint8_t salt[MD5_SALT_BYTES],
-	       struct slice answer)
+               struct slice answer)
 {
 	char expected[SECRET_MD5_CHARS];
 

@@ -18,15 +18,15 @@
 enum { MD5_SALT_BYTES = 4 };
 
 /* The stored form of a password. UNSUPPORTED: MD5 isn't available. */
-enum weir_err md5_secret(struct slice user, struct slice password, char out[SECRET_MD5_CHARS])
-	WEIR_MUST_CHECK;
+enum weir_err md5_secret(struct slice user, struct slice password,
+                         char out[SECRET_MD5_CHARS]) WEIR_MUST_CHECK;
 
 /* The answer that proves a stored form to whoever sent the salt. UNSUPPORTED as above. */
 enum weir_err md5_answer(const char secret[SECRET_MD5_CHARS], const uint8_t salt[MD5_SALT_BYTES],
-			 char out[SECRET_MD5_CHARS]) WEIR_MUST_CHECK;
+                         char out[SECRET_MD5_CHARS]) WEIR_MUST_CHECK;
 
 /* Constant time. */
 bool md5_check(const char secret[SECRET_MD5_CHARS], const uint8_t salt[MD5_SALT_BYTES],
-	       struct slice answer);
+               struct slice answer);
 
 #endif

@@ -22,7 +22,7 @@
 #define SCRAM_MECHANISM_PLUS "SCRAM-SHA-256-PLUS"
 
 enum {
-	SCRAM_NONCE_BYTES = 18, /* random bytes in a nonce made here */
+	SCRAM_NONCE_BYTES = 18,   /* random bytes in a nonce made here */
 	SCRAM_NONCE_MAX = 512,    /* characters of a peer's nonce */
 	SCRAM_MESSAGE_MAX = 1024, /* characters of any one message */
 	SCRAM_CBIND_MAX_BYTES = 64,
@@ -64,13 +64,13 @@ struct scram_server {
 
 /* secret and cbind are copied; cbind may be NULL. */
 void scram_server_init(struct scram_server *s, const struct scram_secret *secret, bool is_doomed,
-		       const struct scram_cbind *cbind);
+                       const struct scram_cbind *cbind);
 /* mechanism as the client chose it. PROTOCOL: malformed, refused, or too long. *reply is in s. */
 enum weir_err scram_server_first(struct scram_server *s, struct slice mechanism,
-				 struct slice message, struct slice *reply) WEIR_MUST_CHECK;
+                                 struct slice message, struct slice *reply) WEIR_MUST_CHECK;
 /* PROTOCOL: malformed; AUTH: wrong proof or doomed; OK: proven, send *reply. */
 enum weir_err scram_server_final(struct scram_server *s, struct slice message,
-				 struct slice *reply) WEIR_MUST_CHECK;
+                                 struct slice *reply) WEIR_MUST_CHECK;
 void scram_server_fini(struct scram_server *s);
 
 struct scram_client {
@@ -88,15 +88,16 @@ struct scram_client {
 };
 
 /* Either a password, or keys captured from a log-in (then the password isn't looked at). */
-void scram_client_init(struct scram_client *c, struct slice password,
-		       const struct scram_keys *keys, unsigned max_iterations);
+void scram_client_init(struct scram_client *c, struct slice password, const struct scram_keys *keys,
+                       unsigned max_iterations);
 /* cbind non-NULL: use PLUS. *out is in c. */
 void scram_client_first(struct scram_client *c, const struct scram_cbind *cbind, struct slice *out);
 /* PROTOCOL: malformed, foreign nonce; LIMIT: the server asks for too many iterations. */
 enum weir_err scram_client_final(struct scram_client *c, struct slice server_first,
-				 struct slice *out) WEIR_MUST_CHECK;
+                                 struct slice *out) WEIR_MUST_CHECK;
 /* AUTH: the server doesn't know the secret, or reports an error; OK: both sides are proven. */
-enum weir_err scram_client_verify(struct scram_client *c, struct slice server_final) WEIR_MUST_CHECK;
+enum weir_err scram_client_verify(struct scram_client *c,
+                                  struct slice server_final) WEIR_MUST_CHECK;
 void scram_client_fini(struct scram_client *c);
 
 #endif

@@ -15,8 +15,8 @@ enum { CLIENT_START, CLIENT_ASKED, CLIENT_PROVED, CLIENT_DONE };
 static const char gs2_plain[] = "n,,";
 static const char gs2_plus[] = "p=tls-server-end-point,,";
 
-void scram_client_init(struct scram_client *c, struct slice password,
-		       const struct scram_keys *keys, unsigned max_iterations)
+void scram_client_init(struct scram_client *c, struct slice password, const struct scram_keys *keys,
+                       unsigned max_iterations)
 {
 	c->state = CLIENT_START;
 	c->is_plus = false;
@@ -80,7 +80,7 @@ static bool nonce_extends_ours(const struct scram_client *c, struct slice nonce)
 }
 
 static enum weir_err read_server_first(const struct scram_client *c, struct slice message,
-				       struct server_first *out)
+                                       struct server_first *out)
 {
 	struct slice rest = message;
 	struct slice salt, iterations;
@@ -105,7 +105,7 @@ static enum weir_err make_keys(struct scram_client *c, const struct server_first
 	if (c->has_keys)
 		return WEIR_OK;
 	err = crypto_pbkdf2(c->password, slice_of(first->salt, first->salt_len), first->iterations,
-			    c->max_iterations, salted);
+	                    c->max_iterations, salted);
 	if (err != WEIR_OK)
 		return err;
 	scram_keys_derive(salted, &c->keys);
@@ -128,7 +128,7 @@ static void append_binding(struct scram_client *c)
 static void append_proof(struct scram_client *c, struct slice server_first)
 {
 	const struct slice parts[3] = { scram_text_slice(&c->client_first), server_first,
-					scram_text_slice(&c->reply) };
+		                            scram_text_slice(&c->reply) };
 	uint8_t stored_key[SCRAM_KEY_BYTES];
 	uint8_t proof[SCRAM_KEY_BYTES];
 
@@ -141,7 +141,7 @@ static void append_proof(struct scram_client *c, struct slice server_first)
 }
 
 enum weir_err scram_client_final(struct scram_client *c, struct slice server_first,
-				 struct slice *out)
+                                 struct slice *out)
 {
 	struct server_first first;
 	enum weir_err err;
@@ -185,8 +185,8 @@ enum weir_err scram_client_verify(struct scram_client *c, struct slice server_fi
 	    len != sizeof(signature))
 		return WEIR_ERR_PROTOCOL;
 	return crypto_equal(slice_of(signature, len), slice_of(c->server_signature, len))
-		       ? WEIR_OK
-		       : WEIR_ERR_AUTH;
+	           ? WEIR_OK
+	           : WEIR_ERR_AUTH;
 }
 
 void scram_client_fini(struct scram_client *c)

@@ -56,8 +56,8 @@ enum weir_err scram_secret_parse(struct slice text, struct scram_secret *out)
 	text = slice_of(text.ptr + prefix_len, text.len - prefix_len);
 	if (!cut(&text, ':', &iterations) || !cut(&text, '$', &salt) || !cut(&text, ':', &stored_key))
 		return WEIR_ERR_PROTOCOL;
-	if (!parse_iterations(iterations, &out->iterations) || !parse_key(stored_key, out->stored_key) ||
-	    !parse_key(text, out->server_key))
+	if (!parse_iterations(iterations, &out->iterations) ||
+	    !parse_key(stored_key, out->stored_key) || !parse_key(text, out->server_key))
 		return WEIR_ERR_PROTOCOL;
 	if (crypto_base64_decode(salt, out->salt, sizeof(out->salt), &out->salt_len) != WEIR_OK ||
 	    out->salt_len == 0)
@@ -81,7 +81,7 @@ void scram_stored_key(const uint8_t client_key[SCRAM_KEY_BYTES], uint8_t out[SCR
 }
 
 enum weir_err scram_secret_derive(struct scram_secret *out, struct slice password,
-				  struct slice salt, unsigned iterations)
+                                  struct slice salt, unsigned iterations)
 {
 	uint8_t salted[SCRAM_KEY_BYTES];
 	struct scram_keys keys;
@@ -108,10 +108,10 @@ bool scram_secret_matches(const struct scram_secret *secret, struct slice passwo
 	bool equal;
 
 	if (scram_secret_derive(&made, password, slice_of(secret->salt, secret->salt_len),
-				secret->iterations) != WEIR_OK)
+	                        secret->iterations) != WEIR_OK)
 		return false;
 	equal = crypto_equal(slice_of(made.stored_key, SCRAM_KEY_BYTES),
-			     slice_of(secret->stored_key, SCRAM_KEY_BYTES));
+	                     slice_of(secret->stored_key, SCRAM_KEY_BYTES));
 	mem_wipe(&made, sizeof(made));
 	return equal;
 }

@@ -43,7 +43,7 @@ struct scram_keys {
 enum weir_err scram_secret_parse(struct slice text, struct scram_secret *out) WEIR_MUST_CHECK;
 /* Costs `iterations` rounds of PBKDF2. LIMIT: iterations 0 or above SCRAM_ITERATIONS_MAX. */
 enum weir_err scram_secret_derive(struct scram_secret *out, struct slice password,
-				  struct slice salt, unsigned iterations) WEIR_MUST_CHECK;
+                                  struct slice salt, unsigned iterations) WEIR_MUST_CHECK;
 /* Whether password is the one behind the secret; costs its iterations. Constant-time comparison. */
 bool scram_secret_matches(const struct scram_secret *secret, struct slice password);
 

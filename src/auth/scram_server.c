@@ -21,7 +21,7 @@ static const char gs2_unable[] = "y,,";
 static const char gs2_plus[] = "p=tls-server-end-point,,";
 
 void scram_server_init(struct scram_server *s, const struct scram_secret *secret, bool is_doomed,
-		       const struct scram_cbind *cbind)
+                       const struct scram_cbind *cbind)
 {
 	s->state = SERVER_START;
 	s->is_doomed = is_doomed;
@@ -79,7 +79,7 @@ static void write_server_first(struct scram_server *s, struct slice client_nonce
 }
 
 enum weir_err scram_server_first(struct scram_server *s, struct slice mechanism,
-				 struct slice message, struct slice *reply)
+                                 struct slice message, struct slice *reply)
 {
 	struct slice rest = message;
 	struct slice name, nonce;
@@ -132,7 +132,7 @@ static bool nonce_is_right(const struct scram_server *s, struct slice value)
 
 /* Reads client-final; *without_proof is the signed part of it. */
 static bool read_client_final(struct scram_server *s, struct slice message,
-			      struct slice *without_proof, uint8_t proof[SCRAM_KEY_BYTES])
+                              struct slice *without_proof, uint8_t proof[SCRAM_KEY_BYTES])
 {
 	struct slice rest = message;
 	struct slice value;
@@ -156,7 +156,7 @@ static bool read_client_final(struct scram_server *s, struct slice message,
 
 /* Recovers ClientKey from the proof and compares what it hashes to. */
 static bool proof_is_right(struct scram_server *s, const struct slice signed_parts[3],
-			   const uint8_t proof[SCRAM_KEY_BYTES])
+                           const uint8_t proof[SCRAM_KEY_BYTES])
 {
 	uint8_t signature[SCRAM_KEY_BYTES];
 	uint8_t stored_key[SCRAM_KEY_BYTES];
@@ -167,7 +167,7 @@ static bool proof_is_right(struct scram_server *s, const struct slice signed_par
 	scram_stored_key(s->keys.client_key, stored_key);
 	memcpy(s->keys.server_key, s->secret.server_key, SCRAM_KEY_BYTES);
 	is_equal = crypto_equal(slice_of(stored_key, SCRAM_KEY_BYTES),
-				slice_of(s->secret.stored_key, SCRAM_KEY_BYTES));
+	                        slice_of(s->secret.stored_key, SCRAM_KEY_BYTES));
 	return is_equal && !s->is_doomed;
 }
 

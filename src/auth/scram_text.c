@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/* Reading and writing of SCRAM's attribute lists, and its signature. Pure, any thread. */
+/*
+ * Reading and writing of SCRAM's attribute lists, and its signature: what both
+ * sides share. An append without room is remembered and checked once at the
+ * end. Pure but for the nonce, any thread.
+ */
 #include "auth/scram_text.h"
 
 bool scram_attribute_any(struct slice *rest, char *name, struct slice *value)
@@ -77,7 +81,7 @@ struct slice scram_text_slice(const struct scram_text *t)
 }
 
 void scram_sign(const uint8_t key[SCRAM_KEY_BYTES], const struct slice message[3],
-		uint8_t out[SCRAM_KEY_BYTES])
+                uint8_t out[SCRAM_KEY_BYTES])
 {
 	const struct slice comma = slice_str(",");
 	const struct slice parts[] = { message[0], comma, message[1], comma, message[2] };
@@ -86,7 +90,7 @@ void scram_sign(const uint8_t key[SCRAM_KEY_BYTES], const struct slice message[3
 }
 
 void scram_xor(const uint8_t a[SCRAM_KEY_BYTES], const uint8_t b[SCRAM_KEY_BYTES],
-	       uint8_t out[SCRAM_KEY_BYTES])
+               uint8_t out[SCRAM_KEY_BYTES])
 {
 	for (size_t i = 0; i < SCRAM_KEY_BYTES; i++)
 		out[i] = a[i] ^ b[i];

@@ -27,8 +27,8 @@ struct slice scram_text_slice(const struct scram_text *t);
 
 /* HMAC of the AuthMessage: client-first-bare, server-first, client-final-without-proof. */
 void scram_sign(const uint8_t key[SCRAM_KEY_BYTES], const struct slice message[3],
-		uint8_t out[SCRAM_KEY_BYTES]);
+                uint8_t out[SCRAM_KEY_BYTES]);
 void scram_xor(const uint8_t a[SCRAM_KEY_BYTES], const uint8_t b[SCRAM_KEY_BYTES],
-	       uint8_t out[SCRAM_KEY_BYTES]);
+               uint8_t out[SCRAM_KEY_BYTES]);
 
 #endif

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/* Tells stored secrets apart. Pure, any thread. */
+/*
+ * Tells stored secrets apart by form alone: a user whose plain password looks
+ * exactly like a stored form can't be told from one, as in PostgreSQL. Pure,
+ * any thread.
+ */
 #include "auth/secret.h"
 
 #include "auth/scram_secret.h"

@@ -37,7 +37,7 @@ void server_login_init(struct server_login *login, const struct server_login_inp
 }
 
 static enum server_login_step fail(struct server_login *login, const char *sqlstate,
-				   const char *text)
+                                   const char *text)
 {
 	login->state = ENDED;
 	pg_error_set(&login->error, sqlstate, "server log-in failed: %s", text);
@@ -62,7 +62,8 @@ static bool is_allowed(struct server_login *login, enum server_auth method)
 
 static enum server_login_step no_secret(struct server_login *login)
 {
-	return fail(login, "28000", "the secret at hand can't serve the method that the server asked for");
+	return fail(login, "28000",
+	            "the secret at hand can't serve the method that the server asked for");
 }
 
 static enum server_login_step on_cleartext(struct server_login *login, struct buf *out)
@@ -112,7 +113,7 @@ static bool offers(struct slice mechanisms, const char *wanted)
 }
 
 static enum server_login_step on_sasl(struct server_login *login, struct slice mechanisms,
-				      struct buf *out)
+                                      struct buf *out)
 {
 	const bool plus = login->cbind.len > 0 && offers(mechanisms, SCRAM_MECHANISM_PLUS);
 	const bool has_password = secret_classify(login->secret) == SECRET_PLAIN;
@@ -127,7 +128,7 @@ static enum server_login_step on_sasl(struct server_login *login, struct slice m
 	if (!login->has_keys && !has_password)
 		return no_secret(login);
 	scram_client_init(&login->scram, login->secret, has_password ? NULL : &login->keys,
-			  login->max_iterations);
+	                  login->max_iterations);
 	scram_client_first(&login->scram, plus ? &login->cbind : NULL, &first);
 	build_sasl_initial(out, plus ? SCRAM_MECHANISM_PLUS : SCRAM_MECHANISM, first);
 	login->state = AWAIT_SASL_CONTINUE;
@@ -135,7 +136,7 @@ static enum server_login_step on_sasl(struct server_login *login, struct slice m
 }
 
 static enum server_login_step on_sasl_continue(struct server_login *login, struct slice data,
-					       struct buf *out)
+                                               struct buf *out)
 {
 	struct slice reply;
 	enum weir_err err = scram_client_final(&login->scram, data, &reply);
@@ -166,7 +167,7 @@ static enum server_login_step on_ok(struct server_login *login)
 }
 
 static enum server_login_step on_method(struct server_login *login, const struct msg_auth *msg,
-					struct buf *out)
+                                        struct buf *out)
 {
 	switch (msg->code) {
 	case AUTH_CODE_OK:
@@ -186,7 +187,7 @@ static enum server_login_step on_method(struct server_login *login, const struct
 }
 
 enum server_login_step server_login_message(struct server_login *login, struct slice body,
-					    struct buf *out)
+                                            struct buf *out)
 {
 	struct msg_auth msg;
 

@@ -29,13 +29,14 @@ enum server_auth {
 };
 
 struct server_login_input {
-	struct slice user;              /* copied */
-	struct slice secret;            /* borrowed until fini: plain, md5 or SCRAM text; empty: none */
-	const struct scram_keys *keys;  /* of the client's log-in, used when secret isn't plain; copied */
-	unsigned allowed;               /* set of enum server_auth */
-	unsigned max_iterations;        /* 0: SCRAM_ITERATIONS_MAX */
+	struct slice user;   /* copied */
+	struct slice secret; /* borrowed until fini: plain, md5 or SCRAM text; empty: none */
+	const struct scram_keys
+		*keys;               /* of the client's log-in, used when secret isn't plain; copied */
+	unsigned allowed;        /* set of enum server_auth */
+	unsigned max_iterations; /* 0: SCRAM_ITERATIONS_MAX */
 	const struct scram_cbind *cbind; /* copied; NULL: none */
-	bool require_cbind;             /* refuse anything but SCRAM-SHA-256-PLUS */
+	bool require_cbind;              /* refuse anything but SCRAM-SHA-256-PLUS */
 };
 
 enum server_login_step {
@@ -65,7 +66,7 @@ struct server_login {
 void server_login_init(struct server_login *login, const struct server_login_input *in);
 /* body: of one 'R' message. */
 enum server_login_step server_login_message(struct server_login *login, struct slice body,
-					    struct buf *out);
+                                            struct buf *out);
 void server_login_fini(struct server_login *login); /* wipes */
 
 #endif

@@ -6,19 +6,19 @@
  */
 #include "auth/userlist.h"
 
-#include <errno.h>
-#include <stdarg.h>
-#include <stdio.h>
-
+#include "auth/text_file.h"
+#include "base/buf.h"
 #include "base/hash.h"
 #include "base/map.h"
 #include "base/mem.h"
 
-enum { FILE_MAX_BYTES = 64 * 1024 * 1024, KINDS = SECRET_SCRAM + 1 };
+enum { KINDS = SECRET_SCRAM + 1 };
+
+_Static_assert((int)USERLIST_ERROR_MAX == (int)TEXT_FILE_ERROR_MAX, "one size of error texts");
 
 struct entry {
 	struct map_node node;
-	struct slice user;   /* both in text */
+	struct slice user; /* both in text */
 	struct slice secret;
 	size_t size; /* of this allocation */
 	char text[];
@@ -67,139 +67,85 @@ static void add(struct userlist *list, struct slice user, struct slice secret)
 	map_insert(&list->entries, &e->node, hash_bytes(e->user.ptr, e->user.len));
 }
 
-struct cursor {
-	const char *pos, *end; /* of one line */
-	const char *path;
-	unsigned line;
-	char *error;
-};
-
-static enum weir_err __attribute__((format(printf, 2, 3)))
-broken(const struct cursor *c, const char *fmt, ...)
-{
-	int n = snprintf(c->error, USERLIST_ERROR_MAX, "%s:%u: ", c->path, c->line);
-	va_list args;
-
-	va_start(args, fmt);
-	if (n >= 0 && n < USERLIST_ERROR_MAX)
-		(void)vsnprintf(c->error + n, USERLIST_ERROR_MAX - (size_t)n, fmt, args);
-	va_end(args);
-	return WEIR_ERR_CONFIG;
-}
-
-static void skip_blanks(struct cursor *c)
-{
-	while (c->pos < c->end && (*c->pos == ' ' || *c->pos == '\t' || *c->pos == '\r'))
-		c->pos++;
-}
-
 /* A quoted text into out, "" standing for one quote. */
-static enum weir_err read_quoted(struct cursor *c, const char *what, char *out, size_t max,
-				 size_t *len)
+static enum weir_err read_quoted(struct text_line *line, const char *what, struct buf *out)
 {
-	skip_blanks(c);
-	if (c->pos == c->end || *c->pos != '"')
-		return broken(c, "%s in double quotes expected", what);
-	for (*len = 0, c->pos++; c->pos < c->end; c->pos++) {
-		if (*c->pos == '"') {
-			c->pos++;
-			if (c->pos == c->end || *c->pos != '"')
+	struct slice *s = &line->rest;
+
+	buf_clear(out);
+	if (!text_line_has_more(line) || *s->ptr != '"')
+		return text_line_broken(line, "%s in double quotes expected", what);
+	for (*s = slice_of(s->ptr + 1, s->len - 1); s->len > 0; *s = slice_of(s->ptr + 1, s->len - 1)) {
+		if (*s->ptr == '"') {
+			*s = slice_of(s->ptr + 1, s->len - 1);
+			if (s->len == 0 || *s->ptr != '"')
 				return WEIR_OK;
 		}
-		if (*len == max)
-			return broken(c, "%s is longer than %zu bytes", what, max);
-		out[(*len)++] = *c->pos;
+		buf_append_u8(out, (uint8_t)*s->ptr);
+		if (out->err != WEIR_OK)
+			return text_line_broken(line, "%s is longer than %zu bytes", what, out->max);
 	}
-	return broken(c, "%s has no closing quote", what);
+	return text_line_broken(line, "%s has no closing quote", what);
 }
 
-static enum weir_err read_line(struct userlist *list, struct cursor *c)
+static enum weir_err read_line(struct userlist *list, struct text_line *line, struct buf *user,
+                               struct buf *secret)
 {
-	char user[USERLIST_NAME_MAX];
-	char secret[USERLIST_SECRET_MAX];
-	size_t user_len, secret_len;
 	enum weir_err err;
 
-	skip_blanks(c);
-	if (c->pos == c->end || *c->pos == ';' || *c->pos == '#')
+	if (!text_line_has_more(line))
 		return WEIR_OK;
-	err = read_quoted(c, "user name", user, sizeof(user), &user_len);
-	if (err == WEIR_OK && user_len == 0)
-		err = broken(c, "the user name is empty");
+	err = read_quoted(line, "user name", user);
+	if (err == WEIR_OK && user->len == 0)
+		err = text_line_broken(line, "the user name is empty");
 	if (err == WEIR_OK)
-		err = read_quoted(c, "secret", secret, sizeof(secret), &secret_len);
+		err = read_quoted(line, "secret", secret);
 	if (err == WEIR_OK)
-		add(list, slice_of(user, user_len), slice_of(secret, secret_len));
-	mem_wipe(secret, sizeof(secret));
+		add(list, buf_slice(user), buf_slice(secret));
+	return err;
+}
+
+static enum weir_err read_lines(struct userlist *list, struct slice text, struct text_line *line)
+{
+	struct buf user, secret;
+	enum weir_err err = WEIR_OK;
+
+	buf_init(&user, USERLIST_NAME_MAX);
+	buf_init(&secret, USERLIST_SECRET_MAX);
+	while (err == WEIR_OK && text_line_next(line, &text))
+		err = read_line(list, line, &user, &secret);
+	if (secret.data)
+		mem_wipe(secret.data, secret.cap);
+	buf_fini(&secret);
+	buf_fini(&user);
 	return err;
 }
 
 enum weir_err userlist_parse(struct slice text, const char *path, struct userlist **out,
-			     char error[USERLIST_ERROR_MAX])
+                             char error[USERLIST_ERROR_MAX])
 {
 	struct userlist *list = mem_zalloc(sizeof(*list));
-	struct cursor c = { .path = path, .error = error };
-	enum weir_err err = WEIR_OK;
+	struct text_line line = { .path = path, .error = error };
+	enum weir_err err;
 
 	map_init(&list->entries, entry_equal);
-	while (text.len > 0 && err == WEIR_OK) {
-		const char *end = memchr(text.ptr, '\n', text.len);
-		const size_t len = end ? (size_t)(end - text.ptr) : text.len;
-
-		c.line++;
-		c.pos = text.ptr;
-		c.end = text.ptr + len;
-		err = read_line(list, &c);
-		text = slice_of(text.ptr + len + (end != NULL), text.len - len - (end != NULL));
-	}
-	if (err != WEIR_OK) {
+	err = read_lines(list, text, &line);
+	if (err == WEIR_OK)
+		*out = list;
+	else
 		userlist_destroy(list);
-		return err;
-	}
-	*out = list;
-	return WEIR_OK;
-}
-
-static enum weir_err io_error(const char *path, const char *what, char *error)
-{
-	(void)snprintf(error, USERLIST_ERROR_MAX, "%s: %s", path, what);
-	return WEIR_ERR_IO;
-}
-
-/* The whole file in memory of its own; *out is owned by the caller. */
-static enum weir_err read_file(FILE *f, const char *path, char **out, size_t *len, char *error)
-{
-	long size;
-
-	if (fseek(f, 0, SEEK_END) != 0 || (size = ftell(f)) < 0 || fseek(f, 0, SEEK_SET) != 0)
-		return io_error(path, strerror(errno), error);
-	if (size > FILE_MAX_BYTES)
-		return io_error(path, "the file is too large", error);
-	*out = mem_alloc((size_t)size + 1);
-	*len = fread(*out, 1, (size_t)size, f);
-	if (ferror(f)) {
-		mem_free(*out);
-		return io_error(path, "can't be read", error);
-	}
-	return WEIR_OK;
+	return err;
 }
 
 enum weir_err userlist_load(const char *path, struct userlist **out, char error[USERLIST_ERROR_MAX])
 {
-	FILE *f = fopen(path, "re");
-	char *text;
-	size_t len;
-	enum weir_err err;
+	struct slice text;
+	enum weir_err err = text_file_read(path, &text, error);
 
-	if (!f)
-		return io_error(path, strerror(errno), error);
-	err = read_file(f, path, &text, &len, error);
-	(void)fclose(f);
 	if (err != WEIR_OK)
 		return err;
-	err = userlist_parse(slice_of(text, len), path, out, error);
-	mem_wipe(text, len);
-	mem_free(text);
+	err = userlist_parse(text, path, out, error);
+	text_file_free(text);
 	return err;
 }
 

@@ -25,15 +25,15 @@ struct userlist;
  * WEIR_ERR_IO error holds "file:line: text", without any secret.
  */
 enum weir_err userlist_load(const char *path, struct userlist **out,
-			    char error[USERLIST_ERROR_MAX]) WEIR_MUST_CHECK;
+                            char error[USERLIST_ERROR_MAX]) WEIR_MUST_CHECK;
 enum weir_err userlist_parse(struct slice text, const char *path, struct userlist **out,
-			     char error[USERLIST_ERROR_MAX]) WEIR_MUST_CHECK;
+                             char error[USERLIST_ERROR_MAX]) WEIR_MUST_CHECK;
 void userlist_destroy(struct userlist *list); /* wipes; NULL is fine */
 
 size_t userlist_count(const struct userlist *list);
 /* The secret as stored, borrowed from the list; NOT_FOUND: no such user. list may be NULL: empty. */
 enum weir_err userlist_find(const struct userlist *list, struct slice user,
-			    struct slice *secret) WEIR_MUST_CHECK;
+                            struct slice *secret) WEIR_MUST_CHECK;
 /* The kind most secrets have: what an unknown user should look like. SCRAM for an empty list. */
 enum secret_kind userlist_common_kind(const struct userlist *list);
 

@@ -96,8 +96,8 @@ struct msg_notification {
 	struct slice channel;
 	struct slice payload;
 };
-enum weir_err backend_read_notification(struct slice body, struct msg_notification *out)
-	WEIR_MUST_CHECK;
+enum weir_err backend_read_notification(struct slice body,
+                                        struct msg_notification *out) WEIR_MUST_CHECK;
 
 /* DataRow: columns are length words and values, validated; iterate with data_row_next. */
 struct msg_data_row {

@@ -45,7 +45,7 @@ void build_ready(struct buf *b, char status); /* 'I', 'T' or 'E' */
 /* version: the newest one supported, in full such as PG_PROTOCOL_3_0, as PostgreSQL sends it;
  * options: names of the unrecognised "_pq_." options. */
 void build_negotiate_version(struct buf *b, uint32_t version, const struct slice *options,
-			     size_t count);
+                             size_t count);
 
 /* Results in text format, for the console. A column's type is an OID such as PG_OID_TEXT. */
 enum { PG_OID_INT8 = 20, PG_OID_INT4 = 23, PG_OID_TEXT = 25, PG_OID_NUMERIC = 1700 };
@@ -73,10 +73,10 @@ void build_parse(struct buf *b, struct slice name, struct slice sql, struct slic
 void build_parse_renamed(struct buf *b, struct slice name, struct slice rest);
 /* before and after are msg_bind.before_statement and .after_statement. */
 void build_bind_renamed(struct buf *b, struct slice before, struct slice statement,
-			struct slice after);
+                        struct slice after);
 /* Unnamed-format Bind: text parameters, text results. A value whose ptr is NULL is SQL NULL. */
 void build_bind_text(struct buf *b, struct slice statement, const struct slice *values,
-		     size_t count);
+                     size_t count);
 void build_describe(struct buf *b, char kind, struct slice name); /* kind 'S' or 'P' */
 void build_close(struct buf *b, char kind, struct slice name);
 void build_execute(struct buf *b, struct slice portal, int32_t max_rows);

@@ -108,7 +108,7 @@ void build_ready(struct buf *b, char status)
 }
 
 void build_negotiate_version(struct buf *b, uint32_t version, const struct slice *options,
-			     size_t count)
+                             size_t count)
 {
 	size_t start = build_begin(b, BE_NEGOTIATE_VERSION);
 

@@ -85,7 +85,7 @@ void build_parse_renamed(struct buf *b, struct slice name, struct slice rest)
 }
 
 void build_bind_renamed(struct buf *b, struct slice before, struct slice statement,
-			struct slice after)
+                        struct slice after)
 {
 	size_t start = build_begin(b, FE_BIND);
 
@@ -96,7 +96,7 @@ void build_bind_renamed(struct buf *b, struct slice before, struct slice stateme
 }
 
 void build_bind_text(struct buf *b, struct slice statement, const struct slice *values,
-		     size_t count)
+                     size_t count)
 {
 	size_t start = build_begin(b, FE_BIND);
 

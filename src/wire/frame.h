@@ -58,7 +58,7 @@ static inline enum weir_err frame_peek(struct slice in, struct frame_header *out
  * PROTOCOL as frame_peek. *consumed is set on WEIR_OK only.
  */
 static inline enum weir_err frame_next(struct slice in, size_t max_body, struct frame *out,
-				       size_t *consumed)
+                                       size_t *consumed)
 {
 	struct frame_header head;
 	enum weir_err err = frame_peek(in, &head);

@@ -87,8 +87,8 @@ struct msg_sasl_initial {
 	bool has_data; /* false: length word -1 */
 	struct slice data;
 };
-enum weir_err frontend_read_sasl_initial(struct slice body, struct msg_sasl_initial *out)
-	WEIR_MUST_CHECK;
+enum weir_err frontend_read_sasl_initial(struct slice body,
+                                         struct msg_sasl_initial *out) WEIR_MUST_CHECK;
 /* SASLResponse has no structure: the body is the data. */
 
 #endif

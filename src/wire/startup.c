@@ -57,8 +57,8 @@ static enum weir_err read_body(struct reader *r, struct startup *out)
 	uint32_t code = reader_u32(r);
 
 	*out = (struct startup){ .kind = STARTUP_UNSUPPORTED,
-				 .major = (uint16_t)(code >> 16),
-				 .minor = (uint16_t)(code & 0xffff) };
+		                     .major = (uint16_t)(code >> 16),
+		                     .minor = (uint16_t)(code & 0xffff) };
 	if (code == PG_CODE_CANCEL)
 		return read_cancel(r, out);
 	if (code == PG_CODE_SSL || code == PG_CODE_GSSENC) {
@@ -101,8 +101,8 @@ bool startup_param_next(struct slice *rest, struct startup_param *out)
 	out->value = reader_cstring(&r);
 	if (r.failed)
 		return false;
-	out->is_protocol_option = out->name.len > prefix &&
-				  memcmp(out->name.ptr, protocol_option_prefix, prefix) == 0;
+	out->is_protocol_option =
+		out->name.len > prefix && memcmp(out->name.ptr, protocol_option_prefix, prefix) == 0;
 	*rest = reader_rest(&r);
 	return true;
 }

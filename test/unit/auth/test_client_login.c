@@ -15,7 +15,7 @@
 #include "wire/frame.h"
 
 #define PENCIL_MD5 "md54571bc2e04d92926b0cb2bdc83773286"
-#define PENCIL_SCRAM \
+#define PENCIL_SCRAM                               \
 	"SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$" \
 	"WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU="
 #define REFUSED "FATAL 28P01 password authentication failed for user \"joe\""
@@ -91,7 +91,7 @@ static void typist_read(struct typist *t, const struct buf *sent)
 
 /* The whole dialogue; the trace is in t, the login is left for inspection. */
 static void dialogue(struct typist *t, struct client_login *login,
-		     const struct client_login_input *in, const char *password)
+                     const struct client_login_input *in, const char *password)
 {
 	struct buf sent;
 	struct frame f = {0};
@@ -124,10 +124,10 @@ static void dialogue(struct typist *t, struct client_login *login,
 static struct client_login_input input(enum client_method method, const char *secret)
 {
 	return (struct client_login_input){ .method = method,
-					    .user = slice_str("joe"),
-					    .secret = slice_str(secret),
-					    .unknown_like = SECRET_PLAIN,
-					    .salt_key = &salt_key };
+		                                .user = slice_str("joe"),
+		                                .secret = slice_str(secret),
+		                                .unknown_like = SECRET_PLAIN,
+		                                .salt_key = &salt_key };
 }
 
 static const char *trace_of(const struct client_login_input *in, const char *password)
@@ -146,23 +146,23 @@ Test(client_login, right_password)
 		[CLIENT_METHOD_PLAIN] = { "R3 " REFUSED, "R3 ok", "R3 ok", "R3 ok" },
 		[CLIENT_METHOD_MD5] = { "R5 " REFUSED, "R5 ok", "R5 ok", "R10 R11 R12 ok" },
 		[CLIENT_METHOD_SCRAM] = { "R10 R11 " REFUSED, "R10 R11 R12 ok", "R10 R11 " REFUSED,
-					  "R10 R11 R12 ok" },
+		                          "R10 R11 R12 ok" },
 	};
 
 	for (unsigned m = CLIENT_METHOD_PLAIN; m <= CLIENT_METHOD_SCRAM; m++) {
 		for (size_t k = 0; k < WEIR_COUNTOF(stored); k++) {
 			struct client_login_input in = input(m, stored[k]);
 
-			cr_assert_str_eq(trace_of(&in, "pencil"), expected[m][k], "method %u, kind %zu", m,
-					 k);
+			cr_assert_str_eq(trace_of(&in, "pencil"), expected[m][k], "method %u, kind %zu", m, k);
 		}
 	}
 }
 
 Test(client_login, any_other_password_and_any_other_secret_kind_as_password)
 {
-	static const char *const wrong[] = { "", "Pencil", "pencil ", "penci", PENCIL_MD5,
-					     PENCIL_SCRAM };
+	static const char *const wrong[] = {
+		"", "Pencil", "pencil ", "penci", PENCIL_MD5, PENCIL_SCRAM
+	};
 
 	for (unsigned m = CLIENT_METHOD_PLAIN; m <= CLIENT_METHOD_SCRAM; m++) {
 		for (size_t k = 0; k < WEIR_COUNTOF(stored); k++) {
@@ -171,7 +171,7 @@ Test(client_login, any_other_password_and_any_other_secret_kind_as_password)
 				const char *trace = trace_of(&in, wrong[w]);
 
 				cr_assert(strstr(trace, REFUSED) && !strstr(trace, "R12"),
-					  "method %u, kind %zu: %s", m, k, trace);
+				          "method %u, kind %zu: %s", m, k, trace);
 			}
 		}
 	}
@@ -206,7 +206,7 @@ Test(client_login, trust_and_reject_ask_nothing)
 
 /* The challenge "s=...,i=..." that a user gets, unknown or with a plain secret. */
 static void challenge(const char *user, const char *secret, const struct login_salt_key *key,
-		      char out[256])
+                      char out[256])
 {
 	struct client_login_input in = input(CLIENT_METHOD_SCRAM, secret);
 	struct client_login login;
@@ -301,7 +301,7 @@ Test(client_login, every_message_type_at_every_prompt)
 			buf_init(&b, 4096);
 			cr_assert_eq(client_login_start(&login, &in, &b), CLIENT_LOGIN_WAIT);
 			cr_assert_eq(client_login_message(&login, (char)type, slice_of("pencil", 7), &b),
-				     CLIENT_LOGIN_FAILED);
+			             CLIENT_LOGIN_FAILED);
 			cr_assert_str_eq(login.error.sqlstate, "08P01");
 			buf_fini(&b);
 		}
@@ -311,8 +311,12 @@ Test(client_login, every_message_type_at_every_prompt)
 Test(client_login, malformed_answers)
 {
 	static const struct slice bodies[] = {
-		{ "", 0 }, { "pencil", 6 }, { "pen\0cil", 8 }, { "SCRAM-SHA-256", 14 },
-		{ "SCRAM-SHA-256\0\377\377\377\377", 18 }, { "SCRAM-SHA-256\0\177\377\377\377n,,", 21 },
+		{ "", 0 },
+		{ "pencil", 6 },
+		{ "pen\0cil", 8 },
+		{ "SCRAM-SHA-256", 14 },
+		{ "SCRAM-SHA-256\0\377\377\377\377", 18 },
+		{ "SCRAM-SHA-256\0\177\377\377\377n,,", 21 },
 		{ "SCRAM-SHA-1\0\0\0\0\3n,,", 19 },
 	};
 
@@ -343,7 +347,7 @@ Test(client_login, long_names_and_bodies)
 	cr_assert_eq(client_login_start(&login, &in, &b), CLIENT_LOGIN_WAIT);
 	cr_assert_eq(strlen(login.user), CLIENT_LOGIN_NAME_MAX - 1);
 	cr_assert_eq(client_login_message(&login, 'p', slice_of(name, sizeof(name)), &b),
-		     CLIENT_LOGIN_FAILED);
+	             CLIENT_LOGIN_FAILED);
 	cr_assert_str_eq(login.error.sqlstate, "08P01");
 	buf_fini(&b);
 }

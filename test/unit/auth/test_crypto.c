@@ -21,17 +21,19 @@ Test(crypto, sha256_of_fips_180)
 	uint8_t out[CRYPTO_SHA256_BYTES];
 
 	crypto_sha256(slice_str("abc"), out);
-	expect_hex(out, sizeof(out), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+	expect_hex(out, sizeof(out),
+	           "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
 }
 
 Test(crypto, hmac_of_rfc_4231_in_parts)
 {
 	const struct slice parts[] = { slice_str("what do ya "), slice_str(""),
-				       slice_str("want for nothing?") };
+		                           slice_str("want for nothing?") };
 	uint8_t out[CRYPTO_SHA256_BYTES];
 
 	crypto_hmac_sha256(slice_str("Jefe"), parts, WEIR_COUNTOF(parts), out);
-	expect_hex(out, sizeof(out), "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+	expect_hex(out, sizeof(out),
+	           "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
 }
 
 Test(crypto, pbkdf2_of_rfc_7914)
@@ -39,7 +41,8 @@ Test(crypto, pbkdf2_of_rfc_7914)
 	uint8_t out[CRYPTO_SHA256_BYTES];
 
 	cr_assert_eq(crypto_pbkdf2(slice_str("passwd"), slice_str("salt"), 1, 1, out), WEIR_OK);
-	expect_hex(out, sizeof(out), "55ac046e56e3089fec1691c22544b605f94185216dde0465e68b9d57c20dacbc");
+	expect_hex(out, sizeof(out),
+	           "55ac046e56e3089fec1691c22544b605f94185216dde0465e68b9d57c20dacbc");
 }
 
 Test(crypto, pbkdf2_bounds)
@@ -49,7 +52,7 @@ Test(crypto, pbkdf2_bounds)
 	cr_assert_eq(crypto_pbkdf2(slice_str("p"), slice_str("s"), 0, 9, out), WEIR_ERR_LIMIT);
 	cr_assert_eq(crypto_pbkdf2(slice_str("p"), slice_str("s"), 10, 9, out), WEIR_ERR_LIMIT);
 	cr_assert_eq(crypto_pbkdf2(slice_str("p"), slice_str("s"), UINT32_MAX, UINT32_MAX, out),
-		     WEIR_ERR_LIMIT);
+	             WEIR_ERR_LIMIT);
 	cr_assert_eq(crypto_pbkdf2(slice_str(""), slice_str("s"), 9, 9, out), WEIR_OK);
 }
 
@@ -72,8 +75,13 @@ Test(crypto, equal)
 Test(crypto, base64_of_rfc_4648_both_ways)
 {
 	static const char *const cases[][2] = {
-		{ "", "" },	    { "f", "Zg==" },	 { "fo", "Zm8=" },	 { "foo", "Zm9v" },
-		{ "foob", "Zm9vYg==" }, { "fooba", "Zm9vYmE=" }, { "foobar", "Zm9vYmFy" },
+		{ "", "" },
+		{ "f", "Zg==" },
+		{ "fo", "Zm8=" },
+		{ "foo", "Zm9v" },
+		{ "foob", "Zm9vYg==" },
+		{ "fooba", "Zm9vYmE=" },
+		{ "foobar", "Zm9vYmFy" },
 	};
 
 	for (size_t i = 0; i < WEIR_COUNTOF(cases); i++) {
@@ -83,22 +91,22 @@ Test(crypto, base64_of_rfc_4648_both_ways)
 		size_t chars = crypto_base64_encode(slice_str(cases[i][0]), text);
 
 		cr_assert(slice_is(slice_of(text, chars), cases[i][1]));
-		cr_assert_eq(crypto_base64_decode(slice_str(cases[i][1]), raw, sizeof(raw), &len),
-			     WEIR_OK);
+		cr_assert_eq(crypto_base64_decode(slice_str(cases[i][1]), raw, sizeof(raw), &len), WEIR_OK);
 		cr_assert(slice_is(slice_of(raw, len), cases[i][0]));
 	}
 }
 
 Test(crypto, base64_malformed)
 {
-	static const char *const cases[] = { "Z",    "Zg",   "Zg=",  "Zg== ", "====", "Z===", "Zh==",
-					     "Zm9=", "Zm 8", "Z-8=", "=Zm8",  "Zg==Zg==", "Zm\n8" };
+	static const char *const cases[] = { "Z",    "Zg",       "Zg=",  "Zg== ", "====",
+		                                 "Z===", "Zh==",     "Zm9=", "Zm 8",  "Z-8=",
+		                                 "=Zm8", "Zg==Zg==", "Zm\n8" };
 	uint8_t raw[64];
 	size_t len;
 
 	for (size_t i = 0; i < WEIR_COUNTOF(cases); i++)
 		cr_assert_eq(crypto_base64_decode(slice_str(cases[i]), raw, sizeof(raw), &len),
-			     WEIR_ERR_PROTOCOL, "case %zu", i);
+		             WEIR_ERR_PROTOCOL, "case %zu", i);
 }
 
 Test(crypto, base64_all_bytes_and_room)
@@ -116,7 +124,7 @@ Test(crypto, base64_all_bytes_and_room)
 		cr_assert(slice_equal(slice_of(raw, n), slice_of(back, len)));
 		if (n > 0)
 			cr_assert_eq(crypto_base64_decode(slice_of(text, chars), back, n - 1, &len),
-				     WEIR_ERR_LIMIT);
+			             WEIR_ERR_LIMIT);
 	}
 }
 

@@ -22,8 +22,9 @@ static struct scram_secret pencil(void)
 	uint8_t salt[SCRAM_SALT_MAX_BYTES];
 	size_t len;
 
-	cr_assert_eq(crypto_base64_decode(slice_str("W22ZaJ0SNY7soEsUEjb6gQ=="), salt, sizeof(salt), &len),
-		     WEIR_OK);
+	cr_assert_eq(
+		crypto_base64_decode(slice_str("W22ZaJ0SNY7soEsUEjb6gQ=="), salt, sizeof(salt), &len),
+		WEIR_OK);
 	cr_assert_eq(scram_secret_derive(&s, slice_str("pencil"), slice_of(salt, len), 4096), WEIR_OK);
 	return s;
 }
@@ -58,8 +59,9 @@ Test(scram, rfc_7677_server)
 	struct slice reply;
 
 	rfc_server(&s, false);
-	cr_assert_eq(scram_server_first(&s, slice_str(SCRAM_MECHANISM), slice_str(CLIENT_FIRST), &reply),
-		     WEIR_OK);
+	cr_assert_eq(
+		scram_server_first(&s, slice_str(SCRAM_MECHANISM), slice_str(CLIENT_FIRST), &reply),
+		WEIR_OK);
 	cr_assert(slice_is(reply, SERVER_FIRST));
 	cr_assert_eq(scram_server_final(&s, slice_str(CLIENT_FINAL), &reply), WEIR_OK);
 	cr_assert(slice_is(reply, SERVER_FINAL));
@@ -86,15 +88,16 @@ Test(scram, doomed_exchange_differs_at_the_verdict_only)
 	struct slice reply;
 
 	rfc_server(&s, true);
-	cr_assert_eq(scram_server_first(&s, slice_str(SCRAM_MECHANISM), slice_str(CLIENT_FIRST), &reply),
-		     WEIR_OK);
+	cr_assert_eq(
+		scram_server_first(&s, slice_str(SCRAM_MECHANISM), slice_str(CLIENT_FIRST), &reply),
+		WEIR_OK);
 	cr_assert(slice_is(reply, SERVER_FIRST));
 	cr_assert_eq(scram_server_final(&s, slice_str(CLIENT_FINAL), &reply), WEIR_ERR_AUTH);
 }
 
 /* Runs both sides; the verdicts as text. */
 static const char *run(struct scram_client *c, const struct scram_cbind *client_cbind,
-		       struct scram_server *s)
+                       struct scram_server *s)
 {
 	const char *mechanism = client_cbind ? SCRAM_MECHANISM_PLUS : SCRAM_MECHANISM;
 	struct slice out, reply;
@@ -177,20 +180,41 @@ Test(scram, channel_binding)
 	cr_assert_str_eq(run(&c, &ours, &s), "first refused");
 	/* "I could, you can't" although PLUS was on offer: somebody cut the list. */
 	scram_server_init(&s, &secret, false, &ours);
-	cr_assert_eq(scram_server_first(&s, slice_str(SCRAM_MECHANISM), slice_str("y,,n=,r=abc"), &reply),
-		     WEIR_ERR_PROTOCOL);
+	cr_assert_eq(
+		scram_server_first(&s, slice_str(SCRAM_MECHANISM), slice_str("y,,n=,r=abc"), &reply),
+		WEIR_ERR_PROTOCOL);
 	scram_server_init(&s, &secret, false, NULL);
-	cr_assert_eq(scram_server_first(&s, slice_str(SCRAM_MECHANISM), slice_str("y,,n=,r=abc"), &reply),
-		     WEIR_OK);
+	cr_assert_eq(
+		scram_server_first(&s, slice_str(SCRAM_MECHANISM), slice_str("y,,n=,r=abc"), &reply),
+		WEIR_OK);
 }
 
 Test(scram, malformed_client_first)
 {
 	static const char *const cases[] = {
-		"", "n", "n,", "n,,", "n,,n=", "n,,n=,", "n,,n=,r=", "n,,r=abc", "n,,n=u,s=abc",
-		"n,a=other,n=u,r=abc", "n,,m=ext,n=u,r=abc", "x,,n=u,r=abc", "p=tls-unique,,n=u,r=abc",
-		"p=tls-server-end-point,,n=u,r=abc", "n,,n=u,r=a c", "n,,n=u,r=a\x80", ",,n=u,r=abc",
-		"nn,,n=u,r=abc", "n,,n,r=abc", "n,,N=u,r=abc", "y", "y,", "n,,=u,r=abc",
+		"",
+		"n",
+		"n,",
+		"n,,",
+		"n,,n=",
+		"n,,n=,",
+		"n,,n=,r=",
+		"n,,r=abc",
+		"n,,n=u,s=abc",
+		"n,a=other,n=u,r=abc",
+		"n,,m=ext,n=u,r=abc",
+		"x,,n=u,r=abc",
+		"p=tls-unique,,n=u,r=abc",
+		"p=tls-server-end-point,,n=u,r=abc",
+		"n,,n=u,r=a c",
+		"n,,n=u,r=a\x80",
+		",,n=u,r=abc",
+		"nn,,n=u,r=abc",
+		"n,,n,r=abc",
+		"n,,N=u,r=abc",
+		"y",
+		"y,",
+		"n,,=u,r=abc",
 	};
 
 	for (size_t i = 0; i < WEIR_COUNTOF(cases); i++) {
@@ -198,8 +222,9 @@ Test(scram, malformed_client_first)
 		struct slice reply;
 
 		rfc_server(&s, false);
-		cr_assert_eq(scram_server_first(&s, slice_str(SCRAM_MECHANISM), slice_str(cases[i]), &reply),
-			     WEIR_ERR_PROTOCOL, "case %zu: %s", i, cases[i]);
+		cr_assert_eq(
+			scram_server_first(&s, slice_str(SCRAM_MECHANISM), slice_str(cases[i]), &reply),
+			WEIR_ERR_PROTOCOL, "case %zu: %s", i, cases[i]);
 		cr_assert_eq(scram_server_final(&s, slice_str(CLIENT_FINAL), &reply), WEIR_ERR_PROTOCOL);
 	}
 }
@@ -214,15 +239,22 @@ Test(scram, mechanism_must_be_one_that_was_offered)
 
 		rfc_server(&s, false);
 		cr_assert_eq(scram_server_first(&s, slice_str(cases[i]), slice_str(CLIENT_FIRST), &reply),
-			     WEIR_ERR_PROTOCOL, "%s", cases[i]);
+		             WEIR_ERR_PROTOCOL, "%s", cases[i]);
 	}
 }
 
 Test(scram, malformed_client_final)
 {
 	static const char *const cases[] = {
-		"", "c=biws", "c=biws,r=" NONCE, "c=biws,r=" NONCE ",p=", "c=biws,r=" NONCE ",p=!!!!",
-		"c=biws,r=" NONCE ",p=dHzb", CLIENT_FINAL ",", CLIENT_FINAL ",x=1", CLIENT_FINAL "=",
+		"",
+		"c=biws",
+		"c=biws,r=" NONCE,
+		"c=biws,r=" NONCE ",p=",
+		"c=biws,r=" NONCE ",p=!!!!",
+		"c=biws,r=" NONCE ",p=dHzb",
+		CLIENT_FINAL ",",
+		CLIENT_FINAL ",x=1",
+		CLIENT_FINAL "=",
 		"c=eSws,r=" NONCE ",p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=",
 		"c=biws,r=" NONCE "x,p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=",
 		"c=biws,r=" CLIENT_NONCE ",p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=",
@@ -235,10 +267,11 @@ Test(scram, malformed_client_final)
 		struct slice reply;
 
 		rfc_server(&s, false);
-		cr_assert_eq(scram_server_first(&s, slice_str(SCRAM_MECHANISM), slice_str(CLIENT_FIRST), &reply),
-			     WEIR_OK);
+		cr_assert_eq(
+			scram_server_first(&s, slice_str(SCRAM_MECHANISM), slice_str(CLIENT_FIRST), &reply),
+			WEIR_OK);
 		cr_assert_eq(scram_server_final(&s, slice_str(cases[i]), &reply), WEIR_ERR_PROTOCOL,
-			     "case %zu: %s", i, cases[i]);
+		             "case %zu: %s", i, cases[i]);
 	}
 }
 
@@ -248,13 +281,14 @@ Test(scram, extension_before_the_proof_is_signed_but_ignored)
 	struct slice reply;
 
 	rfc_server(&s, false);
-	cr_assert_eq(scram_server_first(&s, slice_str(SCRAM_MECHANISM), slice_str(CLIENT_FIRST), &reply),
-		     WEIR_OK);
+	cr_assert_eq(
+		scram_server_first(&s, slice_str(SCRAM_MECHANISM), slice_str(CLIENT_FIRST), &reply),
+		WEIR_OK);
 	cr_assert_eq(scram_server_final(&s,
-					slice_str("c=biws,r=" NONCE ",x=1,"
-						  "p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ="),
-					&reply),
-		     WEIR_ERR_AUTH);
+	                                slice_str("c=biws,r=" NONCE ",x=1,"
+	                                          "p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ="),
+	                                &reply),
+	             WEIR_ERR_AUTH);
 }
 
 Test(scram, hostile_server_first)
@@ -288,7 +322,7 @@ Test(scram, hostile_server_first)
 
 		rfc_client(&c, slice_str("pencil"), 5000);
 		cr_assert_eq(scram_client_final(&c, slice_str(cases[i].text), &out), cases[i].err,
-			     "case %zu: %s", i, cases[i].text);
+		             "case %zu: %s", i, cases[i].text);
 		cr_assert_eq(scram_client_verify(&c, slice_str(SERVER_FINAL)), WEIR_ERR_PROTOCOL);
 	}
 }
@@ -298,7 +332,7 @@ Test(scram, hostile_server_sends_long_fields)
 {
 	static char text[70000];
 	static const char *const heads[] = { "r=" NONCE, "r=" NONCE ",s=", "r=" NONCE ",s=W22Z,i=",
-					     "r=" NONCE ",s=W22Z,i=4096,x=" };
+		                                 "r=" NONCE ",s=W22Z,i=4096,x=" };
 
 	for (size_t i = 0; i < WEIR_COUNTOF(heads); i++) {
 		for (size_t fill = 64; fill <= 65536; fill *= 2) {
@@ -337,8 +371,8 @@ Test(scram, hostile_server_final)
 
 		rfc_client(&c, slice_str("pencil"), 5000);
 		cr_assert_eq(scram_client_final(&c, slice_str(SERVER_FIRST), &out), WEIR_OK);
-		cr_assert_eq(scram_client_verify(&c, slice_str(cases[i].text)), cases[i].err,
-			     "case %zu", i);
+		cr_assert_eq(scram_client_verify(&c, slice_str(cases[i].text)), cases[i].err, "case %zu",
+		             i);
 	}
 }
 

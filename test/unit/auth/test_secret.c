@@ -7,7 +7,7 @@
 #include "auth/secret.h"
 
 /* Password "pencil", salt and iterations of RFC 7677. */
-#define PENCIL \
+#define PENCIL                                     \
 	"SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$" \
 	"WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU="
 
@@ -42,8 +42,7 @@ Test(secret, scram_text_malformed)
 	struct scram_secret s;
 
 	for (size_t i = 0; i < WEIR_COUNTOF(cases); i++)
-		cr_assert_eq(scram_secret_parse(slice_str(cases[i]), &s), WEIR_ERR_PROTOCOL,
-			     "case %zu", i);
+		cr_assert_eq(scram_secret_parse(slice_str(cases[i]), &s), WEIR_ERR_PROTOCOL, "case %zu", i);
 }
 
 Test(secret, scram_text_matches_its_password_only)
@@ -55,8 +54,9 @@ Test(secret, scram_text_matches_its_password_only)
 	cr_assert(scram_secret_matches(&s, slice_str("pencil")));
 	cr_assert_not(scram_secret_matches(&s, slice_str("pencil ")));
 	cr_assert_not(scram_secret_matches(&s, slice_str("")));
-	cr_assert_eq(scram_secret_derive(&again, slice_str("pencil"), slice_of(s.salt, s.salt_len), 4096),
-		     WEIR_OK);
+	cr_assert_eq(
+		scram_secret_derive(&again, slice_str("pencil"), slice_of(s.salt, s.salt_len), 4096),
+		WEIR_OK);
 	cr_assert_eq(memcmp(again.server_key, s.server_key, SCRAM_KEY_BYTES), 0);
 	s.iterations = SCRAM_ITERATIONS_MAX + 1;
 	cr_assert_not(scram_secret_matches(&s, slice_str("pencil")));

@@ -20,7 +20,7 @@
 #define SASL "\0\0\0\12SCRAM-SHA-256\0\0"
 #define BODY(literal) slice_of(literal, sizeof(literal) - 1)
 #define JOE_MD5 "md54571bc2e04d92926b0cb2bdc83773286"
-#define JOE_SCRAM \
+#define JOE_SCRAM                                  \
 	"SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$" \
 	"WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU="
 
@@ -30,8 +30,8 @@ static struct buf out;
 static void start(const char *secret, unsigned allowed)
 {
 	const struct server_login_input in = { .user = slice_str("joe"),
-					       .secret = slice_str(secret),
-					       .allowed = allowed };
+		                                   .secret = slice_str(secret),
+		                                   .allowed = allowed };
 
 	server_login_init(&login, &in);
 	buf_init(&out, 4096);
@@ -167,9 +167,9 @@ Test(server_login, scram_with_keys_of_a_clients_login)
 	struct scram_server s;
 	struct scram_keys keys;
 	struct server_login_input in = { .user = slice_str("joe"),
-					 .secret = slice_str(JOE_SCRAM),
-					 .keys = &keys,
-					 .allowed = SERVER_AUTH_SCRAM };
+		                             .secret = slice_str(JOE_SCRAM),
+		                             .keys = &keys,
+		                             .allowed = SERVER_AUTH_SCRAM };
 
 	server_init(&s, NULL);
 	start("pencil", SERVER_AUTH_ANY);
@@ -189,10 +189,14 @@ Test(server_login, secrets_that_cannot_serve)
 		const char *secret;
 		struct slice message;
 	} cases[] = {
-		{ "", { CLEARTEXT, 4 } },	 { JOE_MD5, { CLEARTEXT, 4 } },
-		{ JOE_SCRAM, { CLEARTEXT, 4 } }, { "", { MD5, 8 } },
-		{ JOE_SCRAM, { MD5, 8 } },	 { "", { SASL, sizeof(SASL) - 1 } },
-		{ JOE_MD5, { SASL, sizeof(SASL) - 1 } }, { JOE_SCRAM, { SASL, sizeof(SASL) - 1 } },
+		{ "", { CLEARTEXT, 4 } },
+		{ JOE_MD5, { CLEARTEXT, 4 } },
+		{ JOE_SCRAM, { CLEARTEXT, 4 } },
+		{ "", { MD5, 8 } },
+		{ JOE_SCRAM, { MD5, 8 } },
+		{ "", { SASL, sizeof(SASL) - 1 } },
+		{ JOE_MD5, { SASL, sizeof(SASL) - 1 } },
+		{ JOE_SCRAM, { SASL, sizeof(SASL) - 1 } },
 	};
 
 	for (size_t i = 0; i < WEIR_COUNTOF(cases); i++) {
@@ -251,10 +255,13 @@ Test(server_login, ok_before_the_servers_proof_does_not_count)
 Test(server_login, a_server_that_changes_its_mind)
 {
 	static const struct slice after[] = {
-		{ CLEARTEXT, 4 }, { MD5, 8 }, { SASL, sizeof(SASL) - 1 }, { "\0\0\0\13x", 5 },
-		{ "\0\0\0\14v=", 6 }, { "\0\0\0\7", 4 }, { "\377\377\377\377", 4 }, { "", 0 }, { "\0", 1 },
+		{ CLEARTEXT, 4 },     { MD5, 8 },        { SASL, sizeof(SASL) - 1 }, { "\0\0\0\13x", 5 },
+		{ "\0\0\0\14v=", 6 }, { "\0\0\0\7", 4 }, { "\377\377\377\377", 4 },  { "", 0 },
+		{ "\0", 1 },
 	};
-	static const struct slice before[] = { { CLEARTEXT, 4 }, { MD5, 8 }, { SASL, sizeof(SASL) - 1 } };
+	static const struct slice before[] = { { CLEARTEXT, 4 },
+		                                   { MD5, 8 },
+		                                   { SASL, sizeof(SASL) - 1 } };
 
 	for (size_t b = 0; b < WEIR_COUNTOF(before); b++) {
 		for (size_t a = 0; a < WEIR_COUNTOF(after); a++) {
@@ -283,9 +290,9 @@ Test(server_login, methods_that_are_not_supported)
 Test(server_login, iterations_over_the_limit)
 {
 	const struct server_login_input in = { .user = slice_str("joe"),
-					       .secret = slice_str("pencil"),
-					       .allowed = SERVER_AUTH_ANY,
-					       .max_iterations = 4095 };
+		                                   .secret = slice_str("pencil"),
+		                                   .allowed = SERVER_AUTH_ANY,
+		                                   .max_iterations = 4095 };
 	struct scram_server s;
 
 	server_init(&s, NULL);
@@ -297,14 +304,15 @@ Test(server_login, iterations_over_the_limit)
 
 Test(server_login, channel_binding_required)
 {
-	static const struct slice others[] = { { OK, 4 }, { CLEARTEXT, 4 }, { MD5, 8 },
-					       { SASL, sizeof(SASL) - 1 } };
+	static const struct slice others[] = {
+		{ OK, 4 }, { CLEARTEXT, 4 }, { MD5, 8 }, { SASL, sizeof(SASL) - 1 }
+	};
 	const struct scram_cbind cbind = { "certificate hash", 16 };
 	const struct server_login_input in = { .user = slice_str("joe"),
-					       .secret = slice_str("pencil"),
-					       .allowed = SERVER_AUTH_ANY,
-					       .cbind = &cbind,
-					       .require_cbind = true };
+		                                   .secret = slice_str("pencil"),
+		                                   .allowed = SERVER_AUTH_ANY,
+		                                   .cbind = &cbind,
+		                                   .require_cbind = true };
 	struct scram_server s;
 
 	for (size_t i = 0; i < WEIR_COUNTOF(others); i++) {
@@ -317,6 +325,6 @@ Test(server_login, channel_binding_required)
 	server_login_init(&login, &in);
 	buf_init(&out, 4096);
 	cr_assert_str_eq(scram_dialogue(&s, BODY("\0\0\0\12SCRAM-SHA-256-PLUS\0SCRAM-SHA-256\0\0")),
-			 "wait");
+	                 "wait");
 	cr_assert_str_eq(feed(BODY(OK)), "ok");
 }

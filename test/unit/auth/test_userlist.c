@@ -31,12 +31,12 @@ static void expect(const struct userlist *list, const char *user, const char *se
 Test(userlist, lines_quotes_and_comments)
 {
 	struct userlist *list = parse("; a comment\n"
-				      "# another\n"
-				      "\n"
-				      "\"joe\" \"pencil\"\n"
-				      "  \"q\"\"uote\"\t\"a\"\"b\"\"\"   \"ignored\" text\r\n"
-				      "\"empty\" \"\"\n"
-				      "\"last\" \"x\"");
+	                              "# another\n"
+	                              "\n"
+	                              "\"joe\" \"pencil\"\n"
+	                              "  \"q\"\"uote\"\t\"a\"\"b\"\"\"   \"ignored\" text\r\n"
+	                              "\"empty\" \"\"\n"
+	                              "\"last\" \"x\"");
 
 	cr_assert(list, "%s", error);
 	cr_assert_eq(userlist_count(list), 4);

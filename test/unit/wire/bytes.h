@@ -15,10 +15,13 @@
 #define BYTES(literal) slice_of(literal, sizeof(literal) - 1)
 
 /* The same as an initialiser of static data. */
-#define LITERAL(literal) { literal, sizeof(literal) - 1 }
+#define LITERAL(literal)             \
+	{                                \
+		literal, sizeof(literal) - 1 \
+	}
 
 static const uint32_t hostile_lengths[] = { 0,          1,          3,          0x7fffffff,
-					    0x80000000, 0xfffffffe, 0xffffffff, 0x40000000 };
+	                                        0x80000000, 0xfffffffe, 0xffffffff, 0x40000000 };
 
 static inline struct slice heap_copy(struct slice s)
 {

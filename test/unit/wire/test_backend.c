@@ -46,7 +46,7 @@ Test(backend, key_data_sizes)
 		bool is_valid = n >= 4 && n <= 256;
 
 		cr_assert_eq(backend_read_key_data(slice_of(body, 4 + n), &k),
-			     is_valid ? WEIR_OK : WEIR_ERR_PROTOCOL);
+		             is_valid ? WEIR_OK : WEIR_ERR_PROTOCOL);
 		cr_assert(!is_valid || (k.pid == 9 && k.key.len == n));
 	}
 	cr_assert_eq(backend_read_key_data(slice_of(body, 3), &k), WEIR_ERR_PROTOCOL);
@@ -61,7 +61,7 @@ Test(backend, ready_status)
 		bool is_valid = c == 'I' || c == 'T' || c == 'E';
 
 		cr_assert_eq(backend_read_ready(slice_of(&body, 1), &status),
-			     is_valid ? WEIR_OK : WEIR_ERR_PROTOCOL);
+		             is_valid ? WEIR_OK : WEIR_ERR_PROTOCOL);
 	}
 	cr_assert_eq(backend_read_ready(slice_of("", 0), &status), WEIR_ERR_PROTOCOL);
 	cr_assert_eq(backend_read_ready(BYTES("II"), &status), WEIR_ERR_PROTOCOL);
@@ -75,7 +75,8 @@ Test(backend, error_fields)
 
 	backend_read_error(body, &e);
 	cr_assert(slice_is(e.severity, "ERROR") && slice_is(e.sqlstate, "25006"));
-	cr_assert(slice_is(e.message, "no") && slice_is(e.detail, "because") && slice_is(e.hint, "try"));
+	cr_assert(slice_is(e.message, "no") && slice_is(e.detail, "because") &&
+	          slice_is(e.hint, "try"));
 	cr_assert(backend_error_field(body, 'F', &value) && slice_is(value, "file.c"));
 	cr_assert_not(backend_error_field(body, 'q', &value));
 }
@@ -157,8 +158,8 @@ Test(backend, data_row_with_hostile_lengths)
 		struct slice in = heap_patched(BYTES("\0\1\0\0\0\0"), 2, hostile_lengths[i]);
 		bool is_null_value = hostile_lengths[i] == 0xffffffff;
 
-		cr_assert_eq(backend_read_data_row(in, &row),
-			     is_null_value ? WEIR_OK : WEIR_ERR_PROTOCOL, "%x", hostile_lengths[i]);
+		cr_assert_eq(backend_read_data_row(in, &row), is_null_value ? WEIR_OK : WEIR_ERR_PROTOCOL,
+		             "%x", hostile_lengths[i]);
 		heap_free(in);
 	}
 }

@@ -38,19 +38,19 @@ static struct slice body_of(char type)
 	return f.body;
 }
 
-#define EXPECT(literal) \
-	do { \
+#define EXPECT(literal)                                        \
+	do {                                                       \
 		cr_assert(slice_equal(buf_slice(&b), BYTES(literal))); \
-		buf_clear(&b); \
+		buf_clear(&b);                                         \
 	} while (0)
 
 Test(build, fixed_messages_are_well_framed)
 {
 	const struct slice all[] = {
-		wire_auth_ok,   wire_auth_cleartext, wire_parse_complete,   wire_bind_complete,
-		wire_close_complete, wire_no_data,   wire_empty_query,      wire_portal_suspended,
-		wire_ready_idle, wire_ready_txn,     wire_ready_failed,     wire_sync,
-		wire_flush,     wire_terminate,      wire_copy_done,
+		wire_auth_ok,        wire_auth_cleartext, wire_parse_complete, wire_bind_complete,
+		wire_close_complete, wire_no_data,        wire_empty_query,    wire_portal_suspended,
+		wire_ready_idle,     wire_ready_txn,      wire_ready_failed,   wire_sync,
+		wire_flush,          wire_terminate,      wire_copy_done,
 	};
 	struct frame f;
 	size_t used;

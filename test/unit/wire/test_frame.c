@@ -60,7 +60,7 @@ Test(frame, hostile_lengths)
 		struct slice in = heap_patched(BYTES("Q\0\0\0\4"), 1, hostile_lengths[i]);
 
 		cr_assert_eq(frame_next(in, 1 << 20, &f, &used), expected[i], "length %x",
-			     hostile_lengths[i]);
+		             hostile_lengths[i]);
 		heap_free(in);
 	}
 }

@@ -61,8 +61,8 @@ Test(frontend, every_truncation_and_every_extra_byte_is_malformed)
 		for (size_t n = 0; n < body.len; n++) {
 			struct slice part = heap_copy(slice_of(body.ptr, n));
 
-			cr_assert_eq(read_as(cases[i].kind, part), WEIR_ERR_PROTOCOL,
-				     "case %zu cut at %zu", i, n);
+			cr_assert_eq(read_as(cases[i].kind, part), WEIR_ERR_PROTOCOL, "case %zu cut at %zu", i,
+			             n);
 			heap_free(part);
 		}
 		struct slice more = heap_copy(slice_of(body.ptr, body.len + 1));
@@ -110,8 +110,8 @@ Test(frontend, bind_with_hostile_value_lengths)
 		struct slice in = heap_patched(body, 6, hostile_lengths[i]);
 		bool is_null_value = hostile_lengths[i] == 0xffffffff;
 
-		cr_assert_eq(frontend_read_bind(in, &m),
-			     is_null_value ? WEIR_OK : WEIR_ERR_PROTOCOL, "%x", hostile_lengths[i]);
+		cr_assert_eq(frontend_read_bind(in, &m), is_null_value ? WEIR_OK : WEIR_ERR_PROTOCOL, "%x",
+		             hostile_lengths[i]);
 		heap_free(in);
 	}
 }

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * Log-in rules in pg_hba.conf's format, the subset that a pooler can decide
+ * on: types local, host, hostssl, hostnossl; databases all, sameuser,
+ * replication or names; users all or names; addresses all, CIDR or address and
+ * mask; methods trust, reject, password, md5, scram-sha-256. Anything else is
+ * an error at load, never a rule that is silently weaker. Loaded rules never
+ * change and may be read by any thread.
+ */
+#ifndef WEIR_AUTH_HBA_H
+#define WEIR_AUTH_HBA_H
+
+#include <stdbool.h>
+#include <sys/socket.h>
+
+#include "auth/client_login.h"
+#include "base/assert.h"
+#include "base/err.h"
+#include "base/slice.h"
+
+enum { HBA_ERROR_MAX = 256 };
+
+struct hba;
+
+/* *out is owned by the caller; on WEIR_ERR_CONFIG and WEIR_ERR_IO error holds "file:line: text". */
+enum weir_err hba_load(const char *path, struct hba **out,
+                       char error[HBA_ERROR_MAX]) WEIR_MUST_CHECK;
+enum weir_err hba_parse(struct slice text, const char *path, struct hba **out,
+                        char error[HBA_ERROR_MAX]) WEIR_MUST_CHECK;
+void hba_destroy(struct hba *hba); /* NULL is fine */
+
+struct hba_request {
+	const struct sockaddr *peer; /* borrowed; AF_UNIX: local; mapped IPv6 counts as IPv4 */
+	bool is_tls;
+	bool is_replication; /* physical: only "replication" matches */
+	struct slice database;
+	struct slice user;
+};
+
+struct hba_verdict {
+	enum client_method method; /* REJECT when no rule matches */
+	unsigned line;             /* of the rule; 0: none matches */
+};
+
+/* The first rule that matches decides, as in PostgreSQL. Pure. */
+struct hba_verdict hba_match(const struct hba *hba, const struct hba_request *request);
+
+#endif

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * Log-in rules: which rule decides for which connection, and every form that
+ * isn't supported is an error with its line, never a weaker rule.
+ */
+#include <criterion/criterion.h>
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <stdio.h>
+
+#include "auth/hba.h"
+
+static char error[HBA_ERROR_MAX];
+
+static struct hba *parse(const char *text)
+{
+	struct hba *hba = NULL;
+
+	error[0] = '\0';
+	if (hba_parse(slice_str(text), "hba.conf", &hba, error) != WEIR_OK)
+		return NULL;
+	return hba;
+}
+
+/* Who connects: "local" or an address, "+tls" and "+repl" behind it. */
+static const char *verdict(const struct hba *hba, const char *from, const char *database,
+                           const char *user)
+{
+	static char text[64];
+	struct sockaddr_storage peer = { .ss_family = AF_UNIX };
+	struct hba_request request = { .peer = (const struct sockaddr *)&peer,
+		                           .is_tls = strstr(from, "+tls") != NULL,
+		                           .is_replication = strstr(from, "+repl") != NULL,
+		                           .database = slice_str(database),
+		                           .user = slice_str(user) };
+	struct hba_verdict v;
+	char address[64];
+
+	(void)snprintf(address, sizeof(address), "%.*s", (int)strcspn(from, "+"), from);
+	if (inet_pton(AF_INET, address, &((struct sockaddr_in *)&peer)->sin_addr) == 1)
+		peer.ss_family = AF_INET;
+	else if (inet_pton(AF_INET6, address, &((struct sockaddr_in6 *)&peer)->sin6_addr) == 1)
+		peer.ss_family = AF_INET6;
+	else
+		cr_assert_str_eq(address, "local");
+	v = hba_match(hba, &request);
+	(void)snprintf(text, sizeof(text), "%s@%u", client_method_name(v.method), v.line);
+	return text;
+}
+
+#define EXPECT(hba, from, database, user, expected) \
+	cr_assert_str_eq(verdict(hba, from, database, user), expected)
+
+Test(hba, the_first_rule_that_matches_decides)
+{
+	struct hba *hba = parse("# a comment\n"
+	                        "host  shop  joe   10.0.0.0/8   trust\n"
+	                        "host  shop  all   10.1.0.0/16  reject  # behind\n"
+	                        "\n"
+	                        "host  all   all   all          scram-sha-256\n");
+
+	cr_assert(hba, "%s", error);
+	EXPECT(hba, "10.1.2.3", "shop", "joe", "trust@2");
+	EXPECT(hba, "10.1.2.3", "shop", "ann", "reject@3");
+	EXPECT(hba, "10.2.2.3", "shop", "ann", "scram-sha-256@5");
+	EXPECT(hba, "::1", "shop", "joe", "scram-sha-256@5");
+	EXPECT(hba, "local", "shop", "joe", "reject@0");
+	hba_destroy(hba);
+}
+
+Test(hba, types)
+{
+	struct hba *hba = parse("local all all md5\n"
+	                        "hostssl all all all password\n"
+	                        "hostnossl all all 127.0.0.1/32 trust\n");
+
+	EXPECT(hba, "local", "d", "u", "md5@1");
+	EXPECT(hba, "127.0.0.1+tls", "d", "u", "plain@2");
+	EXPECT(hba, "127.0.0.1", "d", "u", "trust@3");
+	EXPECT(hba, "127.0.0.2", "d", "u", "reject@0");
+	hba_destroy(hba);
+}
+
+Test(hba, databases_and_users)
+{
+	struct hba *hba = parse("local a,b joe,ann trust\n"
+	                        "local sameuser all md5\n"
+	                        "local replication all password\n"
+	                        "local \"all\" \"all\" trust\n"
+	                        "local \"my db\" all trust\n");
+
+	EXPECT(hba, "local", "a", "joe", "trust@1");
+	EXPECT(hba, "local", "b", "ann", "trust@1");
+	EXPECT(hba, "local", "b", "eve", "reject@0");
+	EXPECT(hba, "local", "eve", "eve", "md5@2");
+	EXPECT(hba, "local+repl", "a", "joe", "plain@3");
+	EXPECT(hba, "local", "replication", "eve", "reject@0");
+	EXPECT(hba, "local", "all", "all", "md5@2");
+	EXPECT(hba, "local", "my db", "eve", "trust@5");
+	hba_destroy(hba);
+	hba = parse("local \"all\" \"all\" trust\n");
+	EXPECT(hba, "local", "all", "all", "trust@1");
+	EXPECT(hba, "local", "any", "all", "reject@0");
+	EXPECT(hba, "local", "all", "any", "reject@0");
+	hba_destroy(hba);
+}
+
+Test(hba, all_databases_do_not_include_replication)
+{
+	struct hba *hba = parse("local all all trust\n");
+
+	EXPECT(hba, "local", "d", "u", "trust@1");
+	EXPECT(hba, "local+repl", "d", "u", "reject@0");
+	hba_destroy(hba);
+}
+
+Test(hba, networks)
+{
+	struct hba *hba = parse("host all a 192.168.1.128/25 trust\n"
+	                        "host all b 192.168.0.0 255.255.0.0 trust\n"
+	                        "host all c 2001:db8::/33 trust\n"
+	                        "host all d 0.0.0.0/0 trust\n"
+	                        "host all e ::/0 trust\n"
+	                        "host all f fe80::1 ffff:ffff:: trust\n");
+
+	cr_assert(hba, "%s", error);
+	EXPECT(hba, "192.168.1.127", "x", "a", "reject@0");
+	EXPECT(hba, "192.168.1.128", "x", "a", "trust@1");
+	EXPECT(hba, "192.168.200.1", "x", "b", "trust@2");
+	EXPECT(hba, "192.169.0.1", "x", "b", "reject@0");
+	EXPECT(hba, "2001:db8:7fff::1", "x", "c", "trust@3");
+	EXPECT(hba, "2001:db8:8000::1", "x", "c", "reject@0");
+	EXPECT(hba, "8.8.8.8", "x", "d", "trust@4");
+	EXPECT(hba, "::1", "x", "d", "reject@0");
+	EXPECT(hba, "::1", "x", "e", "trust@5");
+	EXPECT(hba, "8.8.8.8", "x", "e", "reject@0");
+	EXPECT(hba, "::ffff:8.8.8.8", "x", "d", "trust@4");
+	EXPECT(hba, "fe80:0:1::", "x", "f", "trust@6");
+	hba_destroy(hba);
+}
+
+Test(hba, what_is_not_supported_is_an_error_with_its_line)
+{
+	static const char *const cases[][2] = {
+		{ "hostgssenc all all all trust", "hba.conf:1: type \"hostgssenc\" isn't supported" },
+		{ "\nlocal samerole all trust", "hba.conf:2: \"samerole\" isn't supported" },
+		{ "local @dbs all trust", "hba.conf:1: \"@dbs\" isn't supported" },
+		{ "local all +staff trust", "hba.conf:1: \"+staff\" isn't supported" },
+		{ "local all /^a trust", "hba.conf:1: \"/^a\" isn't supported" },
+		{ "host all all samenet trust",
+		  "hba.conf:1: \"samenet\" isn't an address; names aren't supported" },
+		{ "host all all db.example trust",
+		  "hba.conf:1: \"db.example\" isn't an address; names aren't supported" },
+		{ "host all all 10.0.0.0/33 trust", "hba.conf:1: \"/33\" isn't a prefix length" },
+		{ "host all all 10.0.0.0/x trust", "hba.conf:1: \"/x\" isn't a prefix length" },
+		{ "host all all 10.0.0.0/-1 trust", "hba.conf:1: \"/-1\" isn't a prefix length" },
+		{ "host all all 10.0.0.0 trust", "hba.conf:1: \"trust\" isn't a mask for that address" },
+		{ "host all all 10.0.0.0 ffff:: trust",
+		  "hba.conf:1: \"ffff::\" isn't a mask for that address" },
+		{ "local all all peer", "hba.conf:1: method \"peer\" isn't supported" },
+		{ "local all all any", "hba.conf:1: method \"any\" isn't supported" },
+		{ "local all all trust map=x", "hba.conf:1: options of a method aren't supported" },
+		{ "local all all", "hba.conf:1: a method expected" },
+		{ "local all", "hba.conf:1: a user expected" },
+		{ "local", "hba.conf:1: a database expected" },
+		{ "local ,a all trust", "hba.conf:1: type \"local\" isn't supported" },
+		{ "local a,,b all trust", "hba.conf:1: a database expected" },
+		{ "local \"a all trust", "hba.conf:1: a quote isn't closed" },
+	};
+
+	for (size_t i = 0; i < WEIR_COUNTOF(cases); i++) {
+		struct hba *hba = parse(cases[i][0]);
+
+		cr_assert_null(hba, "case %zu", i);
+		cr_assert_str_eq(error, cases[i][1]);
+	}
+}
+
+Test(hba, long_words_are_refused)
+{
+	char text[4096];
+
+	(void)memset(text, 'x', sizeof(text));
+	(void)memcpy(text, "local ", 6);
+	text[sizeof(text) - 1] = '\0';
+	cr_assert_null(parse(text));
+	cr_assert_str_eq(error, "hba.conf:1: a word is too long");
+}
+
+Test(hba, an_empty_file_lets_nobody_in)
+{
+	struct hba *hba = parse("");
+
+	EXPECT(hba, "local", "d", "u", "reject@0");
+	EXPECT(hba, "127.0.0.1", "d", "u", "reject@0");
+	hba_destroy(hba);
+	cr_assert_eq(hba_load("/nonexistent/hba.conf", &hba, error), WEIR_ERR_IO);
+	cr_assert_str_eq(error, "/nonexistent/hba.conf: No such file or directory");
+}
