@@ -30,11 +30,11 @@ enum client_method {
 	CLIENT_METHOD_SCRAM,
 };
 
-/* By its name in the ini and pg_hba.conf: trust, any, reject, plain, password, md5, scram-sha-256. */
+/* By its name: trust, any, reject, plain, password, md5, scram-sha-256. */
 bool client_method_parse(struct slice name, enum client_method *out);
 const char *client_method_name(enum client_method method);
 
-/* Random, made once per process by login_salt_key_init; keeps the salts of invented users stable. */
+/* Random, once per process; keeps the salts of invented users stable. */
 struct login_salt_key {
 	uint8_t bytes[32];
 };

@@ -29,7 +29,7 @@ void crypto_sha256(struct slice data, uint8_t out[CRYPTO_SHA256_BYTES]);
 void crypto_hmac_sha256(struct slice key, const struct slice *parts, size_t count,
                         uint8_t out[CRYPTO_SHA256_BYTES]);
 
-/* PBKDF2 with HMAC-SHA-256 (RFC 8018), one block. LIMIT: iterations is 0 or above max_iterations. */
+/* PBKDF2 with HMAC-SHA-256 (RFC 8018), one block. LIMIT: 0 or more than max_iterations. */
 enum weir_err crypto_pbkdf2(struct slice password, struct slice salt, unsigned iterations,
                             unsigned max_iterations,
                             uint8_t out[CRYPTO_SHA256_BYTES]) WEIR_MUST_CHECK;
