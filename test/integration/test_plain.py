@@ -6,6 +6,8 @@ import signal
 import subprocess
 import time
 
+import psycopg
+
 from lib import check, equal, limit, quick, until
 from ports import free_base_port
 from session import TIER, Tier
@@ -16,11 +18,11 @@ import servers
 class Plain:
     """A plain PostgreSQL for the length of a test."""
 
-    def __init__(self, folder):
-        self.tier = Tier(os.path.join(folder, "plain"))
+    def __init__(self, folder, *options):
+        self.tier, self.options = Tier(os.path.join(folder, "plain")), options
 
     def __enter__(self):
-        self.tier.command("start", "--plain", "--base-port", str(free_base_port()))
+        self.tier.command("start", "--plain", "--base-port", str(free_base_port()), *self.options)
         return self.tier
 
     def __exit__(self, *_):
@@ -86,3 +88,81 @@ def can_ask(conn, weir):
         return True
     except Exception:    # noqa: BLE001
         return False
+
+
+def plain_ini(weir, tier, ca_file, mode, password):
+    """An ini for the plain server, reached by TLS or not."""
+    users = os.path.splitext(weir.ini)[0] + ".users"
+    with open(weir.ini, "w") as f:
+        f.write(f"""[pgweir]
+listen_addr = 127.0.0.1
+listen_port = {weir.port}
+unix_socket_dir =
+auth_type = scram-sha-256
+auth_file = {users}
+admin_users = postgres
+server_connect_timeout = 3
+query_wait_timeout = 3
+failover_wait_timeout = 3
+server_tls_sslmode = {mode}
+server_tls_ca_file = {ca_file}
+
+[clusters]
+main = hosts=127.0.0.1:{tier.env()['PRIMARY_PORT']} user=pgweir password={password}
+
+[databases]
+app = cluster=main dbname=app
+""")
+
+
+TLS = [
+    # server's ssl, server_tls_sslmode, the right authority, expected: TLS, plain, refused
+    (True, "disable", True, "plain"), (True, "allow", True, "plain"), (True, "prefer", True, "tls"),
+    (True, "require", True, "tls"), (True, "verify-ca", True, "tls"),
+    (True, "verify-full", True, "tls"), (True, "verify-full", False, "refused"),
+    (False, "prefer", True, "plain"), (False, "require", True, "refused"),
+]
+
+
+@limit(240)
+def test_tls_to_the_server(start, sub):
+    session = start.__self__
+    for has_ssl in (True, False):
+        rows = [r for r in TLS if r[0] == has_ssl]
+        session.prepare({})
+        with Plain(session.dir, *(["--ssl"] if has_ssl else [])) as tier:
+            good, bad = certificates(session, tier, has_ssl)
+            for _, mode, is_right, expected in rows:
+                with sub(f"plain::server TLS {mode} right={is_right} ssl={has_ssl}"):
+                    expect_tls(session, tier, mode, good if is_right else bad, expected)
+
+
+def certificates(session, tier, has_ssl):
+    """Paths of the server's own certificate and of a foreign one."""
+    good, bad = (os.path.join(session.dir, n) for n in ("server.crt", "foreign.crt"))
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+                    "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=foreign",
+                    "-keyout", os.devnull, "-out", bad], check=True, capture_output=True,
+                   stdin=subprocess.DEVNULL)
+    source = servers.data_dir(tier.state, "node1") + "/server.crt" if has_ssl else bad
+    with open(source) as f, open(good, "w") as out:
+        out.write(f.read())
+    for path in (good, bad):
+        session.give(path)
+    return good, bad
+
+
+def expect_tls(session, tier, mode, ca_file, expected):
+    weir = session.prepare({})
+    plain_ini(weir, tier, ca_file, mode, servers.USERS["pgweir"])
+    weir.start()
+    try:
+        with weir.connect() as conn:
+            row = conn.execute("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()").fetchone()
+        got = "tls" if row[0] else "plain"
+    except psycopg.Error:
+        got = "refused"
+    finally:
+        problem = weir.stop()
+    equal(got, expected)
+    equal(problem, None)

@@ -174,7 +174,8 @@ def redis_cluster_argv(state, index):
 def plain_postgres_argv(state):
     argv = [os.path.join(PG_BIN, "postgres"), "-D", data_dir(state, "node1"),
             "-p", str(pg_port(state, "node1"))]
-    for key, value in pg_parameters(state).items():
+    params = dict(pg_parameters(state), ssl="on" if state["ssl"] else "off")
+    for key, value in params.items():
         argv += ["-c", f"{key}={value}"]
     return argv
 
