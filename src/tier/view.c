@@ -143,9 +143,17 @@ static void node_take_claim(struct view_node *n, const struct member_claim *clai
 	n->is_member = true;
 }
 
-uint32_t view_on_cluster(struct view *view, const struct cluster_doc *doc)
+static bool is_listed(const struct cluster_doc *doc, const char *name)
 {
-	uint32_t listed = 0;
+	for (uint16_t i = 0; i < doc->count; i++)
+		if (strcmp(doc->members[i].name, name) == 0)
+			return true;
+	return false;
+}
+
+/* The leader's id; -1: none or more than one. */
+static int take_members(struct view *view, const struct cluster_doc *doc)
+{
 	unsigned leaders = 0;
 	int leader = -1;
 
@@ -155,17 +163,20 @@ uint32_t view_on_cluster(struct view *view, const struct cluster_doc *doc)
 		if (id < 0)
 			continue;
 		node_take_claim(&view->nodes[id], &doc->members[i]);
-		listed |= 1u << id;
 		if (doc->members[i].is_leader) {
 			leaders++;
 			leader = id;
 		}
 	}
+	return leaders == 1 ? leader : -1;
+}
+
+uint32_t view_on_cluster(struct view *view, const struct cluster_doc *doc)
+{
 	for (uint16_t id = 0; id < view->node_count; id++)
-		if (!(listed & (1u << id)))
-			view->nodes[id].is_member = false;
+		view->nodes[id].is_member &= is_listed(doc, view->nodes[id].claim.name);
+	view->leader = take_members(view, doc);
 	view->is_paused = doc->is_paused;
-	view->leader = leaders == 1 ? leader : -1;
 	view_settle(view);
 	/* The named leader isn't confirmed: find out now, not at the next round. */
 	return VIEW_CHANGED | (view->leader >= 0 && view->primary < 0 ? VIEW_PROBE : 0u);

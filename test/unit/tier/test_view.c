@@ -162,7 +162,7 @@ Test(view, a_leader_in_recovery_takes_no_writes_but_serves_reads)
 	run(&t, (const char *const[]){
 		"doc A* B", "", "A R1 100", "A=r1 B=-0 primary none look",
 		"A R1 110", "A=r1 B=-0 primary none look",
-		"A P2 120", "A=P2 B=-0 primary A look",
+		"A P2 120", "A=P2 B=-0 primary A",
 		"A P2 130", "A=P2 B=-0 primary A", NULL });
 }
 
@@ -175,7 +175,7 @@ Test(view, switchover_pauses_writes_until_the_new_leader_is_out_of_recovery)
 		"A fails", "A=-0 B=r1 C=r1 primary none look",
 		"doc A B* C", "A=-0 B=r1 C=r1 primary none probe",
 		"B R1 110", "A=-0 B=r1 C=r1 primary none look",
-		"B P2 120", "A=-0 B=P2 C=r1 primary B look",
+		"B P2 120", "A=-0 B=P2 C=r1 primary B",
 		"A R2 125", "A=r2 B=P2 C=r1 primary B",
 		"C R2 125", "A=r2 B=P2 C=r2 primary B", NULL });
 }
@@ -195,7 +195,7 @@ Test(view, a_node_of_an_older_timeline_is_never_primary_whoever_says_so)
 	struct trace t = patroni();
 
 	run(&t, (const char *const[]){
-		"doc A B*", "", "B P3 100", "A=-0 B=P3 primary B look",
+		"doc A B*", "", "B P3 100", "A=-0 B=P3 primary B",
 		"doc A*/9 B", "A=-9 B=-3 primary none probe",
 		"A P2 900", "A=-2 B=-3 primary none",
 		"A P2 910", "A=-2 B=-3 primary none",
@@ -240,7 +240,7 @@ Test(view, a_stopped_member_serves_nothing)
 	struct trace t = patroni();
 
 	run(&t, (const char *const[]){
-		"doc A* B!", "", "A P1 100", "A=P1 B=-0 primary A look",
+		"doc A* B!", "", "A P1 100", "A=P1 B=-0 primary A",
 		"B R1 100", "A=P1 B=-1 primary A",
 		"doc A*! B", "A=-1 B=r1 primary none probe", NULL });
 }
