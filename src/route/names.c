@@ -69,6 +69,8 @@ static const char *const node_local_relations[] = {
 };
 
 static const char *const tableless_functions[] = {
+	"currval",
+	"lastval",
 	"nextval",
 	"pg_advisory_lock",
 	"pg_advisory_lock_shared",
