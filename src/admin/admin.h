@@ -24,7 +24,6 @@ struct admin_request { /* the caller's, from admin_run until on_done */
 	enum admin_role role;
 	const char *sql;         /* one simple Query's text; stays until on_done */
 	struct buf out;          /* initialised by the caller; the answer's messages */
-	bool is_closing;         /* set by the console: close the client after the answer */
 	void (*on_done)(struct admin_request *request); /* may run inside admin_run */
 	struct admin *admin;     /* private from here on */
 	const struct admin_command *command;

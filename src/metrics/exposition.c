@@ -9,8 +9,6 @@
 
 #include "base/mem.h"
 
-enum { DATABASES_MAX = 10000 };
-
 static const struct {
 	const char *type;
 	const char *name;
@@ -102,8 +100,9 @@ static void write_database_stat(const struct db_sum *rows, size_t count, enum db
 
 static void write_databases(const struct metrics *m, struct buf *out)
 {
-	struct db_sum *rows = mem_alloc(DATABASES_MAX * sizeof(*rows));
-	size_t count = metrics_databases(m, rows, DATABASES_MAX);
+	size_t room = metrics_database_room(m);
+	struct db_sum *rows = mem_alloc(room * sizeof(*rows) + 1);
+	size_t count = metrics_databases(m, rows, room);
 
 	for (unsigned i = 0; i < DB_STAT_COUNT; i++)
 		write_database_stat(rows, count, (enum db_stat)i, out);

@@ -129,6 +129,19 @@ static int compare_names(const void *a, const void *b)
 	return strcmp(((const struct db_sum *)a)->name, ((const struct db_sum *)b)->name);
 }
 
+size_t metrics_database_room(const struct metrics *m)
+{
+	size_t count = 0;
+
+	for (unsigned i = 0; i < m->count; i++) {
+		struct db_row *s = atomic_load_explicit(&m->blocks[i].databases, memory_order_acquire);
+
+		for (; s; s = s->next)
+			count++;
+	}
+	return count;
+}
+
 size_t metrics_databases(const struct metrics *m, struct db_sum *out, size_t max)
 {
 	size_t count = 0;

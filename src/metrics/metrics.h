@@ -92,6 +92,7 @@ struct db_sum {
 };
 
 void metrics_sum(const struct metrics *m, struct metrics_sum *out);
+size_t metrics_database_room(const struct metrics *m); /* at least as many rows as there are */
 /* Fills at most max rows, sorted by name; returns how many it filled. */
 size_t metrics_databases(const struct metrics *m, struct db_sum *out, size_t max);
 const char *db_stat_name(enum db_stat id);

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * SHOW CACHE, MEM, STATEMENTS and EXPLAIN ROUTE.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "admin/command.h"
+#include "admin/result.h"
+#include "base/mem.h"
+
+static void number_row(struct result *r, const char *name, uint64_t value)
+{
+	result_text(r, name);
+	result_number(r, value);
+	result_row(r);
+}
+
+void show_cache(struct show *s)
+{
+	static const struct build_column columns[] = { COLUMN_TEXT("name"), COLUMN_BIG("value") };
+	struct cache_stats c = { 0 };
+	struct result r;
+
+	if (s->source->cache)
+		s->source->cache(s->source->ctx, &c);
+	RESULT_BEGIN(&r, s->out, columns);
+	number_row(&r, "hits_local", c.hits_local);
+	number_row(&r, "hits_redis", c.hits_redis);
+	number_row(&r, "misses", c.misses);
+	number_row(&r, "stores", c.stores);
+	number_row(&r, "refused", c.refused);
+	number_row(&r, "evictions", c.evictions);
+	number_row(&r, "invalidations", c.invalidations);
+	number_row(&r, "entries", c.entries);
+	number_row(&r, "bytes", c.bytes);
+	number_row(&r, "bytes_max", s->cfg->global.cache_bytes);
+	number_row(&r, "redis_configured", s->cfg->redis.host != NULL);
+	number_row(&r, "redis_connected", c.redis_connected);
+	number_row(&r, "redis_errors", c.redis_errors);
+	number_row(&r, "redis_timeouts", c.redis_timeouts);
+	number_row(&r, "breaker_open", c.breaker_open);
+	number_row(&r, "breaker_opens", c.breaker_opens);
+	result_end(&r, "SHOW");
+}
+
+void show_mem(struct show *s)
+{
+	static const struct build_column columns[] = { COLUMN_TEXT("name"), COLUMN_INT("size"),
+						       COLUMN_INT("used"), COLUMN_INT("free"),
+						       COLUMN_BIG("memtotal"), COLUMN_INT("worker") };
+	struct result r;
+
+	RESULT_BEGIN(&r, s->out, columns);
+	for (const struct admin_part *p = s->parts; p; p = p->next) {
+		for (size_t i = 0; i < p->memory_count; i++) {
+			const struct admin_memory *m = &p->memory[i];
+
+			result_text(&r, m->name);
+			result_number(&r, m->size);
+			result_number(&r, m->used);
+			result_number(&r, m->free);
+			result_number(&r, m->total);
+			result_number(&r, p->worker);
+			result_row(&r);
+		}
+	}
+	result_end(&r, "SHOW");
+}
+
+static int compare_uses(const void *a, const void *b)
+{
+	const struct admin_statement *x = *(const struct admin_statement *const *)a;
+	const struct admin_statement *y = *(const struct admin_statement *const *)b;
+
+	return (x->uses < y->uses) - (x->uses > y->uses);
+}
+
+void show_statements(struct show *s)
+{
+	static const struct build_column columns[] = { COLUMN_TEXT("shape"), COLUMN_TEXT("class"),
+						       COLUMN_BIG("uses"), COLUMN_BIG("bytes") };
+	const struct admin_statement **rows;
+	size_t count = 0;
+	struct result r;
+
+	for (const struct admin_part *p = s->parts; p; p = p->next)
+		count += p->statement_count;
+	rows = mem_alloc(count * sizeof(*rows) + 1);
+	count = 0;
+	for (const struct admin_part *p = s->parts; p; p = p->next)
+		for (size_t i = 0; i < p->statement_count; i++)
+			rows[count++] = &p->statements[i];
+	if (count)
+		qsort(rows, count, sizeof(*rows), compare_uses);
+	RESULT_BEGIN(&r, s->out, columns);
+	for (size_t i = 0; i < count; i++) {
+		result_text(&r, rows[i]->shape);
+		result_text(&r, rows[i]->class);
+		result_number(&r, rows[i]->uses);
+		result_number(&r, rows[i]->bytes);
+		result_row(&r);
+	}
+	result_end(&r, "SHOW");
+	mem_free(rows);
+}
+
+/* [FOR database] statement; without FOR the only database, or the one named postgres. */
+static bool route_database(struct show *s, struct slice *sql, char *name, size_t size)
+{
+	struct slice rest = s->argument;
+	size_t end = 4;
+
+	*sql = rest;
+	if (rest.len > 4 && slice_is_nocase(slice_of(rest.ptr, 4), "FOR ")) {
+		while (end < rest.len && rest.ptr[end] != ' ' && rest.ptr[end] != '\n')
+			end++;
+		*sql = command_trim(slice_of(rest.ptr + end, rest.len - end));
+		return command_word(slice_of(rest.ptr + 4, end - 4), name, size);
+	}
+	if (s->cfg->database_count == 0)
+		return false;
+	snprintf(name, size, "%s", s->cfg->databases[0].is_fallback ? "postgres"
+								     : s->cfg->databases[0].name);
+	return true;
+}
+
+static void text_row(struct result *r, const char *key, const char *value)
+{
+	if (!value[0])
+		return;
+	result_text(r, key);
+	result_text(r, value);
+	result_row(r);
+}
+
+void explain_route(struct show *s)
+{
+	static const struct build_column columns[] = { COLUMN_TEXT("key"), COLUMN_TEXT("value") };
+	struct admin_route route = { 0 };
+	struct pg_error err = { 0 };
+	struct slice sql;
+	struct result r;
+	char name[256];
+
+	if (!route_database(s, &sql, name, sizeof(name)) ||
+	    !config_database_find(s->cfg, slice_str(name))) {
+		command_fail(s, "3D000", "EXPLAIN ROUTE [FOR database] statement: no such database");
+		return;
+	}
+	if (!s->source->explain) {
+		command_fail(s, "0A000", "EXPLAIN ROUTE isn't available");
+		return;
+	}
+	if (!s->source->explain(s->source->ctx, name, sql, &route, &err)) {
+		build_error(s->out, "ERROR", &err);
+		return;
+	}
+	RESULT_BEGIN(&r, s->out, columns);
+	text_row(&r, "database", name);
+	text_row(&r, "class", route.class);
+	text_row(&r, "target", route.target);
+	text_row(&r, "reason", route.reason);
+	text_row(&r, "tables", route.tables);
+	text_row(&r, "pins", route.pins);
+	text_row(&r, "cache", route.cache);
+	result_end(&r, "EXPLAIN");
+}
