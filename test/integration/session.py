@@ -193,6 +193,10 @@ class Weir(Direct):
             names = [c.name for c in cur.description]
             return [dict(zip(names, row)) for row in cur.fetchall()]
 
+    def config(self):
+        """SHOW CONFIG as a dict of texts."""
+        return {row["key"]: str(row["value"]) for row in self.show("CONFIG")}
+
     def http(self, path):
         try:
             url = f"http://127.0.0.1:{self.http_port}{path}"

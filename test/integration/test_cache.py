@@ -177,8 +177,9 @@ def test_the_key_tells_sessions_apart(weir, tier, sub):
     ready(weir)
     t = Table(tier, "keyed")
     t.direct.execute("DROP TABLE IF EXISTS keyed_time")
-    t.direct.execute("CREATE TABLE keyed_time AS SELECT timestamptz '2020-01-01 00:00:00+00' AS at, "
-                     "1 AS k, 1.5::float8 / 7 AS f, '\\xff'::bytea AS b, interval '1 day 2 hours' AS i")
+    t.direct.execute("CREATE TABLE keyed_time AS SELECT 1 AS k, 1.5::float8 / 7 AS f, "
+                     "timestamptz '2020-01-01 00:00:00+00' AS at, '\\xff'::bytea AS b, "
+                     "interval '1 day 2 hours' AS i")
     time.sleep(1)
     sql = "SELECT at::text, f::text, b::text, i::text FROM keyed_time WHERE k = 1"
     with sub("cache::key settings"), weir.connect() as plain, weir.connect() as other:

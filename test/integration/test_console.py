@@ -16,7 +16,8 @@ COLUMNS = {
               "sv_idle", "sv_used", "sv_tested", "sv_login", "maxwait", "maxwait_us", "pool_mode"],
     "CLIENTS": ["type", "user", "database", "replication", "state", "addr", "port", "local_addr",
                 "local_port", "connect_time", "request_time", "wait", "wait_us", "close_needed",
-                "ptr", "link", "remote_pid", "tls", "application_name", "prepared_statements", "id"],
+                "ptr", "link", "remote_pid", "tls", "application_name", "prepared_statements",
+                "id"],
     "SERVERS": ["type", "user", "database", "replication", "state", "addr", "port"],
     "STATS": ["database", "total_server_assignment_count", "total_xact_count",
               "total_query_count", "total_received", "total_sent", "total_xact_time",
@@ -72,7 +73,7 @@ def test_show_tells_the_truth(weir, tier, sub):
         with sub("console::DATABASES has app"):
             check("app" in [r["name"] for r in weir.show("DATABASES")], "no app")
         with sub("console::CONFIG has our values"):
-            config = {r["key"]: str(r["value"]) for r in weir.show("CONFIG")}
+            config = weir.config()
             equal(config["listen_port"], str(weir.port))
             check(not any("password" in v for v in config.values()), "a password is shown")
 
@@ -146,11 +147,9 @@ def test_set_and_reload(start):
     weir = start({"default_pool_size": 7})
     with weir.console() as console:
         console.execute("SET default_pool_size = 9")
-        config = {r["key"]: str(r["value"]) for r in weir.show("CONFIG")}
-        equal(config["default_pool_size"], "9")
+        equal(weir.config()["default_pool_size"], "9")
         console.execute("RELOAD")
-        until("the file's value", 5, lambda: {r["key"]: str(r["value"]) for r in weir.show("CONFIG")}
-              ["default_pool_size"] == "7")
+        until("the file's value", 5, lambda: weir.config()["default_pool_size"] == "7")
 
 
 def test_shutdown(start):

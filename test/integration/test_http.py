@@ -50,9 +50,11 @@ def test_hostile_requests(weir, sub):
     weir.need_pgweir()
     for name, data in (("nothing", b""), ("no end", b"GET / HTTP/1.1\r\nA: "),
                        ("long line", b"GET /" + b"a" * 200000 + b" HTTP/1.1\r\n\r\n"),
-                       ("noise", bytes(range(256)) * 10), ("wrong method", b"BREW / HTTP/1.1\r\n\r\n"),
+                       ("noise", bytes(range(256)) * 10),
+                       ("wrong method", b"BREW / HTTP/1.1\r\n\r\n"),
                        ("path up", b"GET /../../etc/passwd HTTP/1.1\r\n\r\n"),
-                       ("negative length", b"POST /metrics HTTP/1.1\r\nContent-Length: -1\r\n\r\n")):
+                       ("negative length",
+                        b"POST /metrics HTTP/1.1\r\nContent-Length: -1\r\n\r\n")):
         with sub(f"http::hostile {name}"):
             with socket.create_connection(("127.0.0.1", weir.http_port), 10) as s:
                 try:

@@ -151,7 +151,8 @@ def test_messages_before_the_password(weir, sub):
                        ("huge password", b"p" + struct.pack("!I", 0x7ffffff0)),
                        ("unknown mechanism", message("p", cstr("PLAIN") + struct.pack("!i", -1))),
                        ("short SCRAM", message("p", cstr("SCRAM-SHA-256") + b"\0\0\0\x03n,,")),
-                       ("SCRAM garbage", message("p", cstr("SCRAM-SHA-256") + b"\0\0\0\x04\xff\xfe,,")),
+                       ("SCRAM garbage",
+                        message("p", cstr("SCRAM-SHA-256") + b"\0\0\0\x04\xff\xfe,,")),
                        ("terminate", message("X"))):
         with sub(f"login::instead of the password: {name}"), Raw(weir.port) as raw:
             raw.send(startup({"user": "app", "database": "app"}))

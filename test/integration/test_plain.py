@@ -158,7 +158,8 @@ def expect_tls(session, tier, mode, ca_file, expected):
     weir.start()
     try:
         with weir.connect() as conn:
-            row = conn.execute("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()").fetchone()
+            row = conn.execute("SELECT ssl FROM pg_stat_ssl "
+                               "WHERE pid = pg_backend_pid()").fetchone()
         got = "tls" if row[0] else "plain"
     except psycopg.Error:
         got = "refused"

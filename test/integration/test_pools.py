@@ -3,8 +3,6 @@
 import threading
 import time
 
-import psycopg
-
 from lib import check, equal, limit, quick, raises, until
 from rawpg import Raw, query, struct
 

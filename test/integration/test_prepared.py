@@ -2,8 +2,6 @@
 """Prepared statements belong to the client, although servers are shared."""
 import threading
 
-import psycopg
-
 from lib import check, equal, limit, quick, raises
 from rawpg import (SYNC, Raw, bind, close, describe, error_fields, execute, parse, query,
                    row_values)

@@ -69,8 +69,7 @@ def test_reload(start):
         weir.write_ini({"query_wait_timeout": 61, "databases": [
             "second = cluster=main dbname=app"]})
         weir.reload()
-        until("the new value", 10, lambda: {r["key"]: str(r["value"]) for r in weir.show("CONFIG")}
-              ["query_wait_timeout"].startswith("61"))
+        until("the new value", 10, lambda: weir.config()["query_wait_timeout"].startswith("61"))
         with weir.connect(dbname="second") as other:
             equal(other.execute("SELECT current_database()").fetchone(), ("app",))
         equal(conn.execute("SHOW work_mem").fetchone(), ("6MB",))

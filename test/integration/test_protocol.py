@@ -179,7 +179,8 @@ def test_messages_cut_everywhere(weir):
 @quick
 def test_large_result(weir):
     with weir.connect() as conn:
-        rows = conn.execute("SELECT i, repeat('x', 1000) FROM generate_series(1, 30000) i").fetchall()
+        rows = conn.execute("SELECT i, repeat('x', 1000) "
+                            "FROM generate_series(1, 30000) i").fetchall()
         equal((len(rows), rows[-1][0], len(rows[-1][1])), (30000, 30000, 1000))
         value, = conn.execute("SELECT repeat('y', 20000000)").fetchone()
         equal(len(value), 20000000)

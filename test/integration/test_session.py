@@ -34,7 +34,9 @@ def test_settings_follow_the_client(weir, sub):
     for name, value in SETTINGS:
         with sub(f"session::SET {name}"):
             conns = crowd(weir)
-            quoted = value if name == "search_path" else psycopg.sql.Literal(value).as_string(conns[0])
+            quoted = value
+            if name != "search_path":
+                quoted = psycopg.sql.Literal(value).as_string(conns[0])
             conns[0].execute(f"SET {name} = {quoted}")
             default = None if "." in name else conns[1].execute(f"SHOW {name}").fetchone()
             for _ in range(4):
