@@ -1,0 +1,274 @@
+# SPDX-License-Identifier: PostgreSQL
+"""What is measured: the scenarios, and the servers and poolers of a run. All
+processes are children of this one, on loopback, and end with it."""
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from dataclasses import dataclass
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+TIER = os.path.join(HERE, "..", "test", "tier", "tier")
+TARGETS = ("direct", "relay", "pgbouncer", "pgweir")
+POOL, COPY_MB, SCALE = 20, 200, 5
+USER, PASSWORD, DATABASE = "app", "app_password", "app"
+PROBE, PROBE_PASSWORD = "pgweir", "pgweir_password"
+
+
+class BenchError(Exception):
+    """What the user must hear."""
+
+
+@dataclass(frozen=True)
+class Scenario:
+    name: str
+    server: str       # "pg" or "null"
+    script: str       # "select", "tpcb" or "copy"
+    mode: str = "simple"
+    clients: int = 1
+
+
+def scenarios():
+    found = []
+    for server in ("pg", "null"):
+        for mode in ("simple", "extended", "prepared"):
+            for clients in (1, 32):
+                found.append(Scenario(f"{server}/select/{mode}/{clients}", server, "select", mode, clients))
+        if server == "pg":
+            for clients in (1, 32):
+                found.append(Scenario(f"pg/tpcb/simple/{clients}", server, "tpcb", "simple", clients))
+        found.append(Scenario(f"{server}/copy", server, "copy"))
+    return found
+
+
+SCENARIOS = scenarios()
+
+SCRIPTS = {
+    "select": f"\\set aid random(1, {100000 * SCALE})\n"
+              "SELECT abalance FROM pgbench_accounts WHERE aid = :aid;\n",
+    "tpcb": f"\\set aid random(1, {100000 * SCALE})\n\\set bid random(1, {SCALE})\n"
+            f"\\set tid random(1, {10 * SCALE})\n\\set delta random(-5000, 5000)\n"
+            "BEGIN;\n"
+            "UPDATE pgbench_accounts SET abalance = abalance + :delta WHERE aid = :aid;\n"
+            "SELECT abalance FROM pgbench_accounts WHERE aid = :aid;\n"
+            "UPDATE pgbench_tellers SET tbalance = tbalance + :delta WHERE tid = :tid;\n"
+            "UPDATE pgbench_branches SET bbalance = bbalance + :delta WHERE bid = :bid;\n"
+            "INSERT INTO pgbench_history (tid, bid, aid, delta, mtime)"
+            " VALUES (:tid, :bid, :aid, :delta, CURRENT_TIMESTAMP);\n"
+            "END;\n",
+}
+COPY_SQL = ("COPY (SELECT repeat('n', 99) FROM generate_series(1, %d)) TO STDOUT" % (COPY_MB * 10000))
+
+
+@dataclass
+class Target:
+    name: str
+    port: int
+    pid: int = 0      # 0: nothing in between, no cost of its own
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def find_program(names):
+    for name in names:
+        found = shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
+        if found:
+            return found
+    return None
+
+
+class Stage:
+    """The running servers and poolers; ports and pids of each target."""
+
+    def __init__(self, args, only):
+        self.args, self.only = args, only
+        self.children, self.by_server, self.missing = [], {}, []
+        self.has_tier = False
+
+    def __enter__(self):
+        self.dir = tempfile.mkdtemp(prefix="pgweir-bench-")
+        os.chmod(self.dir, 0o755)
+        try:
+            self.start_all()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        for child in reversed(self.children):
+            child.terminate()
+        for child in self.children:
+            try:
+                child.wait(5)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
+        if self.has_tier:
+            self.tier("stop")
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+    def targets(self, scenario):
+        return self.by_server[scenario.server]
+
+    def wants(self, name):
+        return not self.only or name in self.only
+
+    # --- processes ---
+
+    def tier(self, *command):
+        done = subprocess.run([TIER, *command, "--dir", os.path.join(self.dir, "tier")], text=True,
+                              capture_output=True, stdin=subprocess.DEVNULL, timeout=120)
+        if done.returncode != 0:
+            raise BenchError(f"test/tier/tier {command[0]} failed:\n{done.stdout}{done.stderr}")
+        return done.stdout
+
+    def start_pg(self):
+        for _ in range(3):  # the range of ports is a guess; another one if it's taken
+            try:
+                self.has_tier = True
+                self.tier("start", "--plain", "--no-fsync", "--base-port", str(free_port() // 100 * 100))
+                break
+            except BenchError as e:
+                failure = e
+        else:
+            raise failure
+        env = dict(line[7:].split("=", 1) for line in self.tier("env").splitlines() if line.startswith("export "))
+        self.pg_port = int(env["TIER_PRIMARY_PORT"])
+        init = subprocess.run(["pgbench", "-i", "-q", "-s", str(SCALE), *self.address(self.pg_port)], env=self.env(),
+                              capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        if init.returncode != 0:
+            raise BenchError("pgbench -i failed:\n" + init.stderr)
+
+    def env(self):
+        return {**os.environ, "PGPASSWORD": PASSWORD, "PGSSLMODE": "disable", "PGGSSENCMODE": "disable"}
+
+    def address(self, port):
+        return ["-h", "127.0.0.1", "-p", str(port), "-U", USER, DATABASE]
+
+    def spawn(self, argv, port, unprivileged=False):
+        user = pwd.getpwnam("postgres") if unprivileged and os.geteuid() == 0 else None
+        log = open(os.path.join(self.dir, f"{os.path.basename(argv[0])}-{port}.log"), "w")
+        child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                 user=user.pw_uid if user else None, group=user.pw_gid if user else None,
+                                 cwd=self.dir)
+        self.children.append(child)
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline and child.poll() is None:
+            with socket.socket() as s:
+                if s.connect_ex(("127.0.0.1", port)) == 0:
+                    return child.pid
+            time.sleep(0.02)
+        with open(log.name) as f:
+            raise BenchError(f"{argv[0]} doesn't listen on port {port}:\n" + f.read()[-2000:])
+
+    def program(self, name):
+        path = os.path.join(self.args.build, "bench", name)
+        if not os.access(path, os.X_OK):
+            raise BenchError(f"{path} isn't there; build first, and run this in the build folder (make bench)")
+        return path
+
+    def write(self, name, text):
+        path = os.path.join(self.dir, name)
+        with open(path, "w") as f:
+            f.write(text)
+        os.chmod(path, 0o644)
+        return path
+
+    # --- poolers ---
+
+    def start_pgbouncer(self, server_port):
+        program = find_program(["pgbouncer"])
+        if not program:
+            raise BenchError("pgbouncer isn't installed (Debian package: pgbouncer)")
+        port = free_port()
+        users = self.write("users.txt", f'"{USER}" "{PASSWORD}"\n')
+        ini = self.write(f"pgbouncer-{port}.ini", f"""[databases]
+{DATABASE} = host=127.0.0.1 port={server_port} dbname={DATABASE}
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = {port}
+unix_socket_dir =
+auth_type = trust
+auth_file = {users}
+pool_mode = transaction
+default_pool_size = {POOL}
+max_client_conn = 1000
+ignore_startup_parameters = extra_float_digits
+log_connections = 0
+log_disconnections = 0
+""")
+        return Target("pgbouncer", port, self.spawn([program, ini], port, unprivileged=True))
+
+    def start_pgweir(self, server_port):
+        if not self.args.pgweir or not os.access(self.args.pgweir, os.X_OK):
+            raise BenchError("no pgweir given (--pgweir or PGWEIR)")
+        port = free_port()
+        binary = shutil.copy(self.args.pgweir, os.path.join(self.dir, "pgweir"))
+        os.chmod(binary, 0o755)
+        users = self.write("weir-users.txt", f'"{USER}" "{PASSWORD}"\n"{PROBE}" "{PROBE_PASSWORD}"\n')
+        ini = self.write(f"pgweir-{port}.ini", f"""[pgweir]
+listen_addr = 127.0.0.1
+listen_port = {port}
+unix_socket_dir =
+auth_type = trust
+auth_file = {users}
+pool_mode = transaction
+default_pool_size = {POOL}
+max_client_conn = 1000
+workers = 1
+probe_user = {PROBE}
+probe_password = {PROBE_PASSWORD}
+[databases]
+{DATABASE} = host=127.0.0.1 port={server_port} dbname={DATABASE}
+""")
+        return Target("pgweir", port, self.spawn([binary, ini], port, unprivileged=True))
+
+    def start_relay(self, server_port):
+        port = free_port()
+        return Target("relay", port, self.spawn([self.program("relay"), str(port), str(server_port)], port))
+
+    def start_before(self, server, server_port):
+        starters = {"relay": self.start_relay, "pgbouncer": self.start_pgbouncer, "pgweir": self.start_pgweir}
+        found = [Target("direct", server_port)] if self.wants("direct") else []
+        for name, start in starters.items():
+            if not self.wants(name):
+                continue
+            try:
+                target = start(server_port)
+                self.ready(target)
+                found.append(target)
+            except BenchError as e:
+                self.missing.append(f"{name} before {server}: {e}")
+        self.by_server[server] = found
+
+    def ready(self, target):
+        """Until a query is answered: a pooler may still be looking at its servers."""
+        deadline = time.monotonic() + 15
+        while True:
+            done = subprocess.run(["psql", "-X", "-c", "SELECT 1", *self.address(target.port)], env=self.env(),
+                                  capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=30)
+            if done.returncode == 0:
+                return
+            if time.monotonic() > deadline:
+                raise BenchError(f"{target.name} answers no query: {done.stderr.strip()}")
+            time.sleep(0.2)
+
+    def start_all(self):
+        for name, text in SCRIPTS.items():
+            self.write(name + ".sql", text)
+        self.start_pg()
+        self.start_before("pg", self.pg_port)
+        null_port = free_port()
+        self.null_pid = self.spawn([self.program("nullpg"), str(null_port), str(COPY_MB), str(self.pg_port), PROBE],
+                                   null_port)
+        self.start_before("null", null_port)
+        for line in self.missing:
+            print("bench: left out: " + line, flush=True)
