@@ -21,7 +21,7 @@
 #include "net/conn_priv.h"
 #include "net/loop_priv.h"
 
-enum { LOOP_MAGIC = 0x6c6f6f70, LOOP_ARENA_BLOCK = 64 * 1024 };
+enum { LOOP_MAGIC = 0x6c6f6f70, LOOP_ARENA_BLOCK = 256 * 1024 };
 
 static struct loop_options options_with_defaults(const struct loop_options *given)
 {

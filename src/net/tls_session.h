@@ -21,7 +21,7 @@ enum tls_want {
 	TLS_FAILED = -4, /* logged */
 };
 
-/* host: for SNI and verify-full, borrowed; NULL on the server side. Returns NULL: failed. */
+/* host: for SNI and verify-full, borrowed; NULL on the server side. NULL: it failed. */
 struct tls_session *tls_session_create(struct tls_context *context, int fd, const char *host);
 void tls_session_destroy(struct tls_session *session); /* sends close_notify if the socket takes it */
 

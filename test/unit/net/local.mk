@@ -7,6 +7,7 @@ test_unit_net_test_net_SOURCES = \
 	test/unit/net/peer.c \
 	test/unit/net/peer.h \
 	test/unit/net/test_conn.c \
+	test/unit/net/test_conn_model.c \
 	test/unit/net/test_conn_read.c \
 	test/unit/net/test_conn_write.c \
 	test/unit/net/test_http.c \

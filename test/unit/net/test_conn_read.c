@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/mem.h"
 #include "net/loop_priv.h"
 #include "peer.h"
 
@@ -280,6 +281,64 @@ Test(conn_read, pause_inside_on_bytes_keeps_the_rest)
 	conn_resume_read(&p.conn);
 	peer_turns(loop, 3);
 	cr_assert_str_eq(p.trace, "bytes(aaabbb) bytes(bbb)");
+	peer_close(&p);
+	loop_destroy(loop);
+}
+
+Test(conn_read, no_memory_to_keep_ends_the_connection)
+{
+	struct loop *loop = peer_loop();
+	struct peer p;
+
+	peer_open(&p, loop);
+	p.consume = 1;
+	mem_fail_after(1);
+	peer_say(&p, "abc");
+	peer_turns(loop, 2);
+	mem_fail_after(0);
+	cr_assert_str_eq(p.trace, "bytes(abc) closed(-1)");
+	peer_close(&p);
+	loop_destroy(loop);
+}
+
+Test(conn_read, one_turn_reads_no_more_than_its_bound)
+{
+	struct loop *loop = peer_loop();
+	struct peer p;
+
+	peer_open(&p, loop);
+	peer_say(&p, "later");
+	loop->turn_read_bytes = LOOP_TURN_READ_MAX + 1;
+	peer_turns(loop, 1);
+	cr_assert_str_eq(p.trace, "");
+	peer_turns(loop, 1);
+	cr_assert_str_eq(p.trace, "bytes(later)");
+	peer_close(&p);
+	loop_destroy(loop);
+}
+
+static void resume_it(struct peer *peer, struct slice bytes)
+{
+	(void)bytes;
+	conn_pause_read(&peer->conn);
+	conn_resume_read(&peer->conn);
+	peer->on_bytes = NULL;
+	peer->consume = SIZE_MAX;
+}
+
+Test(conn_read, resuming_inside_on_bytes_gives_the_rest_this_turn)
+{
+	struct loop *loop = peer_loop();
+	struct peer p;
+
+	peer_open(&p, loop);
+	p.consume = 0;
+	peer_say(&p, "ab");
+	peer_turns(loop, 1);
+	p.on_bytes = resume_it;
+	peer_say(&p, "c");
+	peer_turns(loop, 1);
+	cr_assert_str_eq(p.trace, "bytes(ab) bytes(abc)");
 	peer_close(&p);
 	loop_destroy(loop);
 }

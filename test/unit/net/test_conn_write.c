@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/mem.h"
 #include "net/loop_priv.h"
 #include "peer.h"
 
@@ -161,6 +162,23 @@ Test(conn_write, peer_gone_with_a_backlog_is_told_once)
 	peer_turns(loop, 4);
 	cr_assert(strncmp(p.trace, "closed(-", 8) == 0, "%s", p.trace);
 	cr_assert_null(strstr(p.trace + 1, "closed"));
+	free(all);
+	peer_close(&p);
+	loop_destroy(loop);
+}
+
+Test(conn_write, no_memory_for_the_backlog_ends_the_connection)
+{
+	struct loop *loop = peer_loop();
+	struct peer p;
+	unsigned char *all = calloc(1, BIG);
+
+	peer_open(&p, loop);
+	conn_send_copy(&p.conn, slice_of(all, BIG));
+	mem_fail_after(1);
+	peer_turns(loop, 1);
+	mem_fail_after(0);
+	cr_assert_str_eq(p.trace, "closed(-1)");
 	free(all);
 	peer_close(&p);
 	loop_destroy(loop);
