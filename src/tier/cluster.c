@@ -32,6 +32,7 @@ enum {
 	HURRY_US = 100 * 1000,        /* between looks while there is no primary */
 	LOOK_PAUSE_US = 50 * 1000,    /* between looks that events ask for */
 	PROBE_PAUSE_US = 10 * 1000,   /* between rounds that sessions ask for */
+	AGAIN_US = 10 * 1000,         /* what a replica gets to catch up with this round's sample */
 	ASK_TIMEOUT_MAX_MS = 1000,    /* a member that hangs must not hold up the others */
 	HEALTHY_US = 10 * 1000 * 1000 /* of quiet after which the next ejection is a short one */
 };
@@ -54,9 +55,11 @@ struct cluster {
 	struct loop_timer poll_timer;
 	struct loop_timer probe_timer;
 	struct loop_timer hurry_timer;  /* a look that waits for its pause */
+	struct loop_timer again_timer;  /* a second probe of replicas that were just behind */
 	uint64_t looked_us;
 	uint64_t probed_us;
 	bool replicas_due;              /* of this round: after the primary's answer */
+	bool was_again;                 /* of this round: the second probe was sent */
 	bool is_unreachable;            /* told already */
 };
 
@@ -125,6 +128,30 @@ static bool has_credentials(const struct config_cluster *options)
 	return options->user[0] != '\0';
 }
 
+static void on_again_timer(struct loop_timer *timer)
+{
+	struct cluster *c = cluster_of(timer, again_timer);
+
+	WEIR_CHECK_MAGIC(c, CLUSTER_MAGIC);
+	for (uint16_t id = 0; id < c->view.node_count; id++)
+		if (c->probes[id] && c->view.nodes[id].is_probed && (int)id != c->view.primary &&
+		    freshness_lag(&c->view.history, c->view.nodes[id].probe.lsn) > 0)
+			probe_start(c->probes[id], c->config->global.probe_timeout_us, false);
+}
+
+/*
+ * Under load a replica is asked a moment before this round's position has
+ * reached it. Asking once more shows it fresh as of this round, not the last.
+ */
+static void probe_again(struct cluster *c, uint16_t id)
+{
+	if (c->was_again || c->view.primary < 0 || (int)id == c->view.primary ||
+	    freshness_lag(&c->view.history, c->view.nodes[id].probe.lsn) == 0)
+		return;
+	c->was_again = true;
+	loop_timer_arm(c->net.loop, &c->again_timer, AGAIN_US, on_again_timer);
+}
+
 static void on_sample(void *arg, uint16_t id, const struct probe_sample *sample)
 {
 	struct cluster *c = arg;
@@ -134,6 +161,7 @@ static void on_sample(void *arg, uint16_t id, const struct probe_sample *sample)
 
 	WEIR_CHECK_MAGIC(c, CLUSTER_MAGIC);
 	cluster_apply(c, view_on_probe(&c->view, id, sample));
+	probe_again(c, id);
 	/* A new connection was accepted: it serves again. Long quiet: forget its failures. */
 	if (was_down || (ejected && clock_monotonic_us() > ejected + HEALTHY_US)) {
 		atomic_store_explicit(&live->ejected_until_us, 0, memory_order_relaxed);
@@ -208,6 +236,8 @@ static void probe_round(struct cluster *c)
 	int primary = c->view.primary;
 
 	c->probed_us = clock_monotonic_us();
+	loop_timer_cancel(&c->again_timer);
+	c->was_again = false;
 	if (primary < 0 || c->probes[primary] == NULL || c->replicas_due)
 		probe_replicas(c);
 	else
@@ -426,6 +456,7 @@ void cluster_destroy(struct cluster *c)
 	loop_timer_cancel(&c->poll_timer);
 	loop_timer_cancel(&c->probe_timer);
 	loop_timer_cancel(&c->hurry_timer);
+	loop_timer_cancel(&c->again_timer);
 	for (uint16_t id = 0; id < TOPOLOGY_NODES_MAX; id++)
 		probe_destroy(c->probes[id]);
 	patroni_destroy(c->patroni);

@@ -21,14 +21,14 @@
 enum { PROBE_MAGIC = 0x70726f62, RETRY_FIRST_US = 100 * 1000, RETRY_MAX_US = 1000 * 1000 };
 
 static const char probe_sql[] =
-	"SELECT r.is, CASE WHEN r.is THEN pg_catalog.pg_last_wal_replay_lsn()"
+	"SELECT r.standby, CASE WHEN r.standby THEN pg_catalog.pg_last_wal_replay_lsn()"
 	" ELSE pg_catalog.pg_current_wal_insert_lsn() END,"
-	" CASE WHEN r.is THEN pg_catalog.to_hex(COALESCE("
+	" CASE WHEN r.standby THEN pg_catalog.to_hex(COALESCE("
 	"(SELECT w.received_tli FROM pg_catalog.pg_stat_get_wal_receiver() AS w),"
 	" (SELECT c.min_recovery_end_timeline FROM pg_catalog.pg_control_recovery() AS c)))"
 	" ELSE pg_catalog.substr(pg_catalog.pg_walfile_name("
 	"pg_catalog.pg_current_wal_insert_lsn()), 1, 8) END"
-	" FROM (SELECT pg_catalog.pg_is_in_recovery() OFFSET 0) AS r(is)";
+	" FROM (SELECT pg_catalog.pg_is_in_recovery() OFFSET 0) AS r(standby)";
 
 struct probe {
 	unsigned magic;

@@ -198,18 +198,38 @@ static void update_freshness(struct view *view, struct view_node *n)
 		n->fresh_as_of_us = as_of;
 }
 
-uint32_t view_on_probe(struct view *view, uint16_t id, const struct probe_sample *sample)
+/*
+ * A replica that receives nothing at the moment knows an older timeline only.
+ * Its session never broke, so it wasn't rewound: it still is where it was.
+ */
+static uint32_t replica_timeline(const struct view_node *n, const struct probe_sample *sample)
+{
+	bool was_replica = n->is_probed && n->probe.in_recovery && sample->in_recovery;
+
+	return was_replica && sample->timeline < n->probe.timeline ? n->probe.timeline
+								   : sample->timeline;
+}
+
+/* Not the server that was there, or one that shows less or other things than before. */
+static bool is_other_server(const struct view_node *n, const struct probe_sample *sample)
+{
+	return n->is_probed && (n->probe.timeline != sample->timeline ||
+				n->probe.in_recovery != sample->in_recovery ||
+				n->probe.lsn > sample->lsn);
+}
+
+uint32_t view_on_probe(struct view *view, uint16_t id, const struct probe_sample *told)
 {
 	struct view_node *n = &view->nodes[id];
+	struct probe_sample taken = *told;
+	const struct probe_sample *sample = &taken;
 	uint32_t actions;
 
 	WEIR_ASSERT(id < view->node_count);
-	/* Another timeline, or a position that went back: not the server that was there. */
-	if (n->is_probed && (n->probe.timeline != sample->timeline ||
-			     n->probe.in_recovery != sample->in_recovery ||
-			     n->probe.lsn > sample->lsn))
+	taken.timeline = replica_timeline(n, told);
+	if (is_other_server(n, sample))
 		node_new_epoch(n);
-	n->probe = *sample;
+	n->probe = taken;
 	n->is_probed = true;
 	n->has_answered = true;
 	actions = view_settle(view);

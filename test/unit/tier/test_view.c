@@ -305,6 +305,7 @@ Test(view, freshness_follows_the_primary_and_falls_with_the_epoch)
 	cr_assert_gt(b->fresh_as_of_us, first);
 	feed(&t, "B R2 2000");
 	cr_assert_eq(b->fresh_as_of_us, 0, "another timeline");
+	feed(&t, "B fails");
 	feed(&t, "B R1 2000");
 	cr_assert_gt(b->fresh_as_of_us, 0);
 	feed(&t, "B fails");
@@ -322,6 +323,23 @@ Test(view, samples_of_the_old_primary_say_nothing_about_the_new_one)
 	cr_assert_leq(t.view.nodes[2].fresh_as_of_us, 2000);
 	feed(&t, "C R2 1100");
 	cr_assert_gt(t.view.nodes[2].fresh_as_of_us, 2000);
+}
+
+Test(view, a_replica_that_loses_its_stream_keeps_what_it_showed)
+{
+	struct trace t = patroni();
+	uint32_t epoch;
+	uint64_t fresh;
+
+	run(&t, (const char *const[]){ "doc A* B", "", "A P3 1000", "", "B R3 1000", "", NULL });
+	epoch = t.view.nodes[1].epoch;
+	fresh = t.view.nodes[1].fresh_as_of_us;
+	cr_assert_gt(fresh, 0);
+	run(&t, (const char *const[]){ "A fails", "", "B R1 1100", "A=-0 B=r3 primary none",
+				       "B R0 1100", "A=-0 B=r3 primary none", NULL });
+	cr_assert(t.view.nodes[1].epoch == epoch && t.view.nodes[1].fresh_as_of_us == fresh);
+	run(&t, (const char *const[]){ "B fails", "", "B R1 1100", "A=-0 B=r1 primary none", NULL });
+	cr_assert_neq(t.view.nodes[1].epoch, epoch);
 }
 
 Test(view, more_members_than_places_are_left_out)
