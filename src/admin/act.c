@@ -22,7 +22,7 @@ static void on_ordered(void *ctx, const struct pg_error *err)
 	} else {
 		/* The tag is the first word. */
 		snprintf(tag, sizeof(tag), "%.*s", (int)strcspn(request->command->words, " "),
-			 request->command->words);
+		         request->command->words);
 		build_command_complete(&request->out, tag);
 	}
 	request_finish(request);
@@ -128,10 +128,21 @@ void act_cache_clear(struct show *s)
 static bool is_session_setting(struct slice name)
 {
 	static const char *const names[] = {
-		"client_encoding", "datestyle", "timezone", "time", "standard_conforming_strings",
-		"extra_float_digits", "application_name", "default_transaction_isolation",
-		"client_min_messages", "intervalstyle", "search_path", "statement_timeout",
-		"session", "transaction", "bytea_output",
+		"client_encoding",
+		"datestyle",
+		"timezone",
+		"time",
+		"standard_conforming_strings",
+		"extra_float_digits",
+		"application_name",
+		"default_transaction_isolation",
+		"client_min_messages",
+		"intervalstyle",
+		"search_path",
+		"statement_timeout",
+		"session",
+		"transaction",
+		"bytea_output",
 	};
 
 	for (size_t i = 0; i < WEIR_COUNTOF(names); i++)
@@ -202,7 +213,7 @@ void set_option(struct show *s)
 		command_fail(s, "42601", "SET option = value is expected");
 	else if (!o)
 		command_fail(s, "42704", "unrecognized configuration parameter \"%.*s\"",
-			     (int)(name.len > 63 ? 63 : name.len), name.ptr);
+		             (int)(name.len > 63 ? 63 : name.len), name.ptr);
 	else if (s->request->role != ADMIN_ROLE_ADMIN)
 		command_fail(s, "42501", "admin access needed");
 	else

@@ -142,11 +142,11 @@ void admin_run(struct admin *a, struct admin_request *request)
 void admin_greeting(struct buf *out)
 {
 	static const char *const parameters[][2] = {
-		{ "server_version", "15.0" },     { "client_encoding", "UTF8" },
-		{ "server_encoding", "UTF8" },    { "DateStyle", "ISO, MDY" },
-		{ "TimeZone", "UTC" },            { "standard_conforming_strings", "on" },
-		{ "integer_datetimes", "on" },    { "IntervalStyle", "postgres" },
-		{ "is_superuser", "off" },        { "application_name", "" },
+		{ "server_version", "15.0" },  { "client_encoding", "UTF8" },
+		{ "server_encoding", "UTF8" }, { "DateStyle", "ISO, MDY" },
+		{ "TimeZone", "UTC" },         { "standard_conforming_strings", "on" },
+		{ "integer_datetimes", "on" }, { "IntervalStyle", "postgres" },
+		{ "is_superuser", "off" },     { "application_name", "" },
 	};
 
 	for (size_t i = 0; i < WEIR_COUNTOF(parameters); i++)

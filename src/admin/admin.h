@@ -22,23 +22,23 @@ enum admin_role admin_role_of(const struct config *cfg, struct slice user);
 
 struct admin_request { /* the caller's, from admin_run until on_done */
 	enum admin_role role;
-	const char *sql;         /* one simple Query's text; stays until on_done */
-	struct buf out;          /* initialised by the caller; the answer's messages */
+	const char *sql; /* one simple Query's text; stays until on_done */
+	struct buf out;  /* initialised by the caller; the answer's messages */
 	void (*on_done)(struct admin_request *request); /* may run inside admin_run */
-	struct admin *admin;     /* private from here on */
+	struct admin *admin;                            /* private from here on */
 	const struct admin_command *command;
 	struct slice argument;
 };
 
 struct admin *admin_create(const struct admin_source *source); /* source: copied */
-void admin_destroy(struct admin *a); /* requests must be done */
+void admin_destroy(struct admin *a);                           /* requests must be done */
 /* Once a second or so: averages, and when each cluster had its primary last. */
 void admin_tick(struct admin *a, uint64_t now_us);
 void admin_run(struct admin *a, struct admin_request *request);
 
 /* Messages that a console client gets between AuthenticationOk and ReadyForQuery. */
 void admin_greeting(struct buf *out);
-/* The console has the simple protocol only: what any extended message gets; Sync gets wire_ready_idle. */
+/* The simple protocol only: what any extended message gets; Sync gets wire_ready_idle. */
 void admin_refuse_extended(struct buf *out);
 
 /* The body goes to `body`, the content type is static; returns the HTTP status. */

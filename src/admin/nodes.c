@@ -112,11 +112,20 @@ static void on_node_rows(void *ctx, const char *cluster, const struct topology *
 void show_nodes(struct show *s)
 {
 	static const struct build_column columns[] = {
-		COLUMN_TEXT("cluster"), COLUMN_TEXT("node"), COLUMN_TEXT("host"),
-		COLUMN_INT("port"), COLUMN_TEXT("role"), COLUMN_TEXT("state"),
-		COLUMN_INT("timeline"), COLUMN_BIG("lag_bytes"), COLUMN_NUMERIC("fresh_seconds_ago"),
-		COLUMN_TEXT("lsn"), COLUMN_INT("active"), COLUMN_INT("weight"),
-		COLUMN_INT("ejected_seconds"), COLUMN_BIG("probe_failures"),
+		COLUMN_TEXT("cluster"),
+		COLUMN_TEXT("node"),
+		COLUMN_TEXT("host"),
+		COLUMN_INT("port"),
+		COLUMN_TEXT("role"),
+		COLUMN_TEXT("state"),
+		COLUMN_INT("timeline"),
+		COLUMN_BIG("lag_bytes"),
+		COLUMN_NUMERIC("fresh_seconds_ago"),
+		COLUMN_TEXT("lsn"),
+		COLUMN_INT("active"),
+		COLUMN_INT("weight"),
+		COLUMN_INT("ejected_seconds"),
+		COLUMN_BIG("probe_failures"),
 	};
 	struct node_rows rows = { .now_us = clock_monotonic_us() };
 
@@ -182,7 +191,9 @@ void nodes_exposition(const struct admin_source *source, uint64_t now_us, struct
 	static const struct gauge gauges[] = {
 		{ .name = "node_up", .help = "1: usable for requests.", .value = value_up },
 		{ .name = "node_is_primary", .help = "1: the primary.", .value = value_primary },
-		{ .name = "node_lag_bytes", .help = "Bytes of WAL behind the primary.", .value = value_lag },
+		{ .name = "node_lag_bytes",
+		  .help = "Bytes of WAL behind the primary.",
+		  .value = value_lag },
 		{ .name = "node_active", .help = "Requests running there now.", .value = value_active },
 		{ .name = "node_probe_failures", .help = "Failed probes.", .value = value_failures },
 	};

@@ -150,8 +150,7 @@ static void on_node(void *ctx, const char *cluster, const struct topology *t)
 		cell_text(table->out, node_role_text(n->role), "");
 		cell_text(table->out, state, strcmp(state, "running") == 0 ? "ok" : "down");
 		cell_number(table->out, n->timeline);
-		cell_number(table->out,
-			    atomic_load_explicit(&n->live->lag_bytes, memory_order_relaxed));
+		cell_number(table->out, atomic_load_explicit(&n->live->lag_bytes, memory_order_relaxed));
 		cell_number(table->out, atomic_load_explicit(&n->live->active, memory_order_relaxed));
 		buf_append_str(table->out, "</tr>");
 	}
@@ -161,8 +160,9 @@ static void dashboard_nodes(struct admin *a, struct buf *out)
 {
 	struct node_table table = { .out = out, .now_us = clock_monotonic_us() };
 
-	buf_append_str(out, "<h2>Nodes</h2><table><tr><th class=t>cluster<th class=t>node"
-			    "<th class=t>role<th class=t>state<th>timeline<th>lag bytes<th>active</tr>");
+	buf_append_str(out,
+	               "<h2>Nodes</h2><table><tr><th class=t>cluster<th class=t>node"
+	               "<th class=t>role<th class=t>state<th>timeline<th>lag bytes<th>active</tr>");
 	a->source.topologies(a->source.ctx, on_node, &table);
 	buf_append_str(out, "</table>");
 }
@@ -173,10 +173,14 @@ static void dashboard_databases(struct admin *a, struct buf *out)
 		const char *title;
 		enum db_stat id;
 	} columns[] = {
-		{ "transactions", DB_STAT_xact_count },     { "requests", DB_STAT_query_count },
-		{ "to primary", DB_STAT_routed_primary },   { "to replicas", DB_STAT_routed_replica },
-		{ "local hits", DB_STAT_cache_hits_local }, { "Redis hits", DB_STAT_cache_hits_redis },
-		{ "pins", DB_STAT_pins },                   { "errors", DB_STAT_errors },
+		{ "transactions", DB_STAT_xact_count },
+		{ "requests", DB_STAT_query_count },
+		{ "to primary", DB_STAT_routed_primary },
+		{ "to replicas", DB_STAT_routed_replica },
+		{ "local hits", DB_STAT_cache_hits_local },
+		{ "Redis hits", DB_STAT_cache_hits_redis },
+		{ "pins", DB_STAT_pins },
+		{ "errors", DB_STAT_errors },
 	};
 	size_t room = metrics_database_room(a->source.metrics), count;
 	struct db_sum *rows = mem_alloc(room * sizeof(*rows) + 1);
@@ -203,11 +207,11 @@ static void dashboard_process(struct admin *a, struct buf *out)
 
 	metrics_sum(a->source.metrics, sum);
 	buf_appendf(out,
-		    "<h1>pgweir %s</h1><p>%" PRIu64 " clients, %" PRIu64 " active, %" PRIu64
-		    " waiting; %" PRIu64 " servers, %" PRIu64 " idle</p>",
-		    PGWEIR_VERSION, sum->values[METRIC_CLIENTS], sum->values[METRIC_CLIENTS_ACTIVE],
-		    sum->values[METRIC_CLIENTS_WAITING], sum->values[METRIC_SERVERS],
-		    sum->values[METRIC_SERVERS_IDLE]);
+	            "<h1>pgweir %s</h1><p>%" PRIu64 " clients, %" PRIu64 " active, %" PRIu64
+	            " waiting; %" PRIu64 " servers, %" PRIu64 " idle</p>",
+	            PGWEIR_VERSION, sum->values[METRIC_CLIENTS], sum->values[METRIC_CLIENTS_ACTIVE],
+	            sum->values[METRIC_CLIENTS_WAITING], sum->values[METRIC_SERVERS],
+	            sum->values[METRIC_SERVERS_IDLE]);
 	mem_free(sum);
 }
 
@@ -218,7 +222,7 @@ static int page_dashboard(struct admin *a, struct buf *body)
 	dashboard_nodes(a, body);
 	dashboard_databases(a, body);
 	buf_append_str(body, "<p><a href=\"/metrics\">metrics</a> <a href=\"/readyz\">readiness</a>"
-			     "</p></body></html>\n");
+	                     "</p></body></html>\n");
 	return 200;
 }
 

@@ -28,7 +28,7 @@ static struct primary_seen *seen_find(const struct readiness *r, const char *clu
 }
 
 void readiness_note(struct readiness *r, const char *cluster, const struct topology *t,
-		    uint64_t now_us)
+                    uint64_t now_us)
 {
 	struct primary_seen *s = seen_find(r, cluster);
 
@@ -55,7 +55,8 @@ static void json_text(struct buf *out, const char *text)
 }
 
 /* The longest time that a request of any database of the cluster would wait. */
-static uint64_t wait_of(const struct config *cfg, const struct config_cluster *cluster, bool *is_used)
+static uint64_t wait_of(const struct config *cfg, const struct config_cluster *cluster,
+                        bool *is_used)
 {
 	uint64_t wait_us = 0;
 
@@ -73,7 +74,7 @@ static uint64_t wait_of(const struct config *cfg, const struct config_cluster *c
 }
 
 static bool cluster_is_ready(const struct readiness *r, const struct config *cfg,
-			     const struct config_cluster *cluster, uint64_t now_us)
+                             const struct config_cluster *cluster, uint64_t now_us)
 {
 	const struct primary_seen *s = seen_find(r, cluster->name);
 	bool is_used;
@@ -83,7 +84,7 @@ static bool cluster_is_ready(const struct readiness *r, const struct config *cfg
 }
 
 bool readiness_write(const struct readiness *r, const struct config *cfg, bool is_accepting,
-		     uint64_t now_us, struct buf *out)
+                     uint64_t now_us, struct buf *out)
 {
 	const char *comma = "";
 	bool ready = is_accepting;

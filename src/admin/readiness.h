@@ -26,9 +26,9 @@ struct readiness {
 
 void readiness_fini(struct readiness *r);
 void readiness_note(struct readiness *r, const char *cluster, const struct topology *t,
-		    uint64_t now_us);
+                    uint64_t now_us);
 /* Appends {"ready":...,"reasons":[...]} and returns whether it is ready. */
 bool readiness_write(const struct readiness *r, const struct config *cfg, bool is_accepting,
-		     uint64_t now_us, struct buf *out);
+                     uint64_t now_us, struct buf *out);
 
 #endif

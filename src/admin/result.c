@@ -9,7 +9,8 @@
 #include <stdio.h>
 #include <time.h>
 
-void result_begin(struct result *r, struct buf *out, const struct build_column *columns, size_t count)
+void result_begin(struct result *r, struct buf *out, const struct build_column *columns,
+                  size_t count)
 {
 	WEIR_ASSERT(count <= RESULT_COLUMNS_MAX);
 	r->out = out;

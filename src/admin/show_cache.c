@@ -46,9 +46,9 @@ void show_cache(struct show *s)
 
 void show_mem(struct show *s)
 {
-	static const struct build_column columns[] = { COLUMN_TEXT("name"), COLUMN_INT("size"),
-						       COLUMN_INT("used"), COLUMN_INT("free"),
-						       COLUMN_BIG("memtotal"), COLUMN_INT("worker") };
+	static const struct build_column columns[] = { COLUMN_TEXT("name"),    COLUMN_INT("size"),
+		                                           COLUMN_INT("used"),     COLUMN_INT("free"),
+		                                           COLUMN_BIG("memtotal"), COLUMN_INT("worker") };
 	struct result r;
 
 	RESULT_BEGIN(&r, s->out, columns);
@@ -79,7 +79,7 @@ static int compare_uses(const void *a, const void *b)
 void show_statements(struct show *s)
 {
 	static const struct build_column columns[] = { COLUMN_TEXT("shape"), COLUMN_TEXT("class"),
-						       COLUMN_BIG("uses"), COLUMN_BIG("bytes") };
+		                                           COLUMN_BIG("uses"), COLUMN_BIG("bytes") };
 	const struct admin_statement **rows;
 	size_t count = 0;
 	struct result r;
@@ -120,8 +120,8 @@ static bool route_database(struct show *s, struct slice *sql, char *name, size_t
 	}
 	if (s->cfg->database_count == 0)
 		return false;
-	snprintf(name, size, "%s", s->cfg->databases[0].is_fallback ? "postgres"
-								     : s->cfg->databases[0].name);
+	snprintf(name, size, "%s",
+	         s->cfg->databases[0].is_fallback ? "postgres" : s->cfg->databases[0].name);
 	return true;
 }
 

@@ -17,7 +17,7 @@ enum { VALUE_BYTES_MAX = 65536 };
 void show_help(struct show *s)
 {
 	static const struct build_column columns[] = { COLUMN_TEXT("command"), COLUMN_TEXT("users"),
-						       COLUMN_TEXT("description") };
+		                                           COLUMN_TEXT("description") };
 	const struct admin_command *c;
 	struct result r;
 
@@ -57,8 +57,8 @@ static void config_row(struct show *s, struct result *r, const struct option *o,
 void show_config(struct show *s)
 {
 	static const struct build_column columns[] = { COLUMN_TEXT("key"), COLUMN_TEXT("value"),
-						       COLUMN_TEXT("default"),
-						       COLUMN_TEXT("changeable") };
+		                                           COLUMN_TEXT("default"),
+		                                           COLUMN_TEXT("changeable") };
 	struct option_table table = option_table(OPTION_SCOPE_GLOBAL);
 	struct buf value;
 	struct result r;
@@ -84,7 +84,7 @@ static const char *null_if_empty(const char *text)
 
 /* place: room for the host's name until the row is written. */
 static void database_place(struct show *s, struct result *r, const struct config_database *db,
-			   struct node_place *place)
+                           struct node_place *place)
 {
 	const struct config_cluster *c = db->cluster;
 
@@ -133,15 +133,27 @@ static void database_row(struct show *s, struct result *r, const struct config_d
 void show_databases(struct show *s)
 {
 	static const struct build_column columns[] = {
-		COLUMN_TEXT("name"), COLUMN_TEXT("host"), COLUMN_INT("port"),
-		COLUMN_TEXT("database"), COLUMN_TEXT("force_user"), COLUMN_INT("pool_size"),
-		COLUMN_INT("min_pool_size"), COLUMN_INT("reserve_pool_size"),
-		COLUMN_INT("server_lifetime"), COLUMN_TEXT("pool_mode"),
-		COLUMN_TEXT("load_balance_hosts"), COLUMN_INT("max_connections"),
-		COLUMN_INT("current_connections"), COLUMN_INT("max_client_connections"),
-		COLUMN_INT("current_client_connections"), COLUMN_INT("paused"),
-		COLUMN_INT("disabled"), COLUMN_TEXT("cluster"), COLUMN_TEXT("split"),
-		COLUMN_TEXT("consistency"), COLUMN_TEXT("cache"),
+		COLUMN_TEXT("name"),
+		COLUMN_TEXT("host"),
+		COLUMN_INT("port"),
+		COLUMN_TEXT("database"),
+		COLUMN_TEXT("force_user"),
+		COLUMN_INT("pool_size"),
+		COLUMN_INT("min_pool_size"),
+		COLUMN_INT("reserve_pool_size"),
+		COLUMN_INT("server_lifetime"),
+		COLUMN_TEXT("pool_mode"),
+		COLUMN_TEXT("load_balance_hosts"),
+		COLUMN_INT("max_connections"),
+		COLUMN_INT("current_connections"),
+		COLUMN_INT("max_client_connections"),
+		COLUMN_INT("current_client_connections"),
+		COLUMN_INT("paused"),
+		COLUMN_INT("disabled"),
+		COLUMN_TEXT("cluster"),
+		COLUMN_TEXT("split"),
+		COLUMN_TEXT("consistency"),
+		COLUMN_TEXT("cache"),
 	};
 	struct result r;
 
@@ -225,20 +237,20 @@ void select_one(struct show *s)
 
 /* --- what PgBouncer has and pgweir hasn't: the columns without rows ------------- */
 
-#define SHOW_NOTHING(name, ...)                                        \
-	void name(struct show *s)                                      \
-	{                                                              \
+#define SHOW_NOTHING(name, ...)                                       \
+	void name(struct show *s)                                         \
+	{                                                                 \
 		static const struct build_column columns[] = { __VA_ARGS__ }; \
-		struct result r;                                       \
-								       \
-		RESULT_BEGIN(&r, s->out, columns);                     \
-		result_end(&r, "SHOW");                                \
+		struct result r;                                              \
+                                                                      \
+		RESULT_BEGIN(&r, s->out, columns);                            \
+		result_end(&r, "SHOW");                                       \
 	}
 
 SHOW_NOTHING(show_peers, COLUMN_INT("peer_id"), COLUMN_TEXT("host"), COLUMN_INT("port"),
-	     COLUMN_INT("pool_size"))
+             COLUMN_INT("pool_size"))
 SHOW_NOTHING(show_peer_pools, COLUMN_INT("peer_id"), COLUMN_INT("cl_active_cancel_req"),
-	     COLUMN_INT("cl_waiting_cancel_req"), COLUMN_INT("sv_active_cancel"),
-	     COLUMN_INT("sv_login"))
+             COLUMN_INT("cl_waiting_cancel_req"), COLUMN_INT("sv_active_cancel"),
+             COLUMN_INT("sv_login"))
 SHOW_NOTHING(show_dns_hosts, COLUMN_TEXT("hostname"), COLUMN_BIG("ttl"), COLUMN_TEXT("addrs"))
 SHOW_NOTHING(show_dns_zones, COLUMN_TEXT("zonename"), COLUMN_BIG("serial"), COLUMN_INT("count"))

@@ -7,18 +7,17 @@
 #include "admin/command.h"
 #include "admin/result.h"
 
-#define CONN_COLUMNS                                                                          \
-	COLUMN_TEXT("type"), COLUMN_TEXT("user"), COLUMN_TEXT("database"),                    \
-	COLUMN_TEXT("replication"), COLUMN_TEXT("state"), COLUMN_TEXT("addr"),                \
-	COLUMN_INT("port"), COLUMN_TEXT("local_addr"), COLUMN_INT("local_port"),              \
-	COLUMN_TEXT("connect_time"), COLUMN_TEXT("request_time"), COLUMN_INT("wait"),         \
-	COLUMN_INT("wait_us"), COLUMN_INT("close_needed"), COLUMN_TEXT("ptr"),                \
-	COLUMN_TEXT("link"), COLUMN_INT("remote_pid"), COLUMN_TEXT("tls"),                    \
-	COLUMN_TEXT("application_name"), COLUMN_INT("prepared_statements"), COLUMN_BIG("id")
-#define SOCKET_COLUMNS                                                                        \
-	COLUMN_INT("recv_pos"), COLUMN_INT("pkt_pos"), COLUMN_INT("pkt_remain"),              \
-	COLUMN_INT("send_pos"), COLUMN_INT("send_remain"), COLUMN_INT("pkt_avail"),           \
-	COLUMN_INT("send_avail")
+#define CONN_COLUMNS                                                                               \
+	COLUMN_TEXT("type"), COLUMN_TEXT("user"), COLUMN_TEXT("database"), COLUMN_TEXT("replication"), \
+		COLUMN_TEXT("state"), COLUMN_TEXT("addr"), COLUMN_INT("port"), COLUMN_TEXT("local_addr"),  \
+		COLUMN_INT("local_port"), COLUMN_TEXT("connect_time"), COLUMN_TEXT("request_time"),        \
+		COLUMN_INT("wait"), COLUMN_INT("wait_us"), COLUMN_INT("close_needed"), COLUMN_TEXT("ptr"), \
+		COLUMN_TEXT("link"), COLUMN_INT("remote_pid"), COLUMN_TEXT("tls"),                         \
+		COLUMN_TEXT("application_name"), COLUMN_INT("prepared_statements"), COLUMN_BIG("id")
+#define SOCKET_COLUMNS                                                              \
+	COLUMN_INT("recv_pos"), COLUMN_INT("pkt_pos"), COLUMN_INT("pkt_remain"),        \
+		COLUMN_INT("send_pos"), COLUMN_INT("send_remain"), COLUMN_INT("pkt_avail"), \
+		COLUMN_INT("send_avail")
 #define OWN_COLUMNS COLUMN_TEXT("pinned"), COLUMN_TEXT("node"), COLUMN_INT("worker")
 
 static const struct build_column conn_columns[] = { CONN_COLUMNS, OWN_COLUMNS };
@@ -51,7 +50,8 @@ static void conn_values(struct result *r, const char *type, const struct admin_c
 	result_number(r, c->id);
 }
 
-static void conn_row(struct result *r, const char *type, const struct admin_conn *c, unsigned worker)
+static void conn_row(struct result *r, const char *type, const struct admin_conn *c,
+                     unsigned worker)
 {
 	conn_values(r, type, c);
 	for (int i = 0; r->columns == WEIR_COUNTOF(socket_columns) && i < SOCKET_COLUMN_COUNT; i++)
@@ -116,7 +116,7 @@ void show_active_sockets(struct show *s)
 }
 
 static void count_user(const struct admin_part *parts, const char *user, uint64_t *servers,
-		       uint64_t *clients)
+                       uint64_t *clients)
 {
 	*servers = *clients = 0;
 	for (; parts; parts = parts->next) {
@@ -161,9 +161,13 @@ static void user_row(struct show *s, struct result *r, const struct config_user 
 void show_users(struct show *s)
 {
 	static const struct build_column columns[] = {
-		COLUMN_TEXT("name"), COLUMN_INT("pool_size"), COLUMN_INT("reserve_pool_size"),
-		COLUMN_TEXT("pool_mode"), COLUMN_INT("max_user_connections"),
-		COLUMN_INT("current_connections"), COLUMN_INT("max_user_client_connections"),
+		COLUMN_TEXT("name"),
+		COLUMN_INT("pool_size"),
+		COLUMN_INT("reserve_pool_size"),
+		COLUMN_TEXT("pool_mode"),
+		COLUMN_INT("max_user_connections"),
+		COLUMN_INT("current_connections"),
+		COLUMN_INT("max_user_client_connections"),
 		COLUMN_INT("current_client_connections"),
 	};
 	struct result r;

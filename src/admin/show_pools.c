@@ -25,7 +25,7 @@ static size_t pools_room(const struct admin_part *parts)
 }
 
 static bool same_pool(const struct pool_sums *sums, const struct admin_pool *a,
-		      const struct admin_pool *b)
+                      const struct admin_pool *b)
 {
 	return strcmp(a->database, b->database) == 0 && strcmp(a->user, b->user) == 0 &&
 	       (!sums->by_node || strcmp(a->node, b->node) == 0);
@@ -102,14 +102,14 @@ static void pool_row(struct result *r, const struct admin_pool *p)
 	result_text(r, NULL); /* load_balance_hosts: PgBouncer's, without meaning here */
 }
 
-#define POOL_COLUMNS                                                                          \
-	COLUMN_TEXT("database"), COLUMN_TEXT("user"), COLUMN_INT("cl_active"),                \
-	COLUMN_INT("cl_waiting"), COLUMN_INT("cl_active_cancel_req"),                         \
-	COLUMN_INT("cl_waiting_cancel_req"), COLUMN_INT("sv_active"),                         \
-	COLUMN_INT("sv_active_cancel"), COLUMN_INT("sv_being_canceled"),                      \
-	COLUMN_INT("sv_idle"), COLUMN_INT("sv_used"), COLUMN_INT("sv_tested"),                \
-	COLUMN_INT("sv_login"), COLUMN_INT("maxwait"), COLUMN_INT("maxwait_us"),              \
-	COLUMN_TEXT("pool_mode"), COLUMN_TEXT("load_balance_hosts")
+#define POOL_COLUMNS                                                                            \
+	COLUMN_TEXT("database"), COLUMN_TEXT("user"), COLUMN_INT("cl_active"),                      \
+		COLUMN_INT("cl_waiting"), COLUMN_INT("cl_active_cancel_req"),                           \
+		COLUMN_INT("cl_waiting_cancel_req"), COLUMN_INT("sv_active"),                           \
+		COLUMN_INT("sv_active_cancel"), COLUMN_INT("sv_being_canceled"), COLUMN_INT("sv_idle"), \
+		COLUMN_INT("sv_used"), COLUMN_INT("sv_tested"), COLUMN_INT("sv_login"),                 \
+		COLUMN_INT("maxwait"), COLUMN_INT("maxwait_us"), COLUMN_TEXT("pool_mode"),              \
+		COLUMN_TEXT("load_balance_hosts")
 
 static const struct build_column pool_columns[] = { POOL_COLUMNS };
 static const struct build_column node_pool_columns[] = { POOL_COLUMNS, COLUMN_TEXT("node") };

@@ -100,7 +100,7 @@ static void show_one_kind(struct show *s, bool is_average)
 	names_start(&names);
 	for (unsigned i = 0; i < DB_STAT_COUNT; i++)
 		names_add(&names, is_average && i >= DB_STAT_client_parse_count ? "avg_" : "",
-			  stat_name(i, "bytes_received", "bytes_sent"));
+		          stat_name(i, "bytes_received", "bytes_sent"));
 	stat_rows_init(&stats, s->source->metrics);
 	result_begin(&r, s->out, names.columns, names.count);
 	for (size_t i = 0; i < stats.count; i++) {
@@ -130,8 +130,7 @@ static void total_rows(struct result *r, const char *prefix, const uint64_t *val
 	char name[NAME_BYTES];
 
 	for (unsigned i = 0; i < DB_STAT_COUNT; i++) {
-		snprintf(name, sizeof(name), "%s%s", prefix,
-			 stat_name(i, "client_bytes", "server_bytes"));
+		snprintf(name, sizeof(name), "%s%s", prefix, stat_name(i, "client_bytes", "server_bytes"));
 		result_text(r, name);
 		result_number(r, values[i]);
 		result_row(r);
@@ -160,8 +159,8 @@ void show_totals(struct show *s)
 void show_latency(struct show *s)
 {
 	static const struct build_column columns[] = {
-		COLUMN_TEXT("name"), COLUMN_BIG("count"), COLUMN_BIG("p50_us"), COLUMN_BIG("p90_us"),
-		COLUMN_BIG("p99_us"), COLUMN_BIG("p999_us"),
+		COLUMN_TEXT("name"),  COLUMN_BIG("count"),  COLUMN_BIG("p50_us"),
+		COLUMN_BIG("p90_us"), COLUMN_BIG("p99_us"), COLUMN_BIG("p999_us"),
 	};
 	static const char *const names[HISTOGRAM_COUNT] = {
 #define HISTOGRAM(id, name, help) name,
@@ -187,7 +186,7 @@ void show_latency(struct show *s)
 void show_closes(struct show *s)
 {
 	static const struct build_column columns[] = { COLUMN_TEXT("reason"), COLUMN_BIG("count"),
-						       COLUMN_TEXT("description") };
+		                                           COLUMN_TEXT("description") };
 	struct metrics_sum *sum = mem_alloc(sizeof(*sum));
 	struct result r;
 

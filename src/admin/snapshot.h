@@ -15,11 +15,11 @@
 #include "base/arena.h"
 
 enum { /* bit set: what the command needs; the rest may stay empty */
-	ADMIN_WANT_POOLS = 1u << 0,
-	ADMIN_WANT_CLIENTS = 1u << 1,
-	ADMIN_WANT_SERVERS = 1u << 2,
-	ADMIN_WANT_MEMORY = 1u << 3,
-	ADMIN_WANT_STATEMENTS = 1u << 4,
+	   ADMIN_WANT_POOLS = 1u << 0,
+	   ADMIN_WANT_CLIENTS = 1u << 1,
+	   ADMIN_WANT_SERVERS = 1u << 2,
+	   ADMIN_WANT_MEMORY = 1u << 3,
+	   ADMIN_WANT_STATEMENTS = 1u << 4,
 };
 
 struct admin_pool { /* one pool of one worker; the console adds them up per database and user */
@@ -35,24 +35,24 @@ struct admin_pool { /* one pool of one worker; the console adds them up per data
 struct admin_conn { /* a client or a server connection */
 	const char *user;
 	const char *database;
-	const char *replication;      /* "none", "logical", "physical" */
-	const char *state;            /* pgbouncer-compatible: active, idle, waiting, used, new, ... */
-	const char *addr;             /* "unix" for Unix sockets */
+	const char *replication; /* "none", "logical", "physical" */
+	const char *state;       /* pgbouncer-compatible: active, idle, waiting, used, new, ... */
+	const char *addr;        /* "unix" for Unix sockets */
 	const char *local_addr;
 	uint16_t port, local_port;
-	uint32_t remote_pid;          /* 0: not known */
-	int64_t connect_time_us;      /* wall clock */
-	int64_t request_time_us;      /* wall clock; 0: none yet */
+	uint32_t remote_pid;     /* 0: not known */
+	int64_t connect_time_us; /* wall clock */
+	int64_t request_time_us; /* wall clock; 0: none yet */
 	uint64_t wait_us;
-	uint64_t ptr;                 /* any number that tells objects apart */
-	uint64_t link;                /* ptr of the connection it is joined with; 0: none */
-	uint64_t id;                  /* unique in the process; KILL_CLIENT takes it */
-	const char *tls;              /* "" or "TLSv1.3/TLS_AES_256_GCM_SHA384" */
+	uint64_t ptr;    /* any number that tells objects apart */
+	uint64_t link;   /* ptr of the connection it is joined with; 0: none */
+	uint64_t id;     /* unique in the process; KILL_CLIENT takes it */
+	const char *tls; /* "" or "TLSv1.3/TLS_AES_256_GCM_SHA384" */
 	const char *application_name;
 	uint32_t prepared_statements;
 	bool close_needed;
-	const char *pin;              /* clients: why it keeps its server, "" when it doesn't */
-	const char *node;             /* servers: which node, "" for clients */
+	const char *pin;  /* clients: why it keeps its server, "" when it doesn't */
+	const char *node; /* servers: which node, "" for clients */
 };
 
 struct admin_memory {
@@ -61,8 +61,8 @@ struct admin_memory {
 };
 
 struct admin_statement {
-	const char *shape;    /* text with literals out, cut */
-	const char *class;    /* static: read, write, session, ... */
+	const char *shape; /* text with literals out, cut */
+	const char *class; /* static: read, write, session, ... */
 	uint64_t uses;
 	uint64_t bytes;
 };
@@ -77,8 +77,8 @@ struct admin_part {
 	struct admin_conn *servers;
 	struct admin_memory *memory;
 	struct admin_statement *statements;
-	uint32_t login_clients;  /* clients not logged in yet; they have no row */
-	uint32_t listed_max;     /* 0, or where lists were cut to stay short */
+	uint32_t login_clients; /* clients not logged in yet; they have no row */
+	uint32_t listed_max;    /* 0, or where lists were cut to stay short */
 };
 
 struct admin_part *admin_part_create(unsigned worker);

@@ -20,9 +20,19 @@
 #include "tier/topology.h"
 
 enum admin_action {
-	ADMIN_RELOAD, ADMIN_PAUSE, ADMIN_RESUME, ADMIN_DISABLE, ADMIN_ENABLE, ADMIN_RECONNECT,
-	ADMIN_KILL, ADMIN_KILL_CLIENT, ADMIN_WAIT_CLOSE, ADMIN_SHUTDOWN, ADMIN_SHUTDOWN_CLIENTS,
-	ADMIN_SHUTDOWN_SERVERS, ADMIN_CACHE_CLEAR,
+	ADMIN_RELOAD,
+	ADMIN_PAUSE,
+	ADMIN_RESUME,
+	ADMIN_DISABLE,
+	ADMIN_ENABLE,
+	ADMIN_RECONNECT,
+	ADMIN_KILL,
+	ADMIN_KILL_CLIENT,
+	ADMIN_WAIT_CLOSE,
+	ADMIN_SHUTDOWN,
+	ADMIN_SHUTDOWN_CLIENTS,
+	ADMIN_SHUTDOWN_SERVERS,
+	ADMIN_CACHE_CLEAR,
 };
 
 struct admin_order {
@@ -39,22 +49,23 @@ struct admin_database { /* what holds for a database beyond its configuration */
 };
 
 struct admin_route { /* EXPLAIN ROUTE: how a statement would be routed now */
-	char class[32];     /* read, write, session, ... */
-	char target[96];    /* primary, replica, cache, pgweir; with the node's name where known */
+	char class[32];  /* read, write, session, ... */
+	char target[96]; /* primary, replica, cache, pgweir; with the node's name where known */
 	char reason[160];
-	char tables[256];   /* that it reads or writes, where known */
-	char pins[96];      /* "" when it doesn't pin */
-	char cache[96];     /* cacheable, or why not */
+	char tables[256]; /* that it reads or writes, where known */
+	char pins[96];    /* "" when it doesn't pin */
+	char cache[96];   /* cacheable, or why not */
 };
 
-typedef void admin_parts_fn(void *done_ctx, struct admin_part *parts); /* the callee owns parts */
+typedef void admin_parts_fn(void *done_ctx, struct admin_part *parts);   /* the callee owns parts */
 typedef void admin_error_fn(void *done_ctx, const struct pg_error *err); /* NULL: done */
-typedef void admin_topology_fn(void *each_ctx, const char *cluster, const struct topology *topology);
+typedef void admin_topology_fn(void *each_ctx, const char *cluster,
+                               const struct topology *topology);
 
 struct admin_source {
 	void *ctx; /* borrowed: outlives the console */
 	const struct metrics *metrics;
-	int64_t started_us; /* wall clock */
+	int64_t started_us;                  /* wall clock */
 	struct config *(*config)(void *ctx); /* counted: the caller puts it */
 	void (*collect)(void *ctx, unsigned want, admin_parts_fn *done, void *done_ctx);
 	void (*topologies)(void *ctx, admin_topology_fn *each, void *each_ctx);
@@ -65,7 +76,7 @@ struct admin_source {
 	void (*publish)(void *ctx, struct config *cfg);
 	/* False and *err when it can't be told. May be NULL. */
 	bool (*explain)(void *ctx, const char *database, struct slice sql, struct admin_route *out,
-			struct pg_error *err);
+	                struct pg_error *err);
 	bool (*is_accepting)(void *ctx); /* false while draining */
 };
 

@@ -48,7 +48,7 @@ static uint64_t ratio(uint64_t amount, uint64_t count)
 }
 
 void window_average(const uint64_t older[DB_STAT_COUNT], const uint64_t newer[DB_STAT_COUNT],
-		    uint64_t period_us, uint64_t out[DB_STAT_COUNT])
+                    uint64_t period_us, uint64_t out[DB_STAT_COUNT])
 {
 	uint64_t delta[DB_STAT_COUNT];
 
@@ -70,8 +70,8 @@ void window_averages(const struct window *w, const char *database, uint64_t out[
 
 	memset(out, 0, DB_STAT_COUNT * sizeof(*out));
 	if (newer)
-		window_average(older ? older->values : zero, newer->values,
-			       w->newer.at_us - w->older.at_us, out);
+		window_average(older ? older->values : zero, newer->values, w->newer.at_us - w->older.at_us,
+		               out);
 }
 
 static void sample_total(const struct window_sample *s, uint64_t out[DB_STAT_COUNT])

@@ -33,6 +33,6 @@ void window_averages(const struct window *w, const char *database, uint64_t out[
 void window_total_averages(const struct window *w, uint64_t out[DB_STAT_COUNT]);
 /* Pure: the averages between two totals. */
 void window_average(const uint64_t older[DB_STAT_COUNT], const uint64_t newer[DB_STAT_COUNT],
-		    uint64_t period_us, uint64_t out[DB_STAT_COUNT]);
+                    uint64_t period_us, uint64_t out[DB_STAT_COUNT]);
 
 #endif

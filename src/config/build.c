@@ -68,8 +68,8 @@ static void row_default(const struct option *o, void *base, struct config *cfg)
 	if (o->inherit_offset >= 0)
 		option_copy(o, base, &cfg->global, (size_t)o->inherit_offset);
 	else
-		WEIR_ASSERT(option_parse(o, slice_str(o->default_text), base, &cfg->arena, why,
-					 sizeof(why)));
+		WEIR_ASSERT(
+			option_parse(o, slice_str(o->default_text), base, &cfg->arena, why, sizeof(why)));
 }
 
 static void defaults_set(enum option_scope scope, void *base, struct config *cfg)
@@ -82,7 +82,7 @@ static void defaults_set(enum option_scope scope, void *base, struct config *cfg
 
 /* One key of one entry. `given` is the bit set of the struct, NULL for globals. */
 static enum weir_err key_apply(struct build *b, const struct config_entry *at, struct slice key,
-			       struct slice value, void *base, uint64_t *given)
+                               struct slice value, void *base, uint64_t *given)
 {
 	const struct option *o = option_find(at->scope, key);
 	char why[200], name[64];
@@ -106,7 +106,7 @@ static enum weir_err key_apply(struct build *b, const struct config_entry *at, s
 }
 
 static enum weir_err pairs_apply(struct build *b, const struct config_entry *at, void *base,
-				 uint64_t *given)
+                                 uint64_t *given)
 {
 	struct slice rest = slice_str(at->value), key, value;
 	enum weir_err rc;
@@ -171,7 +171,7 @@ static size_t entries_of(const struct build *b, enum option_scope scope)
 
 struct section { /* one of the sections of named rows */
 	enum option_scope scope;
-	char *rows;         /* array under construction; every row starts with its name */
+	char *rows; /* array under construction; every row starts with its name */
 	size_t row_size;
 	size_t given_offset;
 	size_t count;
@@ -220,32 +220,34 @@ static enum weir_err section_build(struct section *s, struct build *b)
 	return WEIR_OK;
 }
 
-#define SECTION(b, scope_, type, extra)                                                       \
-	{ .scope = scope_, .row_size = sizeof(struct type),                                   \
-	  .given_offset = offsetof(struct type, given),                                       \
-	  .rows = arena_zalloc(&(b)->cfg->arena,                                              \
-			       (entries_of(b, scope_) + (extra)) * sizeof(struct type) + 1) }
+#define SECTION(b, scope_, type, extra)                                                   \
+	{                                                                                     \
+		.scope = scope_, .row_size = sizeof(struct type),                                 \
+		.given_offset = offsetof(struct type, given),                                     \
+		.rows = arena_zalloc(&(b)->cfg->arena,                                            \
+		                     (entries_of(b, scope_) + (extra)) * sizeof(struct type) + 1) \
+	}
 
 _Static_assert(offsetof(struct config_cluster, name) == 0 &&
-	       offsetof(struct config_database, name) == 0 &&
-	       offsetof(struct config_user, name) == 0 && offsetof(struct config_peer, name) == 0,
-	       "row_name reads the first field");
+                   offsetof(struct config_database, name) == 0 &&
+                   offsetof(struct config_user, name) == 0 &&
+                   offsetof(struct config_peer, name) == 0,
+               "row_name reads the first field");
 
 /* The entry that a row came from, for errors found later. */
 static const struct config_entry *entry_of(const struct build *b, enum option_scope scope,
-					   const char *name)
+                                           const char *name)
 {
 	const struct config_entry *found = NULL;
 
 	for (size_t i = 0; i < b->entries->count; i++)
-		if (b->entries->rows[i].scope == scope &&
-		    strcmp(b->entries->rows[i].name, name) == 0)
+		if (b->entries->rows[i].scope == scope && strcmp(b->entries->rows[i].name, name) == 0)
 			found = &b->entries->rows[i];
 	return found;
 }
 
 static enum weir_err row_fail(struct build *b, enum option_scope scope, const char *name,
-			      const char *why)
+                              const char *why)
 {
 	config_error_set(b->err, entry_of(b, scope, name), name, "%s", why);
 	return WEIR_ERR_CONFIG;
@@ -253,8 +255,8 @@ static enum weir_err row_fail(struct build *b, enum option_scope scope, const ch
 
 static enum weir_err build_clusters(struct build *b)
 {
-	struct section s = SECTION(b, OPTION_SCOPE_CLUSTER, config_cluster,
-				   entries_of(b, OPTION_SCOPE_DATABASE));
+	struct section s =
+		SECTION(b, OPTION_SCOPE_CLUSTER, config_cluster, entries_of(b, OPTION_SCOPE_DATABASE));
 	struct config_cluster *clusters = (void *)s.rows;
 	enum weir_err rc = section_build(&s, b);
 
@@ -333,8 +335,7 @@ static enum weir_err build_checks(struct build *b)
 		return global_fail(b, "client_low_water", "isn't below client_high_water");
 	if (g->replica_eject_time_us > g->replica_eject_max_us)
 		return global_fail(b, "replica_eject_time", "is above replica_eject_max");
-	if (g->cache_redis[0] &&
-	    !redis_url_parse(slice_str(g->cache_redis), &cfg->arena, &cfg->redis))
+	if (g->cache_redis[0] && !redis_url_parse(slice_str(g->cache_redis), &cfg->arena, &cfg->redis))
 		return global_fail(b, "cache_redis", "isn't redis://[user[:password]@]host[:port]");
 	if (g->http_listen[0] &&
 	    (!endpoint_parse(slice_str(g->http_listen), 0, &cfg->arena, &cfg->http) ||
@@ -343,16 +344,15 @@ static enum weir_err build_checks(struct build *b)
 	if (g->client_tls_sslmode != SSLMODE_DISABLE &&
 	    (!g->client_tls_key_file[0] || !g->client_tls_cert_file[0]))
 		return global_fail(b, "client_tls_sslmode",
-				   "needs client_tls_key_file and client_tls_cert_file");
+		                   "needs client_tls_key_file and client_tls_cert_file");
 	return WEIR_OK;
 }
 
 enum weir_err config_build(struct config *cfg, const struct config_entries *entries,
-			   struct config_error *err)
+                           struct config_error *err)
 {
 	static enum weir_err (*const steps[])(struct build *) = {
-		build_globals, build_clusters, build_databases, build_users, build_peers,
-		build_checks,
+		build_globals, build_clusters, build_databases, build_users, build_peers, build_checks,
 	};
 	struct build b = { .cfg = cfg, .entries = entries, .err = err };
 

@@ -22,6 +22,6 @@ struct config_peer { /* accepted for pgbouncer.ini's sake */
  * What the operator should hear goes to cfg->notes.
  */
 enum weir_err config_build(struct config *cfg, const struct config_entries *entries,
-			   struct config_error *err) WEIR_MUST_CHECK;
+                           struct config_error *err) WEIR_MUST_CHECK;
 
 #endif

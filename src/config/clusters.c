@@ -22,7 +22,7 @@ static size_t list_count(const char *list)
 }
 
 static const char *parse_hosts(struct config_cluster *cluster, const char *list, uint16_t port,
-			       struct arena *arena)
+                               struct arena *arena)
 {
 	size_t count = list_count(list);
 	struct config_endpoint *hosts = arena_zalloc(arena, count * sizeof(*hosts) + 1);
@@ -84,7 +84,7 @@ const char *cluster_complete(struct config_cluster *cluster, struct arena *arena
 }
 
 static const struct config_cluster *cluster_named(const struct config *cfg, const char *name,
-						  const char **why)
+                                                  const char **why)
 {
 	const struct config_cluster *found = config_cluster_find(cfg, slice_str(name));
 
@@ -96,7 +96,7 @@ static const struct config_cluster *cluster_named(const struct config *cfg, cons
 }
 
 static const char *implicit_name(const struct config_endpoint *hosts, size_t count,
-				 struct arena *arena)
+                                 struct arena *arena)
 {
 	struct buf name;
 	const char *text;
@@ -120,7 +120,7 @@ static void adopt_role(struct config_cluster *cluster, const struct config_datab
 }
 
 static struct config_cluster *implicit_find(struct config *cfg, struct config_cluster *clusters,
-					    const char *name)
+                                            const char *name)
 {
 	for (size_t i = 0; i < cfg->cluster_count; i++)
 		if (clusters[i].is_implicit && strcmp(clusters[i].name, name) == 0)
@@ -129,16 +129,16 @@ static struct config_cluster *implicit_find(struct config *cfg, struct config_cl
 }
 
 static const struct config_cluster *cluster_implicit(struct config *cfg,
-						     struct config_cluster *clusters,
-						     const struct config_database *db,
-						     const char **why)
+                                                     struct config_cluster *clusters,
+                                                     const struct config_database *db,
+                                                     const char **why)
 {
 	struct config_cluster made = { .is_implicit = true,
-				       .patroni = "",
-				       .hosts_text = db->host,
-				       .user = cfg->global.probe_user,
-				       .password = cfg->global.probe_password,
-				       .probe_dbname = cfg->global.probe_dbname };
+		                           .patroni = "",
+		                           .hosts_text = db->host,
+		                           .user = cfg->global.probe_user,
+		                           .password = cfg->global.probe_password,
+		                           .probe_dbname = cfg->global.probe_dbname };
 	struct config_cluster *cluster;
 
 	*why = parse_hosts(&made, db->host, (uint16_t)db->port, &cfg->arena);
@@ -155,8 +155,9 @@ static const struct config_cluster *cluster_implicit(struct config *cfg,
 	return cluster;
 }
 
-const struct config_cluster *cluster_of_database(struct config *cfg, struct config_cluster *clusters,
-						 const struct config_database *db, const char **why)
+const struct config_cluster *cluster_of_database(struct config *cfg,
+                                                 struct config_cluster *clusters,
+                                                 const struct config_database *db, const char **why)
 {
 	struct config_database local = *db;
 

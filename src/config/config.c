@@ -62,8 +62,8 @@ static void entries_from_env(struct config *cfg, struct config_entries *entries)
 		char name[ENV_NAME_MAX];
 		const char *value;
 		struct config_entry entry = { .scope = OPTION_SCOPE_GLOBAL,
-					      .name = table.rows[i].name,
-					      .file = "environment" };
+			                          .name = table.rows[i].name,
+			                          .file = "environment" };
 
 		if (!entry.name)
 			continue;
@@ -78,7 +78,7 @@ static void entries_from_env(struct config *cfg, struct config_entries *entries)
 
 /* Consumes cfg and entries; the last step of every way to a snapshot. */
 static struct config *config_finish(struct config *cfg, struct config_entries *entries,
-				    struct config_error *err)
+                                    struct config_error *err)
 {
 	enum weir_err rc = config_build(cfg, entries, err);
 
@@ -119,7 +119,7 @@ struct config *config_load_text(const char *text, struct config_error *err)
 }
 
 struct config *config_with(const struct config *base, struct slice name, struct slice value,
-			   struct config_error *err)
+                           struct config_error *err)
 {
 	struct config *cfg = config_create(base->path);
 	struct config_entries entries = { 0 };
@@ -160,8 +160,7 @@ void config_error_text(const struct config_error *err, char *out, size_t size)
 		snprintf(where, sizeof(where), "%s:%u: ", err->file, err->line);
 	else if (err->file[0])
 		snprintf(where, sizeof(where), "%s: ", err->file);
-	snprintf(out, size, "%s%s%s%s", where, err->option, err->option[0] ? ": " : "",
-		 err->message);
+	snprintf(out, size, "%s%s%s%s", where, err->option, err->option[0] ? ": " : "", err->message);
 }
 
 /* --- reload ------------------------------------------------------------------ */

@@ -30,19 +30,19 @@ struct config_endpoint {
 
 struct config_cluster {
 	const char *name;
-	bool is_implicit;                     /* made from a database's host list */
-	bool is_static;                       /* a host list, no Patroni */
+	bool is_implicit; /* made from a database's host list */
+	bool is_static;   /* a host list, no Patroni */
 	const char *const *patroni_urls;
 	size_t patroni_url_count;
-	const struct config_endpoint *hosts;  /* of a static cluster */
+	const struct config_endpoint *hosts; /* of a static cluster */
 	size_t host_count;
-	uint64_t given;                       /* bit option_index: set in the file */
+	uint64_t given; /* bit option_index: set in the file */
 #define CLUSTER_ROW(name, kind, field, ...) OPTION_CTYPE_##kind field;
 #include "config/options.def"
 };
 
 struct config_database {
-	const char *name;                     /* "*" for the fallback */
+	const char *name; /* "*" for the fallback */
 	bool is_fallback;
 	const struct config_cluster *cluster; /* never NULL; lives in the same snapshot */
 	uint64_t given;
@@ -58,7 +58,7 @@ struct config_user {
 };
 
 struct config_redis { /* cache_redis taken apart */
-	const char *host;     /* NULL: no Redis */
+	const char *host; /* NULL: no Redis */
 	uint16_t port;
 	const char *user;     /* NULL: none */
 	const char *password; /* NULL: none */
@@ -93,8 +93,8 @@ struct config {
 
 struct config_error {
 	char file[256];
-	unsigned line;     /* 0: not of a line */
-	char option[64];   /* empty: not of an option */
+	unsigned line;   /* 0: not of a line */
+	char option[64]; /* empty: not of an option */
 	char message[256];
 };
 
@@ -103,7 +103,7 @@ struct config *config_load(const char *path, struct config_error *err) WEIR_MUST
 struct config *config_load_text(const char *text, struct config_error *err) WEIR_MUST_CHECK;
 /* A copy of the snapshot with one global option changed (the console's SET). */
 struct config *config_with(const struct config *cfg, struct slice name, struct slice value,
-			   struct config_error *err) WEIR_MUST_CHECK;
+                           struct config_error *err) WEIR_MUST_CHECK;
 struct config *config_get(struct config *cfg);
 void config_put(struct config **cfg); /* NULL is fine */
 /* "file:line: option: message", truncated to size. */

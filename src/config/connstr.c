@@ -79,7 +79,7 @@ static bool take_key(struct slice *rest, struct slice *key)
 }
 
 enum weir_err connstr_next(struct slice *rest, struct arena *arena, struct slice *key,
-			   struct slice *value, const char **why)
+                           struct slice *value, const char **why)
 {
 	char *out;
 	size_t len;
@@ -159,7 +159,7 @@ static bool split_host(struct slice text, struct slice *host, struct slice *port
 }
 
 bool endpoint_parse(struct slice text, uint16_t default_port, struct arena *arena,
-		    struct config_endpoint *out)
+                    struct config_endpoint *out)
 {
 	struct slice host, port;
 

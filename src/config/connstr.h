@@ -16,13 +16,14 @@
  * WEIR_ERR_CONFIG with *why (static text). The value is in the arena, the key borrows.
  */
 enum weir_err connstr_next(struct slice *rest, struct arena *arena, struct slice *key,
-			   struct slice *value, const char **why) WEIR_MUST_CHECK;
+                           struct slice *value, const char **why) WEIR_MUST_CHECK;
 
 /* host, host:port, [v6]:port, v6 without port, /folder or @name. */
 bool endpoint_parse(struct slice text, uint16_t default_port, struct arena *arena,
-		    struct config_endpoint *out) WEIR_MUST_CHECK;
+                    struct config_endpoint *out) WEIR_MUST_CHECK;
 /* redis://[user[:password]@]host[:port][/...], %xx decoded in user and password. */
-bool redis_url_parse(struct slice url, struct arena *arena, struct config_redis *out) WEIR_MUST_CHECK;
+bool redis_url_parse(struct slice url, struct arena *arena,
+                     struct config_redis *out) WEIR_MUST_CHECK;
 /* Numeric port of 1 to 65535. */
 bool port_parse(struct slice text, uint16_t *out) WEIR_MUST_CHECK;
 

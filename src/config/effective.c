@@ -21,21 +21,21 @@ struct slice config_dbname(const struct config_database *db, struct slice reques
 }
 
 enum config_pool_mode config_pool_mode(const struct config *cfg, const struct config_database *db,
-				       const struct config_user *user)
+                                       const struct config_user *user)
 {
 	(void)cfg;
 	return USER_GIVES(user, pool_mode) ? user->pool_mode : db->pool_mode;
 }
 
 int config_pool_size(const struct config *cfg, const struct config_database *db,
-		     const struct config_user *user)
+                     const struct config_user *user)
 {
 	(void)cfg;
 	return USER_GIVES(user, pool_size) ? user->pool_size : db->pool_size;
 }
 
 int config_min_pool_size(const struct config *cfg, const struct config_database *db,
-			 const struct config_user *user)
+                         const struct config_user *user)
 {
 	int size = config_pool_size(cfg, db, user);
 
@@ -43,7 +43,7 @@ int config_min_pool_size(const struct config *cfg, const struct config_database 
 }
 
 int config_reserve_pool_size(const struct config *cfg, const struct config_database *db,
-			     const struct config_user *user)
+                             const struct config_user *user)
 {
 	(void)cfg;
 	return USER_GIVES(user, reserve_pool_size) ? user->reserve_pool_size : db->reserve_pool_size;
@@ -52,45 +52,43 @@ int config_reserve_pool_size(const struct config *cfg, const struct config_datab
 int config_max_user_connections(const struct config *cfg, const struct config_user *user)
 {
 	return USER_GIVES(user, max_user_connections) ? user->max_user_connections
-						       : cfg->global.max_user_connections;
+	                                              : cfg->global.max_user_connections;
 }
 
 int config_max_user_client_connections(const struct config *cfg, const struct config_user *user)
 {
-	return USER_GIVES(user, max_user_client_connections)
-		       ? user->max_user_client_connections
-		       : cfg->global.max_user_client_connections;
+	return USER_GIVES(user, max_user_client_connections) ? user->max_user_client_connections
+	                                                     : cfg->global.max_user_client_connections;
 }
 
 uint64_t config_query_wait_timeout_us(const struct config *cfg, const struct config_database *db,
-				      const struct config_user *user)
+                                      const struct config_user *user)
 {
 	(void)cfg;
 	return USER_GIVES(user, query_wait_timeout) ? user->query_wait_timeout_us
-						     : db->query_wait_timeout_us;
+	                                            : db->query_wait_timeout_us;
 }
 
 uint64_t config_query_timeout_us(const struct config *cfg, const struct config_user *user)
 {
-	return USER_GIVES(user, query_timeout) ? user->query_timeout_us
-						: cfg->global.query_timeout_us;
+	return USER_GIVES(user, query_timeout) ? user->query_timeout_us : cfg->global.query_timeout_us;
 }
 
 uint64_t config_idle_transaction_timeout_us(const struct config *cfg,
-					    const struct config_user *user)
+                                            const struct config_user *user)
 {
 	return USER_GIVES(user, idle_transaction_timeout) ? user->idle_transaction_timeout_us
-							   : cfg->global.idle_transaction_timeout_us;
+	                                                  : cfg->global.idle_transaction_timeout_us;
 }
 
 uint64_t config_transaction_timeout_us(const struct config *cfg, const struct config_user *user)
 {
 	return USER_GIVES(user, transaction_timeout) ? user->transaction_timeout_us
-						      : cfg->global.transaction_timeout_us;
+	                                             : cfg->global.transaction_timeout_us;
 }
 
 uint64_t config_client_idle_timeout_us(const struct config *cfg, const struct config_user *user)
 {
 	return USER_GIVES(user, client_idle_timeout) ? user->client_idle_timeout_us
-						      : cfg->global.client_idle_timeout_us;
+	                                             : cfg->global.client_idle_timeout_us;
 }

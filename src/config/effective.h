@@ -19,23 +19,23 @@ struct config_user;
 struct slice config_dbname(const struct config_database *db, struct slice requested);
 
 enum config_pool_mode config_pool_mode(const struct config *cfg, const struct config_database *db,
-				       const struct config_user *user);
+                                       const struct config_user *user);
 /* Counts: 0 means no limit. */
 int config_pool_size(const struct config *cfg, const struct config_database *db,
-		     const struct config_user *user);
+                     const struct config_user *user);
 int config_min_pool_size(const struct config *cfg, const struct config_database *db,
-			 const struct config_user *user);
+                         const struct config_user *user);
 int config_reserve_pool_size(const struct config *cfg, const struct config_database *db,
-			     const struct config_user *user);
+                             const struct config_user *user);
 int config_max_user_connections(const struct config *cfg, const struct config_user *user);
 int config_max_user_client_connections(const struct config *cfg, const struct config_user *user);
 
 /* Microseconds; 0 means no limit. */
 uint64_t config_query_wait_timeout_us(const struct config *cfg, const struct config_database *db,
-				      const struct config_user *user);
+                                      const struct config_user *user);
 uint64_t config_query_timeout_us(const struct config *cfg, const struct config_user *user);
 uint64_t config_idle_transaction_timeout_us(const struct config *cfg,
-					    const struct config_user *user);
+                                            const struct config_user *user);
 uint64_t config_transaction_timeout_us(const struct config *cfg, const struct config_user *user);
 uint64_t config_client_idle_timeout_us(const struct config *cfg, const struct config_user *user);
 

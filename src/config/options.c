@@ -17,18 +17,34 @@
 
 /* A group's title stands on a row of its own without a name. */
 #define GLOBAL_GROUP(title) { .name = NULL, .group = title },
-#define GLOBAL_ROW(n, k, f, d, lo, hi, apply, status, text)                                       \
-	{ .name = #n, .default_text = d, .doc = text, .min = lo, .max = hi,                       \
-	  .offset = offsetof(struct config_globals, f), .inherit_offset = -1, .kind = OPTION_##k, \
-	  .needs_restart = APPLY_##apply, .is_ignored = STATUS_##status, .group = NULL },
+#define GLOBAL_ROW(n, k, f, d, lo, hi, apply, status, text) \
+	{ .name = #n,                                           \
+	  .default_text = d,                                    \
+	  .doc = text,                                          \
+	  .min = lo,                                            \
+	  .max = hi,                                            \
+	  .offset = offsetof(struct config_globals, f),         \
+	  .inherit_offset = -1,                                 \
+	  .kind = OPTION_##k,                                   \
+	  .needs_restart = APPLY_##apply,                       \
+	  .is_ignored = STATUS_##status,                        \
+	  .group = NULL },
 static const struct option global_rows[] = {
 #include "config/options.def"
 };
 
-#define SCOPED_ROW(type, n, k, f, d, lo, hi, inherit, status, text)                              \
-	{ .name = #n, .default_text = d, .doc = text, .min = lo, .max = hi,                      \
-	  .offset = offsetof(struct type, f), .inherit_offset = inherit, .kind = OPTION_##k,     \
-	  .needs_restart = false, .is_ignored = STATUS_##status, .group = NULL },
+#define SCOPED_ROW(type, n, k, f, d, lo, hi, inherit, status, text) \
+	{ .name = #n,                                                   \
+	  .default_text = d,                                            \
+	  .doc = text,                                                  \
+	  .min = lo,                                                    \
+	  .max = hi,                                                    \
+	  .offset = offsetof(struct type, f),                           \
+	  .inherit_offset = inherit,                                    \
+	  .kind = OPTION_##k,                                           \
+	  .needs_restart = false,                                       \
+	  .is_ignored = STATUS_##status,                                \
+	  .group = NULL },
 #define DATABASE_ROW(...) SCOPED_ROW(config_database, __VA_ARGS__)
 static const struct option database_rows[] = {
 #include "config/options.def"
@@ -53,7 +69,8 @@ static const struct option peer_rows[] = {
 
 /* config_<scope>.given has one bit per row. */
 _Static_assert(WEIR_COUNTOF(database_rows) <= 64 && WEIR_COUNTOF(user_rows) <= 64 &&
-	       WEIR_COUNTOF(cluster_rows) <= 64, "one bit per row");
+                   WEIR_COUNTOF(cluster_rows) <= 64,
+               "one bit per row");
 
 static const struct option_table tables[OPTION_SCOPE_COUNT] = {
 	[OPTION_SCOPE_GLOBAL] = { global_rows, WEIR_COUNTOF(global_rows) },
@@ -66,19 +83,16 @@ static const struct option_table tables[OPTION_SCOPE_COUNT] = {
 static const char *const pool_mode_words[] = { "session", "transaction", "statement", NULL };
 static const char *const consistency_words[] = { "eventual", "session", "strong", NULL };
 static const char *const auth_type_words[] = { "cert", "md5", "scram-sha-256", "plain", "trust",
-					       "any", "hba", "ldap", "pam", NULL };
-static const char *const sslmode_words[] = { "disable", "allow", "prefer", "require",
-					     "verify-ca", "verify-full", NULL };
+	                                           "any",  "hba", "ldap",          "pam",   NULL };
+static const char *const sslmode_words[] = { "disable",   "allow",       "prefer", "require",
+	                                         "verify-ca", "verify-full", NULL };
 static const char *const log_level_words[] = { "error", "warn", "info", "debug", NULL };
 static const char *const load_balance_words[] = { "disable", "round-robin", NULL };
 
 static const char *const *const words[OPTION_KIND_COUNT] = {
-	[OPTION_POOL_MODE] = pool_mode_words,
-	[OPTION_CONSISTENCY] = consistency_words,
-	[OPTION_AUTH_TYPE] = auth_type_words,
-	[OPTION_SSLMODE] = sslmode_words,
-	[OPTION_LOG_LEVEL] = log_level_words,
-	[OPTION_LOAD_BALANCE] = load_balance_words,
+	[OPTION_POOL_MODE] = pool_mode_words, [OPTION_CONSISTENCY] = consistency_words,
+	[OPTION_AUTH_TYPE] = auth_type_words, [OPTION_SSLMODE] = sslmode_words,
+	[OPTION_LOG_LEVEL] = log_level_words, [OPTION_LOAD_BALANCE] = load_balance_words,
 };
 
 struct option_table option_table(enum option_scope scope)

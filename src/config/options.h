@@ -16,22 +16,43 @@
 enum config_pool_mode { POOL_MODE_SESSION, POOL_MODE_TRANSACTION, POOL_MODE_STATEMENT };
 enum config_consistency { CONSISTENCY_EVENTUAL, CONSISTENCY_SESSION, CONSISTENCY_STRONG };
 enum config_auth_type {
-	AUTH_TYPE_CERT, AUTH_TYPE_MD5, AUTH_TYPE_SCRAM, AUTH_TYPE_PLAIN, AUTH_TYPE_TRUST,
-	AUTH_TYPE_ANY, AUTH_TYPE_HBA, AUTH_TYPE_LDAP, AUTH_TYPE_PAM,
+	AUTH_TYPE_CERT,
+	AUTH_TYPE_MD5,
+	AUTH_TYPE_SCRAM,
+	AUTH_TYPE_PLAIN,
+	AUTH_TYPE_TRUST,
+	AUTH_TYPE_ANY,
+	AUTH_TYPE_HBA,
+	AUTH_TYPE_LDAP,
+	AUTH_TYPE_PAM,
 };
-enum config_sslmode { /* ordered: stricter is larger */
-	SSLMODE_DISABLE, SSLMODE_ALLOW, SSLMODE_PREFER, SSLMODE_REQUIRE, SSLMODE_VERIFY_CA,
+/* Ordered: stricter is larger. */
+enum config_sslmode {
+	SSLMODE_DISABLE,
+	SSLMODE_ALLOW,
+	SSLMODE_PREFER,
+	SSLMODE_REQUIRE,
+	SSLMODE_VERIFY_CA,
 	SSLMODE_VERIFY_FULL,
 };
 enum config_log_level { CONFIG_LOG_ERROR, CONFIG_LOG_WARN, CONFIG_LOG_INFO, CONFIG_LOG_DEBUG };
 enum config_load_balance { LOAD_BALANCE_DISABLE, LOAD_BALANCE_ROUND_ROBIN };
 
 enum option_kind {
-	OPTION_BOOL, OPTION_INT, OPTION_OCTAL, OPTION_BYTES, OPTION_SECONDS, OPTION_MILLIS,
+	OPTION_BOOL,
+	OPTION_INT,
+	OPTION_OCTAL,
+	OPTION_BYTES,
+	OPTION_SECONDS,
+	OPTION_MILLIS,
 	OPTION_TEXT,   /* never NULL, empty when not given */
 	OPTION_SECRET, /* a text that is never printed */
 	OPTION_URL,    /* a text whose password is never printed */
-	OPTION_POOL_MODE, OPTION_CONSISTENCY, OPTION_AUTH_TYPE, OPTION_SSLMODE, OPTION_LOG_LEVEL,
+	OPTION_POOL_MODE,
+	OPTION_CONSISTENCY,
+	OPTION_AUTH_TYPE,
+	OPTION_SSLMODE,
+	OPTION_LOG_LEVEL,
 	OPTION_LOAD_BALANCE,
 	OPTION_KIND_COUNT
 };
@@ -54,8 +75,12 @@ enum option_kind {
 #define OPTION_CTYPE_LOAD_BALANCE enum config_load_balance
 
 enum option_scope {
-	OPTION_SCOPE_GLOBAL, OPTION_SCOPE_DATABASE, OPTION_SCOPE_USER, OPTION_SCOPE_CLUSTER,
-	OPTION_SCOPE_PEER, OPTION_SCOPE_COUNT
+	OPTION_SCOPE_GLOBAL,
+	OPTION_SCOPE_DATABASE,
+	OPTION_SCOPE_USER,
+	OPTION_SCOPE_CLUSTER,
+	OPTION_SCOPE_PEER,
+	OPTION_SCOPE_COUNT
 };
 
 struct option {
@@ -68,8 +93,8 @@ struct option {
 	ptrdiff_t inherit_offset; /* in struct config_globals; -1: nothing */
 	enum option_kind kind;
 	bool needs_restart;
-	bool is_ignored;          /* accepted without function */
-	const char *group;        /* not NULL: no option but the title of the rows that follow; name is NULL */
+	bool is_ignored;   /* accepted without function */
+	const char *group; /* not NULL: no option but the title of the rows that follow; name is NULL */
 };
 
 struct option_table {
@@ -78,7 +103,8 @@ struct option_table {
 };
 
 struct option_table option_table(enum option_scope scope);
-const struct option *option_find(enum option_scope scope, struct slice name); /* aliases too; NULL */
+const struct option *option_find(enum option_scope scope,
+                                 struct slice name); /* aliases too; NULL */
 size_t option_index(enum option_scope scope, const struct option *o);
 
 /* Words of an enum kind, NULL-terminated, index = value; NULL for other kinds. */

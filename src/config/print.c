@@ -76,7 +76,7 @@ static void print_globals(const struct config *cfg, FILE *out)
 }
 
 static void print_row(enum option_scope scope, const void *row, const char *name, uint64_t given,
-		      FILE *out)
+                      FILE *out)
 {
 	struct option_table table = option_table(scope);
 	struct buf value;
@@ -102,15 +102,14 @@ void config_print(const struct config *cfg, FILE *out)
 	for (size_t i = 0; i < cfg->cluster_count; i++)
 		if (!cfg->clusters[i].is_implicit)
 			print_row(OPTION_SCOPE_CLUSTER, &cfg->clusters[i], cfg->clusters[i].name,
-				  cfg->clusters[i].given, out);
+			          cfg->clusters[i].given, out);
 	fputs("\n[databases]\n", out);
 	for (size_t i = 0; i < cfg->database_count; i++)
 		print_row(OPTION_SCOPE_DATABASE, &cfg->databases[i], cfg->databases[i].name,
-			  cfg->databases[i].given, out);
+		          cfg->databases[i].given, out);
 	fputs("\n[users]\n", out);
 	for (size_t i = 0; i < cfg->user_count; i++)
-		print_row(OPTION_SCOPE_USER, &cfg->users[i], cfg->users[i].name,
-			  cfg->users[i].given, out);
+		print_row(OPTION_SCOPE_USER, &cfg->users[i], cfg->users[i].name, cfg->users[i].given, out);
 }
 
 static const char *plural(size_t n)
@@ -129,8 +128,8 @@ void config_print_check(const struct config *cfg, FILE *out)
 			fprintf(out, "%s: note: %s\n", n->file, n->text);
 	}
 	fprintf(out, "%s: ok, %zu database%s, %zu cluster%s, %zu user%s\n", cfg->path,
-		cfg->database_count, plural(cfg->database_count), cfg->cluster_count,
-		plural(cfg->cluster_count), cfg->user_count, plural(cfg->user_count));
+	        cfg->database_count, plural(cfg->database_count), cfg->cluster_count,
+	        plural(cfg->cluster_count), cfg->user_count, plural(cfg->user_count));
 }
 
 /* --- the sample ---------------------------------------------------------------- */
@@ -146,7 +145,7 @@ static void sample_global(const struct option *o, FILE *out)
 		fputs("; (", out);
 		print_buf(&range, out);
 		fprintf(out, "%s%s)\n", range.len && o->needs_restart ? "; " : "",
-			o->needs_restart ? "needs a restart" : "");
+		        o->needs_restart ? "needs a restart" : "");
 	}
 	fprintf(out, o->default_text[0] ? ";%s = %s\n" : ";%s =%s\n", o->name, o->default_text);
 	buf_fini(&range);

@@ -18,7 +18,7 @@ enum { LINE_BYTES_MAX = 65536, INCLUDE_DEPTH_MAX = 10, ENTRIES_MAX = 200000, SEC
 
 struct source {
 	FILE *file;
-	const char *name;          /* in the arena */
+	const char *name; /* in the arena */
 	unsigned line;
 	char section[SECTION_MAX]; /* header line to repeat after an include; empty: none yet */
 };
@@ -35,7 +35,7 @@ struct reader {
 };
 
 void config_error_set(struct config_error *err, const struct config_entry *at, const char *option,
-		      const char *fmt, ...)
+                      const char *fmt, ...)
 {
 	va_list args;
 
@@ -58,7 +58,7 @@ void config_entries_fini(struct config_entries *entries)
 }
 
 void config_entries_add(struct config_entries *entries, struct arena *arena,
-			const struct config_entry *entry)
+                        const struct config_entry *entry)
 {
 	struct config_entry *e;
 
@@ -111,7 +111,7 @@ static void reader_open(struct reader *r, const char *path)
 		return;
 	}
 	config_error_set(r->err, r->depth ? &at : NULL, NULL, "can't open \"%s\": %s", path,
-			 strerror(errno));
+	                 strerror(errno));
 	r->failed = true;
 }
 
@@ -273,7 +273,7 @@ static enum weir_err reader_run(struct reader *r)
 }
 
 enum weir_err config_read_file(const char *path, struct arena *arena, struct config_entries *out,
-			       struct config_error *err)
+                               struct config_error *err)
 {
 	struct reader r = { .arena = arena, .out = out, .err = err };
 
@@ -284,7 +284,7 @@ enum weir_err config_read_file(const char *path, struct arena *arena, struct con
 }
 
 enum weir_err config_read_text(const char *text, struct arena *arena, struct config_entries *out,
-			       struct config_error *err)
+                               struct config_error *err)
 {
 	struct reader r = { .arena = arena, .out = out, .err = err };
 	/* fmemopen refuses an empty text. */

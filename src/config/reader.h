@@ -13,10 +13,10 @@
 
 struct config_entry {
 	enum option_scope scope;
-	const char *name;  /* quotes taken off */
+	const char *name; /* quotes taken off */
 	const char *value;
 	const char *file;
-	unsigned line;     /* 0: not of a file */
+	unsigned line; /* 0: not of a file */
 };
 
 struct config_entries {
@@ -28,16 +28,16 @@ struct config_entries {
 void config_entries_fini(struct config_entries *entries);
 /* Texts are copied into the arena. */
 void config_entries_add(struct config_entries *entries, struct arena *arena,
-			const struct config_entry *entry);
+                        const struct config_entry *entry);
 
 enum weir_err config_read_file(const char *path, struct arena *arena, struct config_entries *out,
-			       struct config_error *err) WEIR_MUST_CHECK;
+                               struct config_error *err) WEIR_MUST_CHECK;
 /* The same from memory; its name in errors is "text". */
 enum weir_err config_read_text(const char *text, struct arena *arena, struct config_entries *out,
-			       struct config_error *err) WEIR_MUST_CHECK;
+                               struct config_error *err) WEIR_MUST_CHECK;
 
 /* Fills err; the option may be NULL. */
 void config_error_set(struct config_error *err, const struct config_entry *at, const char *option,
-		      const char *fmt, ...) WEIR_PRINTF(4, 5);
+                      const char *fmt, ...) WEIR_PRINTF(4, 5);
 
 #endif

@@ -10,9 +10,9 @@
 #include <stdio.h>
 
 struct number {
-	double value;     /* for range checks */
-	uint64_t whole;   /* integer part */
-	uint64_t micros;  /* fraction in millionths, cut */
+	double value;    /* for range checks */
+	uint64_t whole;  /* integer part */
+	uint64_t micros; /* fraction in millionths, cut */
 	bool is_negative;
 	bool is_fraction;
 	struct slice unit; /* what follows, blanks trimmed */
@@ -24,12 +24,19 @@ struct unit {
 };
 
 static const struct unit byte_units[] = {
-	{ "", 1 }, { "B", 1 }, { "kB", 1ULL << 10 }, { "MB", 1ULL << 20 },
-	{ "GB", 1ULL << 30 }, { "TB", 1ULL << 40 }, { NULL, 0 },
+	{ "", 1 },
+	{ "B", 1 },
+	{ "kB", 1ULL << 10 },
+	{ "MB", 1ULL << 20 },
+	{ "GB", 1ULL << 30 },
+	{ "TB", 1ULL << 40 },
+	{ NULL, 0 },
 };
-static const struct unit time_units[] = { /* in microseconds */
-	{ "", 1000000 }, { "us", 1 }, { "ms", 1000 }, { "s", 1000000 }, { "min", 60000000 },
-	{ "h", 3600000000ULL }, { "d", 86400000000ULL }, { NULL, 0 },
+static const struct unit time_units[] = {
+	/* in microseconds */
+	{ "", 1000000 },         { "us", 1 },         { "ms", 1000 },
+	{ "s", 1000000 },        { "min", 60000000 }, { "h", 3600000000ULL },
+	{ "d", 86400000000ULL }, { NULL, 0 },
 };
 
 enum { WHOLE_DIGITS_MAX = 15 };
@@ -140,7 +147,7 @@ static bool parse_octal(const struct option *o, struct slice text, int *out)
 }
 
 static bool parse_scaled(const struct option *o, struct slice text, const struct unit *units,
-			 uint64_t *out)
+                         uint64_t *out)
 {
 	struct number n;
 	const struct unit *unit;
@@ -209,7 +216,7 @@ static bool parse_field(const struct option *o, struct slice text, void *field, 
 }
 
 bool option_parse(const struct option *o, struct slice text, void *base, struct arena *arena,
-		  char *why, size_t why_size)
+                  char *why, size_t why_size)
 {
 	struct buf range;
 
@@ -219,7 +226,7 @@ bool option_parse(const struct option *o, struct slice text, void *base, struct 
 	buf_init(&range, 512);
 	option_print_range(o, &range);
 	snprintf(why, why_size, "\"%.*s\" isn't %.*s", (int)(text.len > 64 ? 64 : text.len), text.ptr,
-		 (int)range.len, range.data);
+	         (int)range.len, range.data);
 	buf_fini(&range);
 	return false;
 }
@@ -241,7 +248,7 @@ static void print_bytes(const struct option *o, uint64_t value, struct buf *out)
 			if (value == 0 || value % byte_units[unit + 1].factor)
 				break;
 	buf_appendf(out, "%" PRIu64 "%s", value / byte_units[unit].factor,
-		    unit > 1 ? byte_units[unit].name : "");
+	            unit > 1 ? byte_units[unit].name : "");
 }
 
 static void print_seconds(uint64_t us, struct buf *out)
@@ -373,8 +380,7 @@ void option_print_range(const struct option *o, struct buf *out)
 		buf_appendf(out, "a number of milliseconds from %.0f to %.0f", o->min, o->max);
 		break;
 	case OPTION_OCTAL:
-		buf_appendf(out, "an octal number from %04o to %04o", (unsigned)o->min,
-			    (unsigned)o->max);
+		buf_appendf(out, "an octal number from %04o to %04o", (unsigned)o->min, (unsigned)o->max);
 		break;
 	case OPTION_BYTES:
 		buf_appendf(out, "a size (B, kB, MB, GB, TB) from %.0f to %.0f bytes", o->min, o->max);

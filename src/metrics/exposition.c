@@ -54,11 +54,10 @@ static void write_values(const struct metrics_sum *sum, struct buf *out)
 		const char *labels = metric_rows[i].labels;
 
 		if (strcmp(last, metric_rows[i].name) != 0)
-			exposition_head(out, metric_rows[i].name, metric_rows[i].type,
-					metric_rows[i].help);
+			exposition_head(out, metric_rows[i].name, metric_rows[i].type, metric_rows[i].help);
 		last = metric_rows[i].name;
 		buf_appendf(out, *labels ? "pgweir_%s{%s} %" PRIu64 "\n" : "pgweir_%s%s %" PRIu64 "\n",
-			    last, labels, sum->values[i]);
+		            last, labels, sum->values[i]);
 	}
 }
 
@@ -67,11 +66,11 @@ static void write_closes(const struct metrics_sum *sum, struct buf *out)
 	exposition_head(out, "closes_total", "counter", "Connections ended, by reason.");
 	for (unsigned i = 0; i < CLOSE_REASON_COUNT; i++)
 		buf_appendf(out, "pgweir_closes_total{reason=\"%s\"} %" PRIu64 "\n",
-			    close_reason_info((enum close_reason)i)->label, sum->closes[i]);
+		            close_reason_info((enum close_reason)i)->label, sum->closes[i]);
 }
 
 static void write_histogram(const char *name, const char *help, const struct histogram_sum *h,
-			    struct buf *out)
+                            struct buf *out)
 {
 	uint64_t seen = 0;
 
@@ -79,7 +78,7 @@ static void write_histogram(const char *name, const char *help, const struct his
 	for (unsigned i = 0; i < HISTOGRAM_BUCKETS - 1; i++) {
 		seen += h->buckets[i];
 		buf_appendf(out, "pgweir_%s_bucket{le=\"%.6f\"} %" PRIu64 "\n", name,
-			    (double)histogram_bound_us(i) / 1e6, seen);
+		            (double)histogram_bound_us(i) / 1e6, seen);
 	}
 	buf_appendf(out, "pgweir_%s_bucket{le=\"+Inf\"} %" PRIu64 "\n", name, h->count);
 	buf_appendf(out, "pgweir_%s_sum %.6f\n", name, (double)h->sum_us / 1e6);
@@ -87,10 +86,11 @@ static void write_histogram(const char *name, const char *help, const struct his
 }
 
 static void write_database_stat(const struct db_sum *rows, size_t count, enum db_stat id,
-				struct buf *out)
+                                struct buf *out)
 {
-	buf_appendf(out, "# HELP pgweir_database_%s_total %s\n# TYPE pgweir_database_%s_total counter\n",
-		    db_stat_name(id), db_stat_help(id), db_stat_name(id));
+	buf_appendf(out,
+	            "# HELP pgweir_database_%s_total %s\n# TYPE pgweir_database_%s_total counter\n",
+	            db_stat_name(id), db_stat_help(id), db_stat_name(id));
 	for (size_t i = 0; i < count; i++) {
 		buf_appendf(out, "pgweir_database_%s_total{database=\"", db_stat_name(id));
 		exposition_label(out, rows[i].name);
@@ -117,8 +117,7 @@ void exposition_write(const struct metrics *m, struct buf *out)
 	write_values(sum, out);
 	write_closes(sum, out);
 	for (unsigned i = 0; i < HISTOGRAM_COUNT; i++)
-		write_histogram(histogram_rows[i].name, histogram_rows[i].help,
-				&sum->histograms[i], out);
+		write_histogram(histogram_rows[i].name, histogram_rows[i].help, &sum->histograms[i], out);
 	write_databases(m, out);
 	mem_free(sum);
 }

@@ -110,7 +110,7 @@ static uint64_t stat_value(const struct db_stats *s, unsigned id)
 
 /* The row of that name, a new one at the end, or NULL when all are taken. */
 static struct db_sum *sum_row(struct db_sum *rows, size_t count, size_t max, const char *name,
-			      bool *is_new)
+                              bool *is_new)
 {
 	*is_new = false;
 	for (size_t i = 0; i < count; i++)
@@ -147,8 +147,7 @@ size_t metrics_databases(const struct metrics *m, struct db_sum *out, size_t max
 	size_t count = 0;
 
 	for (unsigned i = 0; i < m->count; i++) {
-		struct db_row *s =
-			atomic_load_explicit(&m->blocks[i].databases, memory_order_acquire);
+		struct db_row *s = atomic_load_explicit(&m->blocks[i].databases, memory_order_acquire);
 
 		for (; s; s = s->next) {
 			bool is_new;

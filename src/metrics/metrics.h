@@ -31,11 +31,11 @@ enum db_stat { /* index of db_sum.values */
 #define STAT(field, help) DB_STAT_##field,
 #include "metrics/db_stats.def"
 #undef STAT
-	DB_STAT_COUNT,
-	DB_STAT_PGBOUNCER_COUNT = DB_STAT_client_login_count + 1,
+	           DB_STAT_COUNT,
+	           DB_STAT_PGBOUNCER_COUNT = DB_STAT_client_login_count + 1,
 };
 
-struct db_row { /* one database in one block */
+struct db_row {          /* one database in one block */
 	const char *name;    /* owned; the name that clients ask for */
 	struct db_row *next; /* owned; set before it is published */
 	struct db_stats stats;
@@ -76,7 +76,7 @@ static inline void metrics_observe(struct metrics_block *b, enum histogram_id id
 	histogram_observe(&b->histograms[id], us);
 }
 
-/* The block's counters of a database, made at the first call; keep the pointer, this walks a list. */
+/* The block's counters of a database, made at the first call; keep the pointer, it walks a list. */
 struct db_stats *metrics_database(struct metrics_block *b, struct slice name);
 
 /* Any thread. */

@@ -19,19 +19,38 @@ static struct admin_part *part_of(unsigned worker)
 
 	p->pool_count = 2;
 	p->pools = arena_zalloc(&p->arena, 2 * sizeof(*p->pools));
-	p->pools[0] = (struct admin_pool){ .database = "shop", .user = "app", .node = "n1",
-					   .cl_active = 1 + worker, .sv_active = 1, .sv_idle = 2,
-					   .maxwait_us = 1500000 * worker, .pool_mode = "transaction" };
-	p->pools[1] = (struct admin_pool){ .database = "shop", .user = "app", .node = "n2",
-					   .cl_waiting = 3, .pool_mode = "transaction" };
+	p->pools[0] = (struct admin_pool){ .database = "shop",
+		                               .user = "app",
+		                               .node = "n1",
+		                               .cl_active = 1 + worker,
+		                               .sv_active = 1,
+		                               .sv_idle = 2,
+		                               .maxwait_us = 1500000 * worker,
+		                               .pool_mode = "transaction" };
+	p->pools[1] = (struct admin_pool){
+		.database = "shop", .user = "app", .node = "n2", .cl_waiting = 3, .pool_mode = "transaction"
+	};
 	p->client_count = 1;
 	p->clients = arena_zalloc(&p->arena, sizeof(*p->clients));
 	p->clients[0] = (struct admin_conn){
-		.user = "app", .database = "shop", .replication = "none", .state = "active",
-		.addr = "10.0.0.1", .local_addr = "10.0.0.2", .port = 5, .local_port = 6432,
-		.connect_time_us = 1000000, .wait_us = 2000003, .ptr = 0xab, .link = 0xcd,
-		.id = 10 + worker, .tls = "", .application_name = "x", .prepared_statements = 4,
-		.pin = worker ? "temporary table" : "", .node = "",
+		.user = "app",
+		.database = "shop",
+		.replication = "none",
+		.state = "active",
+		.addr = "10.0.0.1",
+		.local_addr = "10.0.0.2",
+		.port = 5,
+		.local_port = 6432,
+		.connect_time_us = 1000000,
+		.wait_us = 2000003,
+		.ptr = 0xab,
+		.link = 0xcd,
+		.id = 10 + worker,
+		.tls = "",
+		.application_name = "x",
+		.prepared_statements = 4,
+		.pin = worker ? "temporary table" : "",
+		.node = "",
 	};
 	p->server_count = 1;
 	p->servers = arena_zalloc(&p->arena, sizeof(*p->servers));
@@ -77,8 +96,8 @@ static void on_act(void *ctx, const struct admin_order *order, admin_error_fn *d
 	struct pg_error err;
 	size_t len = strlen(f->log);
 
-	snprintf(f->log + len, sizeof(f->log) - len, "%d:%s:%llu;", (int)order->action,
-		 order->database, (unsigned long long)order->id);
+	snprintf(f->log + len, sizeof(f->log) - len, "%d:%s:%llu;", (int)order->action, order->database,
+	         (unsigned long long)order->id);
 	pg_error_set(&err, "F0000", "refused by the source");
 	done(done_ctx, f->is_refusing ? &err : NULL);
 }
@@ -97,7 +116,7 @@ static bool on_accepting(void *ctx)
 }
 
 static bool on_explain(void *ctx, const char *database, struct slice sql, struct admin_route *out,
-		       struct pg_error *err)
+                       struct pg_error *err)
 {
 	(void)ctx;
 	if (slice_is(sql, "fail")) {
@@ -143,9 +162,16 @@ void fake_init(struct fake *f, const char *ini)
 	f->is_accepting = true;
 	topology_fill(f);
 	f->source = (struct admin_source){
-		.ctx = f, .metrics = f->metrics, .started_us = 5000000, .config = on_config,
-		.collect = on_collect, .topologies = on_topologies, .cache = on_cache,
-		.act = on_act, .publish = on_publish, .explain = on_explain,
+		.ctx = f,
+		.metrics = f->metrics,
+		.started_us = 5000000,
+		.config = on_config,
+		.collect = on_collect,
+		.topologies = on_topologies,
+		.cache = on_cache,
+		.act = on_act,
+		.publish = on_publish,
+		.explain = on_explain,
 		.is_accepting = on_accepting,
 	};
 	f->admin = admin_create(&f->source);

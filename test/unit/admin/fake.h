@@ -14,12 +14,12 @@ struct fake {
 	struct topology topology;
 	struct node_live live[2];
 	bool is_accepting;
-	bool is_refusing;        /* orders fail */
-	bool is_slow;            /* answers come by fake_answer */
-	admin_parts_fn *done;    /* a collect that waits */
+	bool is_refusing;     /* orders fail */
+	bool is_slow;         /* answers come by fake_answer */
+	admin_parts_fn *done; /* a collect that waits */
 	void *done_ctx;
 	unsigned wanted;
-	char log[512];           /* orders given */
+	char log[512]; /* orders given */
 	struct admin *admin;
 };
 

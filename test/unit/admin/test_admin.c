@@ -9,10 +9,11 @@
 #include "fake.h"
 #include "wire/build.h"
 
-static const char ini[] = "[pgweir]\nadmin_users = root\nstats_users = mon\nprobe_password = hush1\n"
-			  "[clusters]\nmain = patroni=http://x:1 password=hush2\n"
-			  "[databases]\nshop = cluster=main cache=on password=hush3\n"
-			  "[users]\napp = pool_size=3\n";
+static const char ini[] =
+	"[pgweir]\nadmin_users = root\nstats_users = mon\nprobe_password = hush1\n"
+	"[clusters]\nmain = patroni=http://x:1 password=hush2\n"
+	"[databases]\nshop = cluster=main cache=on password=hush3\n"
+	"[users]\napp = pool_size=3\n";
 
 static struct fake f;
 
@@ -89,26 +90,25 @@ Test(admin, columns_are_pgbouncers)
 	for (size_t i = 0; i < WEIR_COUNTOF(rows); i++) {
 		const char *got = stats(rows[i][0]);
 
-		cr_expect(strncmp(got, rows[i][1], strlen(rows[i][1])) == 0, "%s gave %s", rows[i][0],
-			  got);
+		cr_expect(strncmp(got, rows[i][1], strlen(rows[i][1])) == 0, "%s gave %s", rows[i][0], got);
 	}
 }
 
 Test(admin, pools_are_added_up)
 {
 	cr_expect_not_null(strstr(stats("show pools"),
-				  "\nshop|app|3|6|0|0|2|0|0|4|0|0|0|1|500000|transaction|-\nSHOW\n"));
+	                          "\nshop|app|3|6|0|0|2|0|0|4|0|0|0|1|500000|transaction|-\nSHOW\n"));
 	cr_expect_eq(f.wanted, ADMIN_WANT_POOLS);
 	cr_expect_not_null(strstr(stats("show node_pools"),
-				  "\nshop|app|0|6|0|0|0|0|0|0|0|0|0|0|0|transaction|-|n2\nSHOW\n"));
+	                          "\nshop|app|0|6|0|0|0|0|0|0|0|0|0|0|0|transaction|-|n2\nSHOW\n"));
 }
 
 Test(admin, clients_and_servers)
 {
-	cr_expect_not_null(strstr(
-		stats("show clients"),
-		"\nC|app|shop|none|active|10.0.0.1|5|10.0.0.2|6432|1970-01-01 00:00:01 UTC|-|2|3|0|"
-		"0xab|0xcd|0||x|4|11|temporary table||1\nSHOW\n"));
+	cr_expect_not_null(
+		strstr(stats("show clients"),
+	           "\nC|app|shop|none|active|10.0.0.1|5|10.0.0.2|6432|1970-01-01 00:00:01 UTC|-|2|3|0|"
+	           "0xab|0xcd|0||x|4|11|temporary table||1\nSHOW\n"));
 	cr_expect_not_null(strstr(stats("show servers"), "|10||n1|0\nS|app|shop|none|idle|"));
 	cr_expect_null(strstr(stats("show active_sockets"), "|idle|"));
 	cr_expect_not_null(strstr(stats("show sockets"), "|4|10|0|0|0|0|0|0|0|"));
@@ -133,7 +133,8 @@ Test(admin, nodes_cache_databases)
 	const char *nodes = stats("show nodes");
 
 	cr_expect_not_null(strstr(nodes, "\nmain|n1|10.0.0.1|5432|primary|running|3|-|-|-|0|1|0|0\n"));
-	cr_expect_not_null(strstr(nodes, "\nmain|n2|10.0.0.2|5432|replica|running|3|77|-|1/AA|0|1|0|0\n"));
+	cr_expect_not_null(
+		strstr(nodes, "\nmain|n2|10.0.0.2|5432|replica|running|3|77|-|1/AA|0|1|0|0\n"));
 	cr_expect_not_null(strstr(stats("show cache"), "\nhits_local|7\n"));
 	cr_expect_not_null(strstr(stats("show databases"), "\nshop|10.0.0.1|5432|shop|-|20|"));
 }
@@ -169,8 +170,7 @@ Test(admin, stats_users_may_not_act)
 
 		if (c->role != ADMIN_ROLE_ADMIN)
 			continue;
-		snprintf(sql, sizeof(sql), "%s%s", c->words,
-			 c->argument == ARGUMENT_NEEDED ? " 1" : "");
+		snprintf(sql, sizeof(sql), "%s%s", c->words, c->argument == ARGUMENT_NEEDED ? " 1" : "");
 		cr_expect_str_eq(stats(sql), "ERROR 42501 admin access needed\n", "%s", sql);
 		cr_expect_str_eq(fake_run(&f, ADMIN_ROLE_NONE, sql), "ERROR 42501 admin access needed\n");
 	}
@@ -188,7 +188,7 @@ Test(admin, orders)
 	cr_expect_str_eq(admin("kill_client 17"), "KILL_CLIENT\n");
 	cr_expect_str_eq(admin("shutdown wait_for_servers"), "SHUTDOWN\n");
 	snprintf(wanted, sizeof(wanted), "%d::0;%d::0;%d:shop:0;%d::17;%d::0;", ADMIN_RELOAD,
-		 ADMIN_PAUSE, ADMIN_RESUME, ADMIN_KILL_CLIENT, ADMIN_SHUTDOWN_SERVERS);
+	         ADMIN_PAUSE, ADMIN_RESUME, ADMIN_KILL_CLIENT, ADMIN_SHUTDOWN_SERVERS);
 	cr_expect_str_eq(f.log, wanted);
 }
 
@@ -197,8 +197,9 @@ Test(admin, orders_that_fail)
 	cr_expect_str_eq(admin("pause nope"), "ERROR 3D000 no such database: \"nope\"\n");
 	cr_expect_str_eq(admin("pause a b"), "ERROR 42601 one database name is expected\n");
 	cr_expect_str_eq(admin("kill_client x"),
-			 "ERROR 22023 a client's id is expected, as SHOW CLIENTS shows it\n");
-	cr_expect_str_eq(admin("disable"), "ERROR 42601 invalid command, SHOW HELP lists what there is\n");
+	                 "ERROR 22023 a client's id is expected, as SHOW CLIENTS shows it\n");
+	cr_expect_str_eq(admin("disable"),
+	                 "ERROR 42601 invalid command, SHOW HELP lists what there is\n");
 	cr_expect_str_eq(f.log, "");
 	f.is_refusing = true;
 	cr_expect_str_eq(admin("reload"), "ERROR F0000 refused by the source\n");
@@ -213,11 +214,12 @@ Test(admin, set)
 	cr_expect_str_eq(admin("set admin_users = root, bob"), "SET\n");
 	cr_expect_str_eq(f.cfg->global.admin_users, "root, bob");
 	cr_expect_str_eq(admin("set workers = 5"),
-			 "ERROR 55P02 workers cannot be changed without a restart\n");
-	cr_expect_str_eq(admin("set cache_ttl = x"),
-			 "ERROR 22023 cache_ttl: \"x\" isn't a number of seconds from 0.001 to 31536000\n");
+	                 "ERROR 55P02 workers cannot be changed without a restart\n");
+	cr_expect_str_eq(
+		admin("set cache_ttl = x"),
+		"ERROR 22023 cache_ttl: \"x\" isn't a number of seconds from 0.001 to 31536000\n");
 	cr_expect_str_eq(admin("set nope = 1"),
-			 "ERROR 42704 unrecognized configuration parameter \"nope\"\n");
+	                 "ERROR 42704 unrecognized configuration parameter \"nope\"\n");
 	cr_expect_str_eq(admin("set cache_ttl"), "ERROR 42601 SET option = value is expected\n");
 }
 
@@ -233,21 +235,21 @@ Test(admin, what_drivers_say)
 	cr_expect_str_eq(stats("BEGIN"), "BEGIN\n");
 	cr_expect_str_eq(stats("select 1"), "?column?\n1\nSELECT 1\n");
 	cr_expect_str_eq(stats("select * from pg_class"),
-			 "ERROR 42601 invalid command, SHOW HELP lists what there is\n");
+	                 "ERROR 42601 invalid command, SHOW HELP lists what there is\n");
 	cr_expect_str_eq(stats("show nothing"),
-			 "ERROR 42601 unknown command, SHOW HELP lists what there is\n");
+	                 "ERROR 42601 unknown command, SHOW HELP lists what there is\n");
 	cr_expect_str_eq(stats("show pools x"),
-			 "ERROR 42601 invalid command, SHOW HELP lists what there is\n");
+	                 "ERROR 42601 invalid command, SHOW HELP lists what there is\n");
 }
 
 Test(admin, explain_route)
 {
 	cr_expect_str_eq(stats("explain route select 1;"),
-			 "key,value\ndatabase|shop\nclass|read\ntarget|replica shop\n"
-			 "reason|select 1\nEXPLAIN\n");
+	                 "key,value\ndatabase|shop\nclass|read\ntarget|replica shop\n"
+	                 "reason|select 1\nEXPLAIN\n");
 	cr_expect_not_null(strstr(stats("explain route for \"shop\" select  2"), "reason|select  2\n"));
 	cr_expect_str_eq(stats("explain route for nope select 2"),
-			 "ERROR 3D000 EXPLAIN ROUTE [FOR database] statement: no such database\n");
+	                 "ERROR 3D000 EXPLAIN ROUTE [FOR database] statement: no such database\n");
 	cr_expect_str_eq(stats("explain route fail"), "ERROR 42601 no\n");
 }
 
@@ -261,8 +263,9 @@ static void on_late(struct admin_request *request)
 
 Test(admin, answers_may_come_late)
 {
-	struct admin_request request = { .role = ADMIN_ROLE_STATS, .sql = "show pools",
-					 .on_done = on_late };
+	struct admin_request request = { .role = ADMIN_ROLE_STATS,
+		                             .sql = "show pools",
+		                             .on_done = on_late };
 
 	buf_init(&request.out, 1 << 16);
 	f.is_slow = true;
@@ -276,8 +279,9 @@ Test(admin, answers_may_come_late)
 
 Test(admin, an_answer_past_the_bound_is_an_error)
 {
-	struct admin_request request = { .role = ADMIN_ROLE_STATS, .sql = "show config",
-					 .on_done = on_late };
+	struct admin_request request = { .role = ADMIN_ROLE_STATS,
+		                             .sql = "show config",
+		                             .on_done = on_late };
 
 	buf_init(&request.out, 500);
 	admin_run(f.admin, &request);
@@ -305,6 +309,6 @@ Test(admin, fixed_messages)
 	admin_refuse_extended(&out);
 	buf_append_slice(&out, wire_ready_idle);
 	cr_expect_str_eq(fake_decode(&out),
-			 "ERROR 0A000 the console has the simple query protocol only\n");
+	                 "ERROR 0A000 the console has the simple query protocol only\n");
 	buf_fini(&out);
 }

@@ -14,7 +14,7 @@ static const char *found(const char *sql)
 	const struct admin_command *c = command_find(slice_str(sql), &argument);
 
 	snprintf(result, sizeof(result), "%s|%.*s", c ? c->words : "none", (int)argument.len,
-		 argument.ptr);
+	         argument.ptr);
 	return result;
 }
 
@@ -67,8 +67,18 @@ Test(command, words)
 Test(command, roles_of_all)
 {
 	static const char *const for_admins[] = {
-		"RELOAD", "PAUSE", "RESUME", "DISABLE", "ENABLE", "RECONNECT", "KILL", "KILL_CLIENT",
-		"WAIT_CLOSE", "SHUTDOWN", "SHUTDOWN WAIT_FOR_CLIENTS", "SHUTDOWN WAIT_FOR_SERVERS",
+		"RELOAD",
+		"PAUSE",
+		"RESUME",
+		"DISABLE",
+		"ENABLE",
+		"RECONNECT",
+		"KILL",
+		"KILL_CLIENT",
+		"WAIT_CLOSE",
+		"SHUTDOWN",
+		"SHUTDOWN WAIT_FOR_CLIENTS",
+		"SHUTDOWN WAIT_FOR_SERVERS",
 		"CACHE CLEAR",
 	};
 	const struct admin_command *c;

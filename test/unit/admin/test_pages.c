@@ -8,7 +8,7 @@
 #include "fake.h"
 
 static const char ini[] = "[clusters]\nmain = patroni=http://x:1 password=hush2\n"
-			  "[databases]\nshop = cluster=main\n";
+						  "[databases]\nshop = cluster=main\n";
 
 static char body[400000];
 static const char *type;
@@ -59,7 +59,8 @@ Test(pages, metrics_are_well_formed)
 		} else if (line[0] != '#') {
 			cr_expect(strncmp(line, "pgweir_", 7) == 0, "%s", line);
 			cr_expect(strspn(strrchr(line, ' ') + 1, "0123456789.") ==
-				  strlen(strrchr(line, ' ') + 1), "%s", line);
+			              strlen(strrchr(line, ' ') + 1),
+			          "%s", line);
 		}
 	}
 	free(copy);

@@ -24,8 +24,9 @@ Test(readiness, a_failover_within_the_wait_is_fine)
 {
 	struct config_error err;
 	struct config *cfg = config_load_text("[databases]\na = cluster=m failover_wait_timeout=10\n"
-					      "[clusters]\nm = patroni=http://x:1\n"
-					      "unused = patroni=http://y:1\n", &err);
+	                                      "[clusters]\nm = patroni=http://x:1\n"
+	                                      "unused = patroni=http://y:1\n",
+	                                      &err);
 	struct readiness r = { 0 };
 	static struct topology t;
 
@@ -66,7 +67,7 @@ Test(window, averages_are_of_the_last_whole_period)
 	stat_add(&s->query_time, 70);
 	window_tick(&w, m, 30 * SECOND, 10 * SECOND);
 	window_averages(&w, "a", out);
-	cr_expect_eq(out[DB_STAT_xact_count], 2);  /* per second over 20 s */
+	cr_expect_eq(out[DB_STAT_xact_count], 2); /* per second over 20 s */
 	cr_expect_eq(out[DB_STAT_received], 10);
 	cr_expect_eq(out[DB_STAT_xact_time], 100); /* per transaction */
 	cr_expect_eq(out[DB_STAT_query_time], 0);  /* no query was counted */

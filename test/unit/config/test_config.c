@@ -55,7 +55,7 @@ Test(config, empty_has_the_defaults)
 Test(config, both_section_names_and_comments)
 {
 	struct config *cfg = load("; a\n# b\n[pgbouncer]\nlisten_port = 1\n"
-				  "[pgweir]\nworkers=2\n");
+	                          "[pgweir]\nworkers=2\n");
 
 	cr_expect_eq(cfg->global.listen_port, 1);
 	cr_expect_eq(cfg->global.workers, 2);
@@ -87,8 +87,8 @@ Test(config, long_lines_are_whole)
 Test(config, database_inherits_and_overrides)
 {
 	struct config *cfg = load("[databases]\na = host=h pool_size=3 cache=on consistency=strong\n"
-				  "b = host=h\n* = host=h dbname=other\n"
-				  "[pgweir]\ndefault_pool_size=9\ncache_ttl=5\n");
+	                          "b = host=h\n* = host=h dbname=other\n"
+	                          "[pgweir]\ndefault_pool_size=9\ncache_ttl=5\n");
 	const struct config_database *a = database(cfg, "a"), *b = database(cfg, "b");
 
 	cr_expect_eq(config_pool_size(cfg, a, NULL), 3);
@@ -107,8 +107,8 @@ Test(config, database_inherits_and_overrides)
 Test(config, user_overrides)
 {
 	struct config *cfg = load("[databases]\na = host=h pool_mode=session\n"
-				  "[users]\nu = pool_mode=statement pool_size=2 query_timeout=7\nv =\n"
-				  "[pgweir]\nquery_timeout=1\nmax_user_connections=4\n");
+	                          "[users]\nu = pool_mode=statement pool_size=2 query_timeout=7\nv =\n"
+	                          "[pgweir]\nquery_timeout=1\nmax_user_connections=4\n");
 	const struct config_database *a = database(cfg, "a");
 	const struct config_user *u = config_user_find(cfg, slice_str("u"));
 	const struct config_user *v = config_user_find(cfg, slice_str("v"));
@@ -126,11 +126,11 @@ Test(config, user_overrides)
 
 Test(config, clusters)
 {
-	struct config *cfg = load(
-		"[databases]\na = cluster=main\nb = cluster=fixed\nc = host=h1,h2:7 port=6\n"
-		"d = host=h1,h2:7 port=6 user=u password=p\ne = host=h1\n"
-		"[clusters]\nmain = patroni=http://x:1,http://y:2 user=m password=s\n"
-		"fixed = hosts=10.0.0.1,10.0.0.2:9 user=f\n");
+	struct config *cfg =
+		load("[databases]\na = cluster=main\nb = cluster=fixed\nc = host=h1,h2:7 port=6\n"
+	         "d = host=h1,h2:7 port=6 user=u password=p\ne = host=h1\n"
+	         "[clusters]\nmain = patroni=http://x:1,http://y:2 user=m password=s\n"
+	         "fixed = hosts=10.0.0.1,10.0.0.2:9 user=f\n");
 	const struct config_cluster *main = database(cfg, "a")->cluster;
 	const struct config_cluster *fixed = database(cfg, "b")->cluster;
 	const struct config_cluster *implicit = database(cfg, "c")->cluster;
@@ -164,8 +164,7 @@ Test(config, refusals_name_line_and_option)
 {
 	static const char *const rows[][2] = {
 		{ "[pgweir]\n\nlisten_prot = 1\n", "text:3: listen_prot: unknown option" },
-		{ "[pgweir]\nworkers = 99\n",
-		  "text:2: workers: \"99\" isn't a whole number from 0 to 64" },
+		{ "[pgweir]\nworkers = 99\n", "text:2: workers: \"99\" isn't a whole number from 0 to 64" },
 		{ "[pgweirs]\nworkers = 1\n", "text:2: pgweirs: unknown section" },
 		{ "workers = 1\n", "text:1: workers: stands before the first [section]" },
 		{ "[pgweir]\nworkers\n", "text:2: neither name = value nor [section]" },
@@ -176,8 +175,7 @@ Test(config, refusals_name_line_and_option)
 		  "text:2: a: there is no cluster of that name in [clusters]" },
 		{ "[databases]\na = hots=h\n", "text:2: hots: unknown option" },
 		{ "[databases]\npgbouncer = host=h\n", "text:2: pgbouncer: the name is the console's" },
-		{ "[databases]\na = host=h:x\n",
-		  "text:2: a: a host isn't of the form host or host:port" },
+		{ "[databases]\na = host=h:x\n", "text:2: a: a host isn't of the form host or host:port" },
 		{ "[clusters]\nm = user=u\n", "text:2: m: a cluster has either patroni= or hosts=" },
 		{ "[clusters]\nm = patroni=10.0.0.1:8008\n",
 		  "text:2: m: a Patroni address doesn't begin with http:// or https://" },
@@ -186,8 +184,7 @@ Test(config, refusals_name_line_and_option)
 		{ "[pgweir]\nclient_low_water = 1MB\n",
 		  "text:2: client_low_water: isn't below client_high_water" },
 		{ "[pgweir]\nhttp_listen = 8080\n", "text:2: http_listen: isn't host:port" },
-		{ "[pgweir]\n%includes x\n",
-		  "text:2: unknown directive, only %include is known" },
+		{ "[pgweir]\n%includes x\n", "text:2: unknown directive, only %include is known" },
 		{ "[pgweir]\n%include /nonexistent/x\n",
 		  "text:2: can't open \"/nonexistent/x\": No such file or directory" },
 	};
@@ -199,7 +196,7 @@ Test(config, refusals_name_line_and_option)
 Test(config, notes)
 {
 	struct config *cfg = load("[pgweir]\nverbose = 1\nworkers=1\nworkers=2\n"
-				  "[databases]\na = host=h\na = host=h2 port=1 port=2\n");
+	                          "[databases]\na = host=h\na = host=h2 port=1 port=2\n");
 
 	cr_expect_eq(cfg->global.workers, 2);
 	cr_expect_str_eq(database(cfg, "a")->host, "h2");
@@ -220,7 +217,8 @@ Test(config, environment_wins)
 	cr_expect_eq(cfg->global.listen_port, 7777);
 	config_put(&cfg);
 	setenv("PGWEIR_LISTEN_PORT", "x", 1);
-	cr_expect_str_eq(refused(""), "environment: listen_port: \"x\" isn't a whole number from 0 to 65535");
+	cr_expect_str_eq(refused(""),
+	                 "environment: listen_port: \"x\" isn't a whole number from 0 to 65535");
 }
 
 Test(config, with_changes_a_copy)
@@ -266,7 +264,7 @@ Test(config, counted)
 Test(config, addresses_are_taken_apart)
 {
 	struct config *cfg = load("[pgweir]\nhttp_listen = 127.0.0.1:8080\n"
-				  "cache_redis = redis://u:p@r:1\n");
+	                          "cache_redis = redis://u:p@r:1\n");
 
 	cr_expect_str_eq(cfg->http.host, "127.0.0.1");
 	cr_expect_eq(cfg->http.port, 8080);

@@ -20,8 +20,8 @@ static const char *pairs(const char *text)
 	arena_init(&arena, 1024);
 	result[0] = '\0';
 	while ((rc = connstr_next(&rest, &arena, &key, &value, &why)) == WEIR_OK)
-		len += (size_t)snprintf(result + len, sizeof(result) - len, "%.*s|%.*s;",
-					(int)key.len, key.ptr, (int)value.len, value.ptr);
+		len += (size_t)snprintf(result + len, sizeof(result) - len, "%.*s|%.*s;", (int)key.len,
+		                        key.ptr, (int)value.len, value.ptr);
 	if (rc != WEIR_ERR_NOT_FOUND)
 		snprintf(result, sizeof(result), "!%s", why);
 	arena_fini(&arena);
@@ -91,7 +91,7 @@ static const char *redis(const char *url)
 	arena_init(&arena, 1024);
 	if (redis_url_parse(slice_str(url), &arena, &r))
 		snprintf(result, sizeof(result), "%s|%u|%s|%s", r.host, r.port, text_or_dash(r.user),
-			 text_or_dash(r.password));
+		         text_or_dash(r.password));
 	else
 		snprintf(result, sizeof(result), "!");
 	arena_fini(&arena);

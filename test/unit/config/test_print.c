@@ -39,7 +39,8 @@ static const char full[] =
 	"[pgweir]\nprobe_password = topsecret1\ncache_redis = redis://u:topsecret2@h:1\n"
 	"auth_ldap_options = topsecret5\nadmin_users = root\n"
 	"[clusters]\nm = patroni=http://x:1 password=topsecret3\n"
-	"[databases]\n\"my db\" = cluster=m password='topsecret4 with blank' connect_query='select ''x'''\n"
+	"[databases]\n\"my db\" = cluster=m password='topsecret4 with blank' connect_query='select "
+    "''x'''\n"
 	"[users]\nu = pool_mode=session\n";
 
 Test(print, sample_ini_is_generated)
@@ -58,7 +59,7 @@ Test(print, sample_ini_is_generated)
 Test(print, shipped_inis_load)
 {
 	static const char *const paths[] = { TEST_SRCDIR "/etc/pgweir.ini",
-					     TEST_SRCDIR "/etc/minimal.ini" };
+		                                 TEST_SRCDIR "/etc/minimal.ini" };
 
 	for (size_t i = 0; i < WEIR_COUNTOF(paths); i++) {
 		struct config_error err;
@@ -105,7 +106,7 @@ Test(print, check_says_what_there_is)
 	char *text = printed(config_print_check, cfg);
 
 	cr_expect_str_eq(text, "text:2: note: verbose is accepted and has no effect: log_level says "
-			       "how much is logged.\n: ok, 1 database, 1 cluster, 0 users\n");
+	                       "how much is logged.\n: ok, 1 database, 1 cluster, 0 users\n");
 	free(text);
 	config_put(&cfg);
 }

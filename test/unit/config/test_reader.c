@@ -83,7 +83,8 @@ Test(reader, missing_file)
 Test(reader, quoted_names)
 {
 	struct config_error err;
-	struct config *cfg = config_load_text("[databases]\n\"my db\" = host=h\n\"a\"\"b\"= host=h\n", &err);
+	struct config *cfg =
+		config_load_text("[databases]\n\"my db\" = host=h\n\"a\"\"b\"= host=h\n", &err);
 
 	cr_assert_not_null(cfg);
 	cr_expect_not_null(config_database_find(cfg, slice_str("my db")));

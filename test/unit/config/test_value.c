@@ -67,37 +67,48 @@ Test(value, round_trips)
 
 	for (size_t i = 0; i < WEIR_COUNTOF(rows); i++)
 		cr_expect_str_eq(round_trip(rows[i].name, rows[i].in), rows[i].out, "%s = %s gave %s",
-				 rows[i].name, rows[i].in, round_trip(rows[i].name, rows[i].in));
+		                 rows[i].name, rows[i].in, round_trip(rows[i].name, rows[i].in));
 }
 
 Test(value, refusals)
 {
 	static const char *const rows[][2] = {
-		{ "max_client_conn", "" },       { "max_client_conn", "many" },
-		{ "max_client_conn", "0" },      { "max_client_conn", "1e3" },
-		{ "max_client_conn", "-1" },     { "max_client_conn", "99999999999999999999" },
-		{ "max_client_conn", "5.5" },    { "max_client_conn", "5 kB" },
-		{ "workers", "65" },             { "split", "2" },
-		{ "split", "" },                 { "unix_socket_mode", "0888" },
-		{ "unix_socket_mode", "7777" },  { "cache_size", "1XB" },
-		{ "cache_size", "-1" },          { "cache_size", "1024" },
-		{ "cache_size", "999999999999TB" }, { "probe_interval", "0.001" },
-		{ "probe_interval", ".5" },      { "probe_interval", "1 week" },
-		{ "pool_mode", "sessions" },     { "pool_mode", "" },
-		{ "consistency", "transaction" }, { "peer_id", "16384" },
+		{ "max_client_conn", "" },
+		{ "max_client_conn", "many" },
+		{ "max_client_conn", "0" },
+		{ "max_client_conn", "1e3" },
+		{ "max_client_conn", "-1" },
+		{ "max_client_conn", "99999999999999999999" },
+		{ "max_client_conn", "5.5" },
+		{ "max_client_conn", "5 kB" },
+		{ "workers", "65" },
+		{ "split", "2" },
+		{ "split", "" },
+		{ "unix_socket_mode", "0888" },
+		{ "unix_socket_mode", "7777" },
+		{ "cache_size", "1XB" },
+		{ "cache_size", "-1" },
+		{ "cache_size", "1024" },
+		{ "cache_size", "999999999999TB" },
+		{ "probe_interval", "0.001" },
+		{ "probe_interval", ".5" },
+		{ "probe_interval", "1 week" },
+		{ "pool_mode", "sessions" },
+		{ "pool_mode", "" },
+		{ "consistency", "transaction" },
+		{ "peer_id", "16384" },
 	};
 
 	for (size_t i = 0; i < WEIR_COUNTOF(rows); i++)
-		cr_expect_eq(round_trip(rows[i][0], rows[i][1])[0], '!', "%s = %s was accepted",
-			     rows[i][0], rows[i][1]);
+		cr_expect_eq(round_trip(rows[i][0], rows[i][1])[0], '!', "%s = %s was accepted", rows[i][0],
+		             rows[i][1]);
 }
 
 Test(value, refusal_names_the_range)
 {
-	cr_expect_str_eq(round_trip("workers", "65"),
-			 "!\"65\" isn't a whole number from 0 to 64");
+	cr_expect_str_eq(round_trip("workers", "65"), "!\"65\" isn't a whole number from 0 to 64");
 	cr_expect_str_eq(round_trip("pool_mode", "x"),
-			 "!\"x\" isn't session, transaction or statement");
+	                 "!\"x\" isn't session, transaction or statement");
 }
 
 Test(value, every_default_is_valid_and_prints_as_itself)
@@ -108,7 +119,6 @@ Test(value, every_default_is_valid_and_prints_as_itself)
 		const struct option *o = &table.rows[i];
 
 		if (o->name)
-			cr_expect_str_eq(round_trip(o->name, o->default_text), o->default_text, "%s",
-					 o->name);
+			cr_expect_str_eq(round_trip(o->name, o->default_text), o->default_text, "%s", o->name);
 	}
 }

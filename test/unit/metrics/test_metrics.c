@@ -64,8 +64,8 @@ Test(histogram, bounds_hold_what_falls_in)
 		unsigned i = histogram_bucket(us);
 
 		cr_assert(us <= histogram_bound_us(i), "%llu in %u", (unsigned long long)us, i);
-		cr_assert(i == 0 || us > histogram_bound_us(i - 1), "%llu in %u",
-			  (unsigned long long)us, i);
+		cr_assert(i == 0 || us > histogram_bound_us(i - 1), "%llu in %u", (unsigned long long)us,
+		          i);
 	}
 	cr_expect_eq(histogram_bucket(16), 0);
 	cr_expect_eq(histogram_bucket(17), 1);
@@ -124,7 +124,8 @@ Test(exposition, samples_and_heads)
 	text = exposed(m);
 	cr_expect_not_null(strstr(text, "pgweir_statements_total{found=\"parsed\"} 3\n"));
 	cr_expect_eq(count_of(text, "# TYPE pgweir_statements_total counter\n"), 1);
-	cr_expect_not_null(strstr(text, "pgweir_database_pins_total{database=\"a\\\"b\\\\c\\nd\"} 2\n"));
+	cr_expect_not_null(
+		strstr(text, "pgweir_database_pins_total{database=\"a\\\"b\\\\c\\nd\"} 2\n"));
 	cr_expect_not_null(strstr(text, "pgweir_wait_seconds_bucket{le=\"0.000016\"} 0\n"));
 	cr_expect_not_null(strstr(text, "pgweir_wait_seconds_bucket{le=\"0.000024\"} 1\n"));
 	cr_expect_not_null(strstr(text, "pgweir_wait_seconds_bucket{le=\"+Inf\"} 1\n"));
