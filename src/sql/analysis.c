@@ -101,6 +101,16 @@ void analysis_opaque(struct analysis *a)
 	analysis_pin(a, PIN_SESSION_STATE);
 }
 
+const char *analysis_lower(struct analysis *a, const char *name)
+{
+	char *copy = arena_strdup(a->arena, slice_str(name));
+
+	for (char *p = copy; *p; p++)
+		if (*p >= 'A' && *p <= 'Z')
+			*p = (char)(*p + ('a' - 'A'));
+	return copy;
+}
+
 static size_t text_size(const char *text)
 {
 	return text ? strlen(text) + 1 : 0;

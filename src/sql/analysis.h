@@ -54,6 +54,9 @@ void analysis_write(struct analysis *a);
 /* Session state changes in a way that can't be replayed. */
 void analysis_opaque(struct analysis *a);
 
+/* A copy in the arena, ASCII letters in lower case: setting names are case-insensitive. */
+const char *analysis_lower(struct analysis *a, const char *name);
+
 /* One heap block: the statement with its arrays and strings. refcount 1. */
 struct statement *analysis_build(const struct analysis *a);
 

@@ -20,16 +20,6 @@ static bool is_text(const char *text, const char *word)
 	return text && strcmp(text, word) == 0;
 }
 
-static char *lower_name(struct analysis *a, const char *name)
-{
-	char *copy = arena_strdup(a->arena, slice_str(name));
-
-	for (char *p = copy; *p; p++)
-		if (*p >= 'A' && *p <= 'Z')
-			*p = (char)(*p + ('a' - 'A'));
-	return copy;
-}
-
 /* E'' when a backslash is inside, so that standard_conforming_strings doesn't matter. */
 static void put_quoted(struct buf *b, struct slice text)
 {
@@ -143,12 +133,22 @@ static bool is_role_setting(const char *name)
 /* With pg_temp in front, plain CREATE TABLE makes temporary tables. */
 static bool creates_temporary(const char *name, const char *value)
 {
-	return strcmp(name, "search_path") == 0 && strncmp(value, "'pg_temp", 8) == 0;
+	return strcmp(name, "search_path") == 0 &&
+	       (strncmp(value, "'pg_temp'", 9) == 0 || strncmp(value, "'pg_temp_", 9) == 0);
+}
+
+/* Settings that never outlive the transaction, however they are set. */
+static bool is_transaction_setting(const char *name)
+{
+	return strcmp(name, "transaction_isolation") == 0 ||
+	       strcmp(name, "transaction_read_only") == 0 ||
+	       strcmp(name, "transaction_deferrable") == 0;
 }
 
 /* value NULL: not known. */
 static void add_set(struct analysis *a, const char *name, const char *value, bool is_local)
 {
+	is_local |= is_transaction_setting(name);
 	if (is_local)
 		a->flags |= STATEMENT_LOCAL_SET;
 	if (!value && !is_local) {
@@ -224,9 +224,9 @@ void effects_set(struct analysis *a, const struct tree_node *node)
 	} else if (is_text(kind, "VAR_SET_MULTI")) {
 		set_multi(a, node, name);
 	} else if (is_text(kind, "VAR_SET_VALUE")) {
-		add_set(a, lower_name(a, name), list_value(a, tree_member(node, "args")), is_local);
+		add_set(a, analysis_lower(a, name), list_value(a, tree_member(node, "args")), is_local);
 	} else if (is_text(kind, "VAR_SET_DEFAULT") || is_text(kind, "VAR_RESET")) {
-		add_default(a, lower_name(a, name), is_local);
+		add_default(a, analysis_lower(a, name), is_local);
 	} else if (!is_text(kind, "VAR_SET_CURRENT")) { /* which changes nothing */
 		analysis_opaque(a);
 	}
@@ -345,7 +345,7 @@ void effects_set_config(struct analysis *a, const struct tree_node *call, bool i
 	is_local = bool_constant(arg[2]);
 	name = string_constant(arg[0]);
 	value = string_constant(arg[1]);
-	name = name ? lower_name(a, name) : "";
+	name = name ? analysis_lower(a, name) : "";
 	value = *name && value && is_certain ? config_value(a, name, value) : NULL;
 	if (is_local == 1 || (is_local == 0 && value))
 		add_set(a, name, value, is_local == 1);

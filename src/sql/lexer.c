@@ -17,6 +17,7 @@ enum {
 	CHAR_DIGIT = 1u << 3,
 	CHAR_OPERATOR = 1u << 4,
 	CHAR_TAG = 1u << 5,  /* inside the tag of a dollar quote */
+	CHAR_PUNCT = 1u << 6,
 };
 
 #define LETTER (CHAR_WORD_START | CHAR_WORD | CHAR_TAG)
@@ -33,6 +34,8 @@ static const uint8_t classes[256] = {
 	['?'] = CHAR_OPERATOR, ['+'] = CHAR_OPERATOR, ['-'] = CHAR_OPERATOR, ['*'] = CHAR_OPERATOR,
 	['/'] = CHAR_OPERATOR, ['%'] = CHAR_OPERATOR, ['<'] = CHAR_OPERATOR, ['>'] = CHAR_OPERATOR,
 	['='] = CHAR_OPERATOR,
+	['('] = CHAR_PUNCT, [')'] = CHAR_PUNCT, ['['] = CHAR_PUNCT, [']'] = CHAR_PUNCT,
+	[','] = CHAR_PUNCT, [';'] = CHAR_PUNCT, ['.'] = CHAR_PUNCT, [':'] = CHAR_PUNCT,
 };
 
 static inline bool has_class(char c, unsigned class)
@@ -275,7 +278,7 @@ static const char *lex_punct(const struct lexer *l, struct token *t)
 		t->kind = TOKEN_NUMBER;
 		return number_end(l, p);
 	}
-	t->kind = *p && strchr("()[],;.:", *p) ? TOKEN_PUNCT : TOKEN_OTHER;
+	t->kind = has_class(*p, CHAR_PUNCT) ? TOKEN_PUNCT : TOKEN_OTHER;
 	if (starts(l, p, "::") || starts(l, p, ":=") || starts(l, p, ".."))
 		return p + 2;
 	return p + 1;

@@ -2,7 +2,8 @@
 /*
  * Shapes. Tokens are written with one blank between them; a string becomes ?s,
  * a number ?n, a list of literals of one kind ?s+ or ?n+ (so that IN lists of
- * any length are one shape), a string that could name a moment ('today') ?t.
+ * any length are one shape), a string that could name a moment ('today') ?t, and
+ * equal rows of literals (VALUES lists) are written once.
  * Parameters keep their number. While it is at it, the pass estimates how high
  * a parse tree can become, because libpg_query recurses over it without a
  * bound of its own.
@@ -22,6 +23,9 @@ struct writer {
 	size_t list_end;  /* after the literal that a following ", literal" joins; 0: none */
 	char list_kind;
 	bool is_comma_after;
+	size_t row_from;  /* the last closed bracket with literals only: where it starts and ends */
+	size_t row_to;    /* 0: none */
+	size_t open_from; /* the bracket open now, while it has literals only; SIZE_MAX: none */
 };
 
 /*
@@ -48,18 +52,29 @@ static bool is_any(struct slice word, const char *const *list)
 	return false;
 }
 
+/* These run for every word: the first letter decides nearly always. */
 static bool is_reset_word(struct slice w)
 {
-	static const char *const words[] = { "and", "or", NULL };
+	char first = (char)(*w.ptr | 0x20);
 
-	return w.len <= 3 && is_any(w, words);
+	return (w.len == 2 && first == 'o' && slice_is_nocase(w, "or")) ||
+	       (w.len == 3 && first == 'a' && slice_is_nocase(w, "and"));
 }
 
 static bool is_join_word(struct slice w)
 {
-	static const char *const words[] = { "join", "union", "except", "intersect", NULL };
-
-	return w.len >= 4 && w.len <= 9 && strchr("jJuUeEiI", *w.ptr) && is_any(w, words);
+	switch (*w.ptr | 0x20) {
+	case 'j':
+		return slice_is_nocase(w, "join");
+	case 'u':
+		return slice_is_nocase(w, "union");
+	case 'e':
+		return slice_is_nocase(w, "except");
+	case 'i':
+		return slice_is_nocase(w, "intersect");
+	default:
+		return false;
+	}
 }
 
 static void height_open(struct height *h, struct shape *shape)
@@ -158,20 +173,71 @@ static void put_literal(struct writer *w, char kind)
 	w->is_comma_after = false;
 }
 
+static void copy_folded(char *restrict to, struct slice from)
+{
+	for (size_t i = 0; i < from.len; i++) {
+		unsigned char c = (unsigned char)from.ptr[i];
+
+		to[i] = (char)(c ^ ((unsigned)(c - 'A') < 26u ? 0x20 : 0));
+	}
+}
+
 static void put_text(struct writer *w, const struct token *t)
 {
-	bool fold = t->kind == TOKEN_WORD;
-
 	put_blank(w);
-	for (size_t i = 0; i < t->text.len; i++) {
-		char c = t->text.ptr[i];
-
-		w->out[w->len++] = fold && c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
-	}
+	if (t->kind == TOKEN_WORD)
+		copy_folded(w->out + w->len, t->text);
+	else
+		memcpy(w->out + w->len, t->text.ptr, t->text.len);
+	w->len += t->text.len;
 	if (w->list_end > 0 && !w->is_comma_after && t->kind == TOKEN_PUNCT && *t->text.ptr == ',')
 		w->is_comma_after = true;
 	else
 		w->list_end = 0;
+}
+
+static bool is_row_word(const struct token *t)
+{
+	return t->kind == TOKEN_WORD && (slice_is_nocase(t->text, "null") ||
+					 slice_is_nocase(t->text, "true") ||
+					 slice_is_nocase(t->text, "false") ||
+					 slice_is_nocase(t->text, "default"));
+}
+
+/* Called after a closing bracket was written: "(a) , (a)" becomes "(a)". */
+static void close_row(struct writer *w)
+{
+	size_t from = w->open_from;
+	size_t len = w->len - from;
+
+	w->open_from = SIZE_MAX;
+	if (w->row_to > 0 && from == w->row_to + 2 && w->out[from - 1] == ',' &&
+	    w->row_to - w->row_from == len &&
+	    memcmp(w->out + w->row_from, w->out + from, len) == 0) {
+		w->len = w->row_to;
+		return;
+	}
+	w->row_from = from;
+	w->row_to = w->len;
+}
+
+/* Keeps track of brackets with nothing but literals in them; from: where the token begins. */
+static void note_row(struct writer *w, const struct token *t, size_t from)
+{
+	char c = *t->text.ptr;
+
+	if (t->kind == TOKEN_STRING || t->kind == TOKEN_NUMBER)
+		return;
+	if (t->kind != TOKEN_PUNCT) {
+		if (w->open_from != SIZE_MAX && !is_row_word(t))
+			w->open_from = SIZE_MAX;
+	} else if (c == '(') {
+		w->open_from = from;
+	} else if (c == ')' && w->open_from != SIZE_MAX) {
+		close_row(w);
+	} else if (c != ',') {
+		w->open_from = SIZE_MAX;
+	}
 }
 
 static void note_param(struct shape *shape, struct slice text)
@@ -235,7 +301,8 @@ static void on_comment(void *arg, struct slice body)
 
 size_t shape_make(struct shape *shape, struct slice text, char *out)
 {
-	struct writer w = { .shape = shape, .out = out };
+	struct writer w = { .shape = shape, .out = out, .open_from = SIZE_MAX };
+	size_t from;
 	struct height h;
 	struct lexer l;
 
@@ -246,7 +313,9 @@ size_t shape_make(struct shape *shape, struct slice text, char *out)
 	l.arg = &w;
 	for (struct token t = lexer_next(&l); t.kind != TOKEN_END; t = lexer_next(&l)) {
 		height_token(&h, shape, &t);
+		from = w.len;
 		put_token(&w, &t);
+		note_row(&w, &t, from);
 	}
 	put_hints(&w);
 	shape->hash = hash_bytes(out, w.len);

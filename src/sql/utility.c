@@ -240,9 +240,11 @@ static void on_close(struct analysis *a, const struct tree_node *node)
 
 static void on_show(struct analysis *a, const struct tree_node *node)
 {
+	const char *name = tree_text(node, "name");
+
 	a->class = STATEMENT_SESSION;
 	a->flags |= STATEMENT_SHOW | STATEMENT_NO_CACHE;
-	analysis_add_effect(a, EFFECT_SHOW, tree_text(node, "name"), NULL);
+	analysis_add_effect(a, EFFECT_SHOW, name ? analysis_lower(a, name) : NULL, NULL);
 }
 
 static void on_prepare(struct analysis *a, const struct tree_node *node)

@@ -61,6 +61,10 @@ Test(analyse, set_config_is_known_only_where_it_surely_runs_once)
 Test(analyse, settings_keep_their_value)
 {
 	EXPECT("set a.b to 1, -22, 3.5, -4.5", "session e=set:a.b:1, -22, 3.5, -4.5");
+	EXPECT("set transaction_read_only = on",
+	       "session local_set e=set_local:transaction_read_only:'on'");
+	EXPECT("set search_path = pg_template", "session e=set:search_path:'pg_template'");
+	EXPECT("show \"DateStyle\"", "session show e=show:datestyle");
 	EXPECT("set a.b = - 1", "session e=set:a.b:-1");
 	EXPECT("set a.b = true", "session e=set:a.b:'true'");
 	EXPECT("set a.b = ''", "session e=set:a.b:''");

@@ -45,6 +45,19 @@ Test(shape, lists_of_any_length_are_one)
 	expect("f(1, b, 2), 3", "f ( ?n , b , ?n ) , ?n");
 }
 
+Test(shape, equal_rows_are_written_once)
+{
+	expect("values (1, 'a'), (2, 'b'), (3, 'c')", "values ( ?n , ?s )");
+	expect("values (1, null), (2, null)", "values ( ?n , null )");
+	expect("values (1), ('a'), (2)", "values ( ?n ) , ( ?s ) , ( ?n )");
+	expect("values (1), (x), (2)", "values ( ?n ) , ( x ) , ( ?n )");
+	expect("values (1), ($1), ($2)", "values ( ?n ) , ( $1 ) , ( $2 )");
+	expect("f(1), g(1), (1)", "f ( ?n ) , g ( ?n )");
+	expect("(1) (1)", "( ?n ) ( ?n )");
+	expect("((1), (2)), (3)", "( ( ?n ) ) , ( ?n )");
+	expect("values (now()), (now())", "values ( now ( ) ) , ( now ( ) )");
+}
+
 Test(shape, different_things_stay_different)
 {
 	expect("a b", "a b");
