@@ -3,17 +3,174 @@
  * The daemon's entry: arguments first, then the start-up order and its exact
  * reverse. Runs on the main thread, which is the control plane.
  */
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "base/err.h"
+#include "base/hash.h"
+#include "base/log.h"
+#include "config/config.h"
+#include "config/print.h"
 #include "pgweir/version.h"
+#include "worker/control.h"
+#include "worker/signals.h"
+
+enum mode { MODE_RUN, MODE_CHECK, MODE_PRINT, MODE_SAMPLE, MODE_VERSION, MODE_USAGE };
+
+struct arguments {
+	enum mode mode;
+	bool is_verbose;
+	const char *path;
+};
+
+static const char usage[] =
+	"usage: pgweir [--check | --print-config] [-v] FILE.ini\n"
+	"       pgweir --sample-config\n"
+	"       pgweir --version\n";
+
+static struct arguments parse_arguments(int argc, char **argv)
+{
+	struct arguments a = { .mode = MODE_RUN };
+
+	for (int i = 1; i < argc; i++) {
+		if (strcmp(argv[i], "--version") == 0 || strcmp(argv[i], "-V") == 0)
+			a.mode = MODE_VERSION;
+		else if (strcmp(argv[i], "--check") == 0)
+			a.mode = MODE_CHECK;
+		else if (strcmp(argv[i], "--print-config") == 0)
+			a.mode = MODE_PRINT;
+		else if (strcmp(argv[i], "--sample-config") == 0)
+			a.mode = MODE_SAMPLE;
+		else if (strcmp(argv[i], "-v") == 0)
+			a.is_verbose = true;
+		else if (argv[i][0] != '-' && !a.path)
+			a.path = argv[i];
+		else
+			return (struct arguments){ .mode = MODE_USAGE };
+	}
+	if (a.mode <= MODE_PRINT && !a.path)
+		a.mode = MODE_USAGE;
+	return a;
+}
+
+static void log_notes(const struct config *cfg)
+{
+	for (size_t i = 0; i < cfg->note_count; i++)
+		log_warn("config_note", "file=%s line=%u text=\"%s\"", cfg->notes[i].file,
+			 cfg->notes[i].line, cfg->notes[i].text);
+}
+
+static bool become_user(const char *name)
+{
+	const struct passwd *pw;
+
+	if (!*name || geteuid() != 0)
+		return true;
+	pw = getpwnam(name);
+	if (!pw || initgroups(name, pw->pw_gid) || setgid(pw->pw_gid) || setuid(pw->pw_uid)) {
+		log_error("user_change_failed", "user=%s error=\"%s\"", name,
+			  pw ? strerror(errno) : "no such user");
+		return false;
+	}
+	return true;
+}
+
+static bool write_pidfile(const char *path)
+{
+	FILE *f;
+
+	if (!*path)
+		return true;
+	f = fopen(path, "w");
+	if (!f || fprintf(f, "%ld\n", (long)getpid()) < 0 || fclose(f) != 0) {
+		log_error("pidfile_failed", "path=%s error=\"%s\"", path, strerror(errno));
+		return false;
+	}
+	return true;
+}
+
+static void open_log(const struct config *cfg, bool is_verbose)
+{
+	const struct config_globals *g = &cfg->global;
+
+	log_set_level(is_verbose ? LOG_LEVEL_DEBUG : (enum log_level)g->log_level);
+	if (*g->logfile && log_open_file(g->logfile) != WEIR_OK)
+		log_error("logfile_failed", "path=%s", g->logfile);
+	else if (g->syslog)
+		(void)log_open_syslog(g->syslog_ident, g->syslog_facility);
+}
+
+static int run(struct config *cfg)
+{
+	const struct config_globals *g = &cfg->global;
+	struct control *control;
+	char why[512] = "";
+	int status = 1;
+
+	signals_block();
+	hash_seed_init();
+	control = control_create(cfg, why, sizeof why);
+	if (!control) {
+		log_error("start_failed", "error=\"%s\"", why);
+		return 1;
+	}
+	if (become_user(g->user) && write_pidfile(g->pidfile) && signals_start(control) == 0) {
+		control_run(control);
+		status = 0;
+	}
+	signals_stop();
+	control_destroy(control);
+	if (*g->pidfile)
+		unlink(g->pidfile);
+	log_info("stopped", "status=%d", status);
+	log_close();
+	return status;
+}
+
+static int with_config(const struct arguments *a)
+{
+	struct config_error err;
+	struct config *cfg = config_load(a->path, &err);
+	char text[1024];
+	int status = 0;
+
+	if (!cfg) {
+		config_error_text(&err, text, sizeof text);
+		fprintf(stderr, "pgweir: %s\n", text);
+		return 1;
+	}
+	if (a->mode == MODE_CHECK) {
+		config_print_check(cfg, stdout);
+	} else if (a->mode == MODE_PRINT) {
+		config_print(cfg, stdout);
+	} else {
+		open_log(cfg, a->is_verbose);
+		log_notes(cfg);
+		status = run(cfg);
+	}
+	config_put(&cfg);
+	return status;
+}
 
 int main(int argc, char **argv)
 {
-	if (argc == 2 && strcmp(argv[1], "--version") == 0) {
+	struct arguments a = parse_arguments(argc, argv);
+
+	switch (a.mode) {
+	case MODE_VERSION:
 		printf("pgweir %s\n", PGWEIR_VERSION);
 		return 0;
+	case MODE_SAMPLE:
+		config_print_sample(stdout);
+		return 0;
+	case MODE_USAGE:
+		fputs(usage, stderr);
+		return 2;
+	default:
+		return with_config(&a);
 	}
-	fprintf(stderr, "usage: pgweir --version\n");
-	return 2;
 }

@@ -47,11 +47,11 @@ static enum weir_err segments_grow(struct replies *r)
 
 static enum weir_err ops_grow(struct replies *r)
 {
-	uint8_t *bigger;
+	struct reply_op *bigger;
 
 	if (r->op_cap >= 4 * REPLIES_MAX)
 		return WEIR_ERR_LIMIT;
-	bigger = mem_alloc(2 * (size_t)r->op_cap);
+	bigger = mem_alloc(2 * (size_t)r->op_cap * sizeof *bigger);
 	for (uint32_t i = 0; i < r->op_total; i++)
 		bigger[i] = r->ops[(r->op_head + i) & (r->op_cap - 1)];
 	if (r->ops != r->ops_inline)
@@ -77,7 +77,7 @@ enum weir_err replies_push(struct replies *r, enum reply_kind kind, bool has_syn
 	return WEIR_OK;
 }
 
-enum weir_err replies_push_op(struct replies *r, enum reply_op op)
+enum weir_err replies_push_op(struct replies *r, enum reply_op_kind kind, uint64_t id)
 {
 	struct reply_segment *s = replies_newest(r);
 
@@ -88,7 +88,8 @@ enum weir_err replies_push_op(struct replies *r, enum reply_op op)
 		if (err)
 			return err;
 	}
-	r->ops[(r->op_head + r->op_total++) & (r->op_cap - 1)] = (uint8_t)op;
+	r->ops[(r->op_head + r->op_total++) & (r->op_cap - 1)] =
+		(struct reply_op){ .id = id & 0xffffffffffffff, .kind = (uint8_t)kind };
 	s->op_count++;
 	return WEIR_OK;
 }
@@ -105,18 +106,24 @@ struct reply_segment *replies_newest(struct replies *r)
 	return &r->segments[(r->segment_head + r->segment_count - 1) & (r->segment_cap - 1)];
 }
 
-enum reply_op replies_take_op(struct replies *r)
+struct reply_op replies_take_op(struct replies *r)
 {
 	struct reply_segment *s = replies_current(r);
-	uint8_t op;
+	struct reply_op op = { .kind = REPLY_OP_FORWARD };
 
 	if (!s || !s->op_count)
-		return REPLY_OP_FORWARD;
+		return op;
 	op = r->ops[r->op_head];
 	r->op_head = (r->op_head + 1) & (r->op_cap - 1);
 	r->op_total--;
 	s->op_count--;
-	return (enum reply_op)op;
+	return op;
+}
+
+struct reply_op replies_op_at(const struct replies *r, uint32_t i)
+{
+	WEIR_ASSERT(r->segment_count && i < r->segments[r->segment_head].op_count);
+	return r->ops[(r->op_head + i) & (r->op_cap - 1)];
 }
 
 uint32_t replies_unconfirmed(const struct replies *r)
@@ -126,25 +133,28 @@ uint32_t replies_unconfirmed(const struct replies *r)
 	if (!r->segment_count)
 		return 0;
 	for (uint32_t i = 0; i < r->segments[r->segment_head].op_count; i++) {
-		uint8_t op = r->ops[(r->op_head + i) & (r->op_cap - 1)];
+		unsigned kind = replies_op_at(r, i).kind;
 
-		n += op == REPLY_OP_PARSED || op == REPLY_OP_AS_PARSED;
+		n += kind == REPLY_OP_PARSED || kind == REPLY_OP_AS_PARSED;
 	}
 	return n;
 }
 
-uint32_t replies_pop(struct replies *r)
+void replies_pop(struct replies *r)
 {
 	struct reply_segment *s = replies_current(r);
-	uint32_t unused;
 
 	WEIR_ASSERT(s != NULL);
-	unused = s->op_count;
-	r->op_head = (r->op_head + unused) & (r->op_cap - 1);
-	r->op_total -= unused;
+	r->op_head = (r->op_head + s->op_count) & (r->op_cap - 1);
+	r->op_total -= s->op_count;
 	r->segment_head = (r->segment_head + 1) & (r->segment_cap - 1);
 	r->segment_count--;
-	return unused;
+}
+
+void replies_disown(struct replies *r)
+{
+	for (uint32_t i = 0; i < r->segment_count; i++)
+		r->segments[(r->segment_head + i) & (r->segment_cap - 1)].kind = REPLY_RESET;
 }
 
 size_t replies_count(const struct replies *r)

@@ -26,11 +26,17 @@ enum reply_kind {
 	REPLY_CHECK,    /* internal: server_check_query */
 };
 
-enum reply_op {
+enum reply_op_kind {
 	REPLY_OP_FORWARD,      /* as the client asked */
-	REPLY_OP_SWALLOW,      /* pgweir's own Parse or Close */
+	REPLY_OP_OWN_PARSE,    /* pgweir's own Parse: swallow */
+	REPLY_OP_OWN_CLOSE,    /* pgweir's own Close of an evicted statement: swallow */
 	REPLY_OP_PARSED,       /* forward, and a named statement of the client is confirmed */
 	REPLY_OP_AS_PARSED,    /* a Close stands for a Parse the server didn't need: CloseComplete becomes ParseComplete */
+};
+
+struct reply_op {
+	uint64_t id : 56;      /* of the prepared statement parsed or closed on the server; 0: none */
+	uint64_t kind : 8;     /* enum reply_op_kind */
 };
 
 struct reply_segment {
@@ -43,26 +49,30 @@ struct reply_segment {
 
 struct replies {
 	struct reply_segment *segments; /* owned unless inline */
-	uint8_t *ops;                   /* owned unless inline */
+	struct reply_op *ops;           /* owned unless inline */
 	uint32_t segment_cap, segment_head, segment_count; /* ring, cap a power of two */
 	uint32_t op_cap, op_head, op_total;                /* ring */
 	struct reply_segment segments_inline[REPLIES_INLINE];
-	uint8_t ops_inline[REPLIES_OPS_INLINE];
+	struct reply_op ops_inline[REPLIES_OPS_INLINE];
 };
 
 void replies_init(struct replies *r);
 void replies_fini(struct replies *r);
 enum weir_err replies_push(struct replies *r, enum reply_kind kind, bool has_sync);
 /* Adds an op to the newest segment. */
-enum weir_err replies_push_op(struct replies *r, enum reply_op op);
+enum weir_err replies_push_op(struct replies *r, enum reply_op_kind kind, uint64_t id);
 struct reply_segment *replies_current(struct replies *r); /* oldest; NULL: none expected */
 struct reply_segment *replies_newest(struct replies *r);  /* NULL: none */
 /* The op for the ParseComplete or CloseComplete that just came; FORWARD when none is left. */
-enum reply_op replies_take_op(struct replies *r);
-/* ReadyForQuery came: the oldest segment is done. Returns ops never used (an error skipped them). */
-uint32_t replies_pop(struct replies *r);
+struct reply_op replies_take_op(struct replies *r);
+/* ReadyForQuery came: the oldest segment is done, with the ops that an error skipped. */
+void replies_pop(struct replies *r);
 /* How many of the current segment's remaining ops confirm a named statement. */
 uint32_t replies_unconfirmed(const struct replies *r);
+/* The i-th remaining op of the current segment. */
+struct reply_op replies_op_at(const struct replies *r, uint32_t i);
+/* Every segment becomes an internal one: nothing more of this is for a client. */
+void replies_disown(struct replies *r);
 size_t replies_count(const struct replies *r);
 bool replies_is_internal(const struct reply_segment *s);
 

@@ -2,19 +2,17 @@
 /*
  * Interned session states. The table owns one list of states nobody uses,
  * oldest first, so that the next log-in with the same start-up parameters finds
- * what the server reports for them. A state's settings are sorted by name, which
+ * the same pointer again. A state's settings are sorted by name, which
  * makes equality and the difference of two states a merge.
  */
 #include "pool/session.h"
 
 #include <pthread.h>
-#include <stdatomic.h>
 
 #include "base/hash.h"
 #include "base/list.h"
 #include "base/map.h"
 #include "base/mem.h"
-#include "pool/params.h"
 
 struct setting {
 	const char *name;  /* owned by the state's block */
@@ -26,7 +24,6 @@ struct session_state {
 	struct list_node unused; /* in table->unused while refcount is 0 */
 	struct session_table *table; /* borrowed: outlives its states */
 	uint32_t refcount;       /* under table->mutex */
-	_Atomic(struct params *) params; /* owned */
 	size_t count;
 	struct setting settings[];
 };
@@ -70,10 +67,7 @@ struct session_table *session_table_create(size_t keep)
 
 static void session_free_locked(struct session_table *t, struct session_state *s)
 {
-	struct params *params = atomic_load(&s->params);
-
 	map_remove(&t->states, &s->map);
-	params_put(&params);
 	mem_free(s);
 }
 
@@ -264,8 +258,22 @@ static void append_setting_name(struct buf *out, const char *name)
 	buf_append_u8(out, '"');
 }
 
+/* A start-up value is raw text, not SQL: a list in it must stay a list. */
+static void append_set_raw(struct buf *out, const struct setting *s)
+{
+	buf_append_str(out, "SELECT pg_catalog.set_config(");
+	session_quote_literal(out, slice_str(s->name));
+	buf_append_str(out, ", ");
+	session_quote_literal(out, slice_str(s->value + 1));
+	buf_append_str(out, ", false);");
+}
+
 static void append_set(struct buf *out, const struct setting *s)
 {
+	if (s->value[0] == SESSION_RAW_VALUE) {
+		append_set_raw(out, s);
+		return;
+	}
 	buf_append_str(out, "SET SESSION ");
 	append_setting_name(out, s->name);
 	buf_append_str(out, " TO ");
@@ -301,20 +309,6 @@ void session_sync_sql(struct buf *out, const struct session_state *from,
 			j++;
 		}
 	}
-}
-
-struct params *session_params(struct session_state *s)
-{
-	return params_get(atomic_load_explicit(&s->params, memory_order_acquire));
-}
-
-void session_learn_params(struct session_state *s, struct params *params)
-{
-	struct params *none = NULL;
-	struct params *mine = params_get(params);
-
-	if (!atomic_compare_exchange_strong(&s->params, &none, mine))
-		params_put(&mine);
 }
 
 void session_quote_literal(struct buf *out, struct slice text)

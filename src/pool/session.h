@@ -17,11 +17,13 @@
 #include "base/buf.h"
 #include "base/slice.h"
 
-struct params;
 struct session_state;
 struct session_table;
 
 enum { SESSION_SETTINGS_MAX = 64, SESSION_TEXT_MAX = 32768 };
+
+/* A value that begins with this is raw text as in a start-up packet, not SQL. */
+#define SESSION_RAW_VALUE '='
 
 struct session_table *session_table_create(size_t keep); /* unused states kept for later log-ins */
 void session_table_destroy(struct session_table *table);  /* no state in use any more */
@@ -32,7 +34,7 @@ void session_put(struct session_state **s);
 
 /*
  * The state with one setting changed; value NULL removes it. `value` is SQL text as it
- * stands behind SET name TO. NULL when a bound is reached. Does not consume s. Counted.
+ * stands behind SET name TO, or raw text behind SESSION_RAW_VALUE. NULL when a bound is reached. Does not consume s. Counted.
  */
 struct session_state *session_with(struct session_state *s, struct slice name, const char *value);
 size_t session_count(const struct session_state *s);
@@ -43,10 +45,6 @@ const char *session_find(const struct session_state *s, struct slice name); /* N
 /* Appends SET and RESET commands, separated by semicolons, that lead from one state to the other. */
 void session_sync_sql(struct buf *out, const struct session_state *from,
 		      const struct session_state *to);
-
-/* What a server reports in this state, once known. Counted for the caller; NULL: not known. */
-struct params *session_params(struct session_state *s);
-void session_learn_params(struct session_state *s, struct params *params); /* first one stays */
 
 /* Appends `text` as a quoted SQL literal, escape-string form where it has a backslash. */
 void session_quote_literal(struct buf *out, struct slice text);

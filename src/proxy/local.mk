@@ -2,4 +2,24 @@
 # Sources of src/proxy/, headers and tables included.
 
 noinst_LIBRARIES += src/proxy/libproxy.a
-src_proxy_libproxy_a_SOURCES =
+src_proxy_libproxy_a_SOURCES = \
+	src/proxy/answer.c src/proxy/answer.h \
+	src/proxy/backend.c src/proxy/backend.h \
+	src/proxy/cached.c src/proxy/cached.h \
+	src/proxy/cancel.c src/proxy/cancel.h \
+	src/proxy/client.c src/proxy/client.h \
+	src/proxy/failure.c src/proxy/failure.h \
+	src/proxy/forward.c src/proxy/forward.h \
+	src/proxy/held.c src/proxy/held.h \
+	src/proxy/link.c src/proxy/link.h \
+	src/proxy/local.c src/proxy/local.h \
+	src/proxy/login.c src/proxy/login.h \
+	src/proxy/options.c src/proxy/options.h \
+	src/proxy/plan.c src/proxy/plan.h \
+	src/proxy/proxy.c src/proxy/proxy.h \
+	src/proxy/request.c src/proxy/request.h \
+	src/proxy/rewrite.c src/proxy/rewrite.h \
+	src/proxy/serve.c src/proxy/serve.h \
+	src/proxy/settings.c src/proxy/settings.h \
+	src/proxy/tenant.c src/proxy/tenant.h \
+	src/proxy/track.c src/proxy/track.h

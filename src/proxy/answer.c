@@ -1,0 +1,361 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * The hot half of the proxy. Most messages are passed on unseen: only their
+ * header is read, and neighbours leave as one span. A table of 256 bits says
+ * which types need a look. Bodies that aren't there yet are passed on as they
+ * come (pass_left), so a large row costs no memory here.
+ *
+ * The span [run, at) is what is due to the client; swallowing something sends
+ * what stands in front of it and starts a new run.
+ */
+#include "proxy/answer.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "pool/session.h"
+#include "proxy/backend.h"
+#include "proxy/cached.h"
+#include "proxy/failure.h"
+#include "proxy/link.h"
+#include "proxy/login.h"
+#include "proxy/rewrite.h"
+#include "proxy/track.h"
+#include "wire/backend.h"
+#include "wire/build.h"
+#include "wire/frame.h"
+
+enum { LOOKED_AT_MAX = 64 * 1024 };
+
+/* Types that are looked at; everything else is passed on by its header alone. */
+static const bool is_looked_at[256] = {
+	[BE_READY] = true,		[BE_ERROR] = true,
+	[BE_PARAMETER_STATUS] = true,	[BE_PARSE_COMPLETE] = true,
+	[BE_CLOSE_COMPLETE] = true,	[BE_COPY_IN] = true,
+	[BE_COPY_BOTH] = true,		[BE_NOTIFICATION] = true,
+	[BE_BACKEND_KEY_DATA] = true,	[BE_AUTHENTICATION] = true,
+};
+
+struct stream { /* one delivery */
+	struct server *s;
+	const char *base;
+	size_t run; /* start of what is due to the client and not sent yet */
+	size_t at;
+	bool is_over; /* the server was closed, or its request is to be repeated */
+};
+
+static void flush_run(struct stream *st)
+{
+	struct client *c = st->s->client;
+	struct slice span = slice_of(st->base + st->run, st->at - st->run);
+
+	st->run = st->at;
+	if (!span.len || !c)
+		return;
+	conn_send(&c->conn, span);
+	stat_add(&c->tenant->stats->sent, span.len);
+	if (c->cached)
+		cached_collect(c, span);
+	if (conn_is_congested(&c->conn))
+		conn_pause_read(&st->s->conn);
+}
+
+static void swallow(struct stream *st, size_t total)
+{
+	flush_run(st);
+	st->at += total;
+	st->run = st->at;
+}
+
+static struct reply_segment *current(struct stream *st)
+{
+	return replies_current(&st->s->replies);
+}
+
+/* A Parse or Close was answered. */
+static void take_completion(struct stream *st, const struct frame *f)
+{
+	struct server *s = st->s;
+	struct client *c = s->client;
+	size_t total = f->whole.len;
+
+	switch (replies_take_op(&s->replies).kind) {
+	case REPLY_OP_OWN_PARSE:
+	case REPLY_OP_OWN_CLOSE:
+		swallow(st, total);
+		return;
+	case REPLY_OP_AS_PARSED:
+		swallow(st, total);
+		if (c) {
+			conn_send(&c->conn, wire_parse_complete);
+			prepared_names_confirm(c->names);
+			current(st)->is_started = true;
+		}
+		return;
+	case REPLY_OP_PARSED:
+		if (c && c->names)
+			prepared_names_confirm(c->names);
+		break;
+	default:
+		break;
+	}
+	current(st)->is_started = true;
+	st->at += total;
+}
+
+static void take_copy_in(struct stream *st, const struct frame *f)
+{
+	struct server *s = st->s;
+
+	struct reply_segment *seg = current(st);
+
+	s->is_copy_in = true;
+	seg->is_started = true;
+	/* PostgreSQL ignores the Sync that came behind Execute: one more will follow CopyDone. */
+	if (seg->kind == REPLY_EXTENDED && replies_count(&s->replies) == 1)
+		seg->has_sync = false;
+	st->at += f->whole.len;
+}
+
+/* True: the answer isn't for the client, the request will be repeated. */
+static bool take_error(struct stream *st, const struct frame *f)
+{
+	struct server *s = st->s;
+	struct client *c = s->client;
+	struct reply_segment *seg = current(st);
+	struct msg_error e;
+
+	backend_read_error(f->body, &e);
+	if (!seg || !c) { /* nobody asked: the server is going away */
+		swallow(st, f->whole.len);
+		return false;
+	}
+	if (failure_is_retryable(c, seg, &e) && st->run == st->at) {
+		swallow(st, f->whole.len);
+		failure_retry(c, &e);
+		return true;
+	}
+	if (replies_is_internal(seg)) { /* the sync or BEGIN in front of the request failed */
+		swallow(st, f->whole.len);
+		failure_internal_error(c, seg, f->whole);
+		return true;
+	}
+	stat_add(&c->tenant->stats->errors, 1);
+	if (slice_is(e.severity, "FATAL") || slice_is(e.severity, "PANIC")) {
+		swallow(st, f->whole.len);
+		failure_server_lost(s, &e);
+		return true;
+	}
+	seg->has_error = true;
+	c->had_error = true;
+	rewrite_undo(c, s);
+	st->at += f->whole.len;
+	return false;
+}
+
+static void take_parameter(struct stream *st, const struct frame *f)
+{
+	struct reply_segment *seg = current(st);
+
+	backend_learn_parameter(st->s, f->body);
+	if (!seg || replies_is_internal(seg))
+		swallow(st, f->whole.len);
+	else
+		st->at += f->whole.len;
+}
+
+static void internal_done(struct stream *st)
+{
+	struct server *s = st->s;
+
+	if (s->state == SERVER_TESTED && replies_count(&s->replies) == 0) {
+		loop_timer_cancel(&s->timer);
+		st->is_over = true; /* free from now on: what else is here belongs to nobody */
+		link_server_free(s);
+	} else if (s->client && ((struct client *)s->client)->state == CLIENT_LOGIN) {
+		st->is_over = true;
+		login_synced(s->client);
+	}
+}
+
+/* The client's request is answered. */
+static void request_done(struct stream *st, struct client *c)
+{
+	struct server *s = st->s;
+
+	st->is_over = true; /* the server may be another client's after this */
+	track_request_done(c, s);
+	link_request_ended(c);
+	cached_request_done(c, s);
+	client_settle(c);
+	client_set_state(c, CLIENT_IDLE);
+	c->idle_us = loop_now_us(c->proxy->loop);
+	if (client_is_free(c) && s->txn_status == 'I' && !conn_kept_bytes(&c->conn))
+		link_release(c);
+	else if (conn_kept_bytes(&c->conn))
+		link_make_ready(c);
+	if (c->proxy->is_draining && c->state == CLIENT_IDLE && !c->server)
+		client_close(c, CLOSE_SHUTDOWN, NULL);
+}
+
+static void take_ready(struct stream *st, const struct frame *f)
+{
+	struct server *s = st->s;
+	struct client *c = s->client;
+	struct reply_segment *seg = current(st);
+	bool was_internal = seg && replies_is_internal(seg);
+	char status;
+
+	if (!seg || backend_read_ready(f->body, &status) != WEIR_OK) {
+		failure_protocol(s);
+		st->is_over = true;
+		return;
+	}
+	s->txn_status = status;
+	s->is_copy_in = false;
+	if (was_internal || !c)
+		swallow(st, f->whole.len);
+	else
+		st->at += f->whole.len;
+	replies_pop(&s->replies);
+	if (was_internal) {
+		internal_done(st);
+		return;
+	}
+	if (!c)
+		return;
+	flush_run(st);
+	track_ready(c, s, status);
+	if (replies_count(&s->replies) == 0)
+		request_done(st, c);
+}
+
+/* An async notification without request, or one behind a request: the linked client's. */
+static void take_notification(struct stream *st, const struct frame *f)
+{
+	if (st->s->client)
+		st->at += f->whole.len;
+	else
+		swallow(st, f->whole.len);
+}
+
+static void take_frame(struct stream *st, const struct frame *f)
+{
+	struct reply_segment *seg = current(st);
+
+	switch (f->type) {
+	case BE_READY:
+		take_ready(st, f);
+		return;
+	case BE_ERROR:
+		st->is_over = take_error(st, f);
+		return;
+	case BE_PARAMETER_STATUS:
+		take_parameter(st, f);
+		return;
+	case BE_NOTIFICATION:
+		take_notification(st, f);
+		return;
+	case BE_AUTHENTICATION:
+	case BE_BACKEND_KEY_DATA:
+		failure_protocol(st->s);
+		st->is_over = true;
+		return;
+	default:
+		break;
+	}
+	if (!seg || replies_is_internal(seg) || !st->s->client)
+		swallow(st, f->whole.len);
+	else if (f->type == BE_COPY_IN || f->type == BE_COPY_BOTH)
+		take_copy_in(st, f);
+	else
+		take_completion(st, f);
+}
+
+/* A body that is passed on (or swallowed) as it comes. */
+static void pass_on(struct stream *st, size_t len)
+{
+	struct server *s = st->s;
+	size_t n = len - st->at < s->pass_left ? len - st->at : (size_t)s->pass_left;
+
+	s->pass_left -= n;
+	if (s->pass_dropped)
+		swallow(st, n);
+	else
+		st->at += n;
+}
+
+static bool is_for_client(struct stream *st)
+{
+	struct reply_segment *seg = current(st);
+
+	return seg && !replies_is_internal(seg) && st->s->client;
+}
+
+/* One message that nobody looks at. */
+static void pass_message(struct stream *st, size_t total, size_t left)
+{
+	struct reply_segment *seg = current(st);
+
+	if (is_for_client(st)) {
+		seg->is_started = true;
+		if (total > left) {
+			st->s->pass_left = total - left;
+			st->s->pass_dropped = false;
+			total = left;
+		}
+		st->at += total;
+		return;
+	}
+	if (total > left) {
+		st->s->pass_left = total - left;
+		st->s->pass_dropped = true;
+		total = left;
+	}
+	swallow(st, total);
+}
+
+/* False: more bytes are needed. */
+static bool next_message(struct stream *st, size_t len)
+{
+	struct slice rest = slice_of(st->base + st->at, len - st->at);
+	struct frame_header head;
+	struct frame frame;
+	size_t total;
+
+	if (frame_peek(rest, &head) != WEIR_OK) {
+		if (rest.len >= FRAME_HEADER_BYTES) {
+			failure_protocol(st->s);
+			st->is_over = true;
+		}
+		return false;
+	}
+	total = FRAME_HEADER_BYTES + (size_t)head.body_len;
+	if (!is_looked_at[(unsigned char)head.type] || total > LOOKED_AT_MAX) {
+		pass_message(st, total, rest.len);
+		return true;
+	}
+	if (total > rest.len)
+		return false;
+	frame = (struct frame){
+		.type = head.type,
+		.body = slice_of(rest.ptr + FRAME_HEADER_BYTES, head.body_len),
+		.whole = slice_of(rest.ptr, total),
+	};
+	take_frame(st, &frame);
+	return true;
+}
+
+size_t answer_bytes(struct server *s, struct slice bytes)
+{
+	struct stream st = { .s = s, .base = bytes.ptr };
+
+	while (st.at < bytes.len && !st.is_over) {
+		if (s->pass_left)
+			pass_on(&st, bytes.len);
+		else if (!next_message(&st, bytes.len))
+			break;
+	}
+	if (!st.is_over)
+		flush_run(&st);
+	return st.is_over ? bytes.len : st.at;
+}

@@ -1,0 +1,470 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * Opening: resolve, connect, TLS, startup, authentication, parameters, ready.
+ * Linear, so there is no machine: each message moves on or fails. What a failed
+ * log-in means for those who wait depends on who is to blame: wrong credentials
+ * or a missing database are the clients' to hear, anything else is the node's.
+ */
+#include "proxy/backend.h"
+
+#include "auth/server_login.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "net/resolver.h"
+#include "net/tls.h"
+#include "pool/ledger.h"
+#include "pool/params.h"
+#include "pool/session.h"
+#include "proxy/answer.h"
+#include "proxy/cancel.h"
+#include "proxy/failure.h"
+#include "proxy/link.h"
+#include "proxy/tenant.h"
+#include "wire/backend.h"
+#include "wire/build.h"
+#include "wire/frame.h"
+#include "wire/startup.h"
+
+enum { LOGIN_MESSAGE_MAX = 64 * 1024, RESET_BOUND_US = 5000000, STARTUP_PAIRS_MAX = 8 };
+
+struct backend_login {
+	struct settings *settings;      /* counted: secrets are borrowed from it */
+	struct resolver_query *query;   /* pending look-up; NULL: none */
+	struct server_login auth;
+	bool has_auth;
+	bool waits_for_tls;             /* SSLRequest sent, one byte is due */
+	bool is_refused;                /* the server answered with an error */
+	struct pg_error error;
+};
+
+struct proxy *backend_proxy(const struct server *s)
+{
+	return backend_tenant(s)->proxy;
+}
+
+struct tenant *backend_tenant(const struct server *s)
+{
+	return tenant_pool_of(s->pool)->tenant;
+}
+
+static struct server *server_of(struct conn *conn)
+{
+	struct server *s = list_entry(conn, struct server, conn);
+
+	WEIR_CHECK_MAGIC(s, SERVER_MAGIC);
+	return s;
+}
+
+static void login_free(struct server *s)
+{
+	struct backend_login *l = s->login;
+
+	s->login = NULL;
+	if (!l)
+		return;
+	if (l->query)
+		resolver_cancel(l->query);
+	if (l->has_auth)
+		server_login_fini(&l->auth);
+	settings_put(&l->settings);
+	mem_free(l);
+}
+
+static void on_deferred_destroy(struct loop_deferred *deferred)
+{
+	server_destroy(list_entry(deferred, struct server, deferred));
+}
+
+void backend_close(struct server *s, enum close_reason reason)
+{
+	struct pool *pool = s->pool;
+	bool was_connecting = s->state == SERVER_LOGIN;
+	struct ledger_advice advice;
+
+	WEIR_ASSERT(s->client == NULL);
+	log_debug("server_closed", "id=%llu host=%s port=%u state=%s reason=\"%s\"",
+		  (unsigned long long)s->id, pool->host, pool->port, server_state_name(s->state),
+		  close_reason_info(reason)->text);
+	loop_timer_cancel(&s->timer);
+	if (conn_is_open(&s->conn)) {
+		if (s->state == SERVER_IDLE)
+			conn_send(&s->conn, wire_terminate);
+		conn_close(&s->conn);
+	}
+	login_free(s);
+	if (s->cancels)
+		cancel_forget_server(backend_proxy(s), s);
+	server_set_state(s, SERVER_CLOSED);
+	s->deferred.run = on_deferred_destroy;
+	loop_defer(backend_proxy(s)->loop, &s->deferred);
+	advice = ledger_closed(pool->ledger, was_connecting);
+	if (advice.open)
+		backend_open(pool);
+}
+
+/* Who waits for this node hears of it or goes elsewhere. */
+static void login_failed(struct server *s, enum close_reason reason)
+{
+	struct backend_login *l = s->login;
+	struct pool *pool = s->pool;
+	struct tenant *t = backend_tenant(s);
+	struct pg_error error = l->error;
+	bool is_final = failure_is_final_login_error(error.sqlstate);
+
+	log_warn("server_login_failed", "db=%s user=%s host=%s port=%u sqlstate=%s message=\"%s\"",
+		 t->database, t->user, pool->host, pool->port, *error.sqlstate ? error.sqlstate : "-",
+		 *error.message ? error.message : close_reason_info(reason)->text);
+	if (!is_final)
+		tenant_suspect(t, pool->node_id);
+	backend_close(s, reason);
+	link_refuse_waiters(pool, is_final ? &error : NULL);
+}
+
+static void fail_text(struct server *s, const char *text)
+{
+	struct backend_login *l = s->login;
+
+	if (!*l->error.message)
+		pg_error_set(&l->error, "08006", "%s", text);
+	login_failed(s, CLOSE_SERVER_LOGIN);
+}
+
+static void on_login_timeout(struct loop_timer *timer)
+{
+	struct server *s = list_entry(timer, struct server, timer);
+
+	if (s->state == SERVER_LOGIN)
+		fail_text(s, "server_connect_timeout");
+	else
+		backend_close(s, CLOSE_SERVER_LOST);
+}
+
+static size_t startup_pairs(const struct tenant *t, struct slice *pairs)
+{
+	const struct { const char *name, *value; } extra[] = {
+		{ "client_encoding", t->db->client_encoding },
+		{ "datestyle", t->db->datestyle },
+		{ "timezone", t->db->timezone },
+		{ "application_name", t->db->application_name },
+	};
+	size_t n = 0;
+
+	pairs[n++] = slice_str("user");
+	pairs[n++] = tenant_server_user(t);
+	pairs[n++] = slice_str("database");
+	pairs[n++] = tenant_server_dbname(t);
+	for (size_t i = 0; i < WEIR_COUNTOF(extra); i++) {
+		if (!*extra[i].value)
+			continue;
+		pairs[n++] = slice_str(extra[i].name);
+		pairs[n++] = slice_str(extra[i].value);
+	}
+	return n / 2;
+}
+
+static void send_startup(struct server *s)
+{
+	struct tenant *t = backend_tenant(s);
+	struct backend_login *l = s->login;
+	struct slice pairs[2 * STARTUP_PAIRS_MAX];
+	struct server_login_input in = {
+		.user = tenant_server_user(t),
+		.secret = tenant_server_secret(t),
+		.keys = t->keys,
+		.allowed = SERVER_AUTH_ANY,
+		.max_iterations = (unsigned)l->settings->config->global.scram_max_iterations,
+	};
+	struct buf b;
+
+	server_login_init(&l->auth, &in);
+	l->has_auth = true;
+	buf_init(&b, LOGIN_MESSAGE_MAX);
+	build_startup(&b, PG_PROTOCOL_3_0, pairs, startup_pairs(t, pairs));
+	conn_send_copy(&s->conn, buf_slice(&b));
+	buf_fini(&b);
+}
+
+static void on_connected(struct conn *conn)
+{
+	struct server *s = server_of(conn);
+	struct backend_login *l = s->login;
+	struct tls_context *tls = l->settings->server_tls;
+
+	if (!tls || tls_context_mode(tls) <= TLS_MODE_ALLOW || *s->pool->host == '/' ||
+	    *s->pool->host == '@') {
+		send_startup(s);
+		return;
+	}
+	l->waits_for_tls = true;
+	conn_send(conn, wire_ssl_request);
+}
+
+static size_t take_tls_answer(struct server *s, struct slice bytes)
+{
+	struct backend_login *l = s->login;
+	struct tls_context *tls = l->settings->server_tls;
+
+	l->waits_for_tls = false;
+	if (bytes.ptr[0] == 'N' && tls_context_mode(tls) <= TLS_MODE_PREFER) {
+		if (bytes.len > 1)
+			fail_text(s, "bytes behind the answer to SSLRequest");
+		else
+			send_startup(s);
+	} else if (bytes.ptr[0] != 'S' || bytes.len != 1) {
+		fail_text(s, bytes.ptr[0] == 'N' ? "server doesn't offer TLS" :
+						   "unexpected answer to SSLRequest");
+	} else if (conn_start_tls(&s->conn, tls, s->pool->host) != WEIR_OK) {
+		fail_text(s, "TLS could not be started");
+	}
+	return bytes.len;
+}
+
+static void on_tls_ready(struct conn *conn)
+{
+	send_startup(server_of(conn));
+}
+
+void backend_learn_parameter(struct server *s, struct slice body)
+{
+	struct msg_name_value m;
+	struct params *changed;
+
+	if (backend_read_parameter(body, &m) != WEIR_OK)
+		return;
+	if (slice_equal(params_find(s->params, m.name), m.value) && m.value.len)
+		return;
+	changed = params_with(s->params, m.name, m.value);
+	if (!changed)
+		return;
+	params_put(&s->params);
+	s->params = changed;
+}
+
+static void login_done(struct server *s)
+{
+	struct tenant *t = backend_tenant(s);
+	struct proxy *p = t->proxy;
+	struct session_state *empty = session_empty(p->shared->sessions);
+
+	login_free(s);
+	loop_timer_cancel(&s->timer);
+	server_set_session(s, empty);
+	tenant_learn(t, empty, s->params);
+	session_put(&empty);
+	s->connected_us = loop_now_us(p->loop);
+	ledger_connected(s->pool->ledger);
+	server_set_state(s, SERVER_IDLE);
+	s->idle_since_us = s->connected_us;
+	if (s->generation != s->pool->generation)
+		backend_close(s, CLOSE_SERVER_EXPIRED);
+	else
+		link_serve_waiters(s->pool);
+}
+
+static void take_auth(struct server *s, struct slice body)
+{
+	struct backend_login *l = s->login;
+	enum server_login_step step;
+	struct buf out;
+
+	buf_init(&out, LOGIN_MESSAGE_MAX);
+	step = server_login_message(&l->auth, body, &out);
+	if (out.len)
+		conn_send_copy(&s->conn, buf_slice(&out));
+	buf_fini(&out);
+	if (step == SERVER_LOGIN_FAILED) {
+		l->error = l->auth.error;
+		login_failed(s, CLOSE_SERVER_LOGIN);
+	}
+}
+
+static void take_error(struct server *s, struct slice body)
+{
+	struct backend_login *l = s->login;
+	struct msg_error m;
+
+	backend_read_error(body, &m);
+	pg_error_set(&l->error, "XX000", "%.*s", (int)(m.message.len > 400 ? 400 : m.message.len),
+		     m.message.ptr);
+	memcpy(l->error.sqlstate, m.sqlstate.ptr, PG_SQLSTATE_LEN);
+	l->is_refused = true;
+	login_failed(s, CLOSE_SERVER_LOGIN);
+}
+
+static void take_key(struct server *s, struct slice body)
+{
+	struct msg_key_data key;
+
+	if (backend_read_key_data(body, &key) == WEIR_OK)
+		server_set_key(s, key.pid, key.key);
+}
+
+static void take_login_message(struct server *s, const struct frame *frame)
+{
+	switch (frame->type) {
+	case BE_AUTHENTICATION:
+		take_auth(s, frame->body);
+		break;
+	case BE_ERROR:
+		take_error(s, frame->body);
+		break;
+	case BE_PARAMETER_STATUS:
+		backend_learn_parameter(s, frame->body);
+		break;
+	case BE_BACKEND_KEY_DATA:
+		take_key(s, frame->body);
+		break;
+	case BE_READY:
+		login_done(s);
+		break;
+	case BE_NOTICE:
+	case BE_NEGOTIATE_VERSION:
+		break;
+	default:
+		fail_text(s, "unexpected message during log-in");
+		break;
+	}
+}
+
+static size_t login_bytes(struct server *s, struct slice bytes)
+{
+	size_t at = 0;
+	struct frame frame;
+	size_t used;
+
+	if (((struct backend_login *)s->login)->waits_for_tls)
+		return take_tls_answer(s, bytes);
+	while (s->login && at < bytes.len) {
+		enum weir_err err = frame_next(slice_of(bytes.ptr + at, bytes.len - at),
+					       LOGIN_MESSAGE_MAX, &frame, &used);
+
+		if (err == WEIR_ERR_AGAIN)
+			break;
+		if (err) {
+			fail_text(s, "malformed message during log-in");
+			return bytes.len;
+		}
+		at += used;
+		take_login_message(s, &frame);
+	}
+	return s->state == SERVER_CLOSED ? bytes.len : at;
+}
+
+static size_t on_bytes(struct conn *conn, struct slice bytes)
+{
+	struct server *s = server_of(conn);
+
+	return s->login ? login_bytes(s, bytes) : answer_bytes(s, bytes);
+}
+
+static void on_drained(struct conn *conn)
+{
+	struct client *c = server_of(conn)->client;
+
+	if (c)
+		conn_resume_read(&c->conn);
+}
+
+static void on_closed(struct conn *conn, enum weir_err why)
+{
+	struct server *s = server_of(conn);
+
+	if (s->login) {
+		fail_text(s, weir_err_text(why));
+		return;
+	}
+	failure_server_lost(s, NULL);
+}
+
+static const struct conn_ops server_ops = {
+	.on_bytes = on_bytes,
+	.on_drained = on_drained,
+	.on_connected = on_connected,
+	.on_tls_ready = on_tls_ready,
+	.on_closed = on_closed,
+};
+
+static void connect_to(struct server *s, const struct resolved *resolved)
+{
+	struct proxy *p = backend_proxy(s);
+	unsigned i = p->rotation++ % resolved->count;
+
+	if (conn_connect(&s->conn, p->loop, (const struct sockaddr *)&resolved->at[i].addr,
+			 resolved->at[i].len, &server_ops, &p->server_limits) != WEIR_OK)
+		fail_text(s, "the socket could not be made");
+}
+
+static void on_resolved(void *arg, enum weir_err err, const struct resolved *resolved)
+{
+	struct server *s = arg;
+	struct backend_login *l = s->login;
+
+	l->query = NULL;
+	if (err || !resolved->count)
+		fail_text(s, "host name not found");
+	else
+		connect_to(s, resolved);
+}
+
+void backend_open(struct pool *pool)
+{
+	struct tenant *t = tenant_pool_of(pool)->tenant;
+	struct proxy *p = t->proxy;
+	struct server *s = server_create(pool);
+	struct backend_login *l = mem_zalloc(sizeof *l);
+	struct resolved resolved;
+	enum weir_err err;
+
+	s->login = l;
+	s->params = params_empty();
+	l->settings = settings_get(p->settings);
+	loop_timer_arm(p->loop, &s->timer, p->settings->config->global.server_connect_timeout_us,
+		       on_login_timeout);
+	err = resolver_try(p->shared->resolver, pool->host, pool->port, &resolved);
+	if (err == WEIR_OK)
+		connect_to(s, &resolved);
+	else if (err == WEIR_ERR_AGAIN)
+		l->query = resolver_ask(p->shared->resolver, p->mailbox, pool->host, pool->port,
+					on_resolved, s);
+	else
+		fail_text(s, "host name not found");
+}
+
+void backend_adopt(struct server *s, struct proxy *p, struct conn_moved moved)
+{
+	conn_adopt(&s->conn, p->loop, moved, &server_ops, &p->server_limits);
+}
+
+void backend_send_query(struct server *s, struct slice sql)
+{
+	struct buf b;
+
+	buf_init(&b, FRAME_HEADER_BYTES + sql.len + 1);
+	build_query(&b, sql);
+	conn_send_copy(&s->conn, buf_slice(&b));
+	buf_fini(&b);
+}
+
+void backend_reset(struct server *s)
+{
+	struct proxy *p = backend_proxy(s);
+	const char *reset = p->settings->config->global.server_reset_query;
+
+	server_set_state(s, SERVER_TESTED);
+	loop_timer_arm(p->loop, &s->timer, RESET_BOUND_US, on_login_timeout);
+	if (s->txn_status != 'I') {
+		replies_push(&s->replies, REPLY_RESET, true);
+		backend_send_query(s, slice_str("ROLLBACK"));
+	}
+	if (s->is_dirty) {
+		struct session_state *empty = session_empty(p->shared->sessions);
+
+		s->is_dirty = false;
+		prepared_set_clear(&s->prepared);
+		server_set_session(s, empty);
+		session_put(&empty);
+		replies_push(&s->replies, REPLY_RESET, true);
+		backend_send_query(s, slice_str(*reset ? reset : "DISCARD ALL"));
+	}
+}

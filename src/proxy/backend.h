@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * A server connection's I/O outside requests: opening and log-in, the reset
+ * before reuse, closing. Requests' answers are answer.h's.
+ */
+#ifndef WEIR_PROXY_BACKEND_H
+#define WEIR_PROXY_BACKEND_H
+
+#include "metrics/close_reasons.h"
+#include "proxy/proxy.h"
+
+struct pool;
+
+/* Opens a connection for a slot that the ledger has reserved. */
+void backend_open(struct pool *pool);
+/* Rolls back and discards what a client left behind, then link_server_free. From ACTIVE or CANCELED. */
+void backend_reset(struct server *s);
+/* Closes it, whatever it does; its client is told elsewhere and unlinked already. */
+void backend_close(struct server *s, enum close_reason reason);
+void backend_adopt(struct server *s, struct proxy *p, struct conn_moved moved);
+struct proxy *backend_proxy(const struct server *s);
+struct tenant *backend_tenant(const struct server *s);
+/* A parameter that the server reported. */
+void backend_learn_parameter(struct server *s, struct slice body);
+void backend_send_query(struct server *s, struct slice sql);
+
+#endif

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * A client connection: identity, session state, and where its current request
+ * is. Its state is one enum with one writer, client_set_state.
+ *
+ *  LOGIN --> IDLE --request--> (WAIT_CACHE) --> (WAIT_NODE) --> (WAIT_SERVER) --> ACTIVE --> IDLE
+ *                \--console--> CONSOLE --> IDLE                    any --> CLOSED
+ *
+ * WAIT_NODE: no primary, or no replica fresh enough yet. WAIT_SERVER: in a
+ * pool's queue. ACTIVE: replies are expected. An IDLE client may still be
+ * linked to a server: inside a transaction, or pinned.
+ */
+#ifndef WEIR_PROXY_CLIENT_H
+#define WEIR_PROXY_CLIENT_H
+
+#include "base/err.h"
+#include "metrics/close_reasons.h"
+#include "pool/ledger.h"
+#include "pool/pool.h"
+#include "proxy/tenant.h"
+#include "route/consistency.h"
+#include "route/txn.h"
+
+enum { CLIENT_MAGIC = 0x434c4e54, CLIENT_RETRIES_MAX = 3, CANCEL_SECRET_BYTES = 4 };
+
+enum client_state {
+	CLIENT_LOGIN,
+	CLIENT_IDLE,
+	CLIENT_WAIT_CACHE,
+	CLIENT_WAIT_NODE,
+	CLIENT_WAIT_SERVER,
+	CLIENT_ACTIVE,
+	CLIENT_CONSOLE,
+	CLIENT_CLOSED,
+	CLIENT_STATE_COUNT
+};
+
+struct held_request;
+struct cached_request;
+struct judge_tables;
+struct login;
+
+struct client {
+	unsigned magic;
+	enum client_state state;         /* client_set_state only */
+	struct conn conn;
+	struct proxy *proxy;             /* borrowed */
+	struct list_node node;           /* in proxy->clients */
+	struct list_node wait_node;      /* in pool->waiting, cluster->waiting or proxy->ready */
+	struct list *wait_list;          /* the list wait_node is in; NULL: none */
+	struct map_node by_id;
+	struct tenant *tenant;           /* borrowed; NULL until logged in, and for the console */
+	struct server *server;           /* borrowed: linked; NULL: none */
+	struct pool *pool;               /* borrowed: where it waits */
+	struct ledger_waiter waiter;
+	struct session_state *session;   /* counted: settings of the session as committed */
+	struct session_state *startup;   /* counted: what RESET goes back to */
+	struct session_state *pending;   /* counted: settings once the transaction commits; NULL: no change */
+	struct session_state *pending_server; /* counted: what the server then has */
+	struct prepared_names *names;    /* owned; NULL until it prepares */
+	struct prepared *unnamed;        /* counted: unnamed statement parsed in an earlier request */
+	struct held_request *held;       /* owned: copy of the request until its answer begins */
+	struct cached_request *cached;   /* owned: look-up or fill; NULL until it asks the cache */
+	struct judge_tables *writes;     /* owned: tables that the open transaction wrote; NULL: none */
+	struct login *login;             /* owned: only while LOGIN */
+	char *begin_sql;                 /* owned: BEGIN not sent yet */
+	struct loop_timer timer;
+	struct loop_deferred deferred;
+	struct session_reads reads;
+	struct txn txn;
+	uint64_t id;
+	uint64_t stream_left;            /* bytes of the request's last message still to come */
+	uint64_t connected_us, request_us, txn_us, wait_us, idle_us;
+	uint32_t pins;                   /* enum pin_reason */
+	uint32_t staged_pins;            /* of the request that runs */
+	uint32_t unpin_staged;           /* pins that it ends */
+	uint32_t avoid_nodes;            /* node bits that failed for this request */
+	struct node_live *live;          /* borrowed: counted in live->active while its request runs there */
+	uint8_t retries;
+	bool is_serving : 1;             /* inside serve_bytes */
+	bool is_txn_lost : 1;            /* its server died inside the transaction */
+	bool is_skipping : 1;            /* an error was answered here: messages up to Sync are dropped */
+	bool is_canceled : 1;            /* the waiting request is to be answered with 57014 */
+	bool is_console : 1;
+	bool is_admin : 1;
+	bool is_read_request : 1;        /* the request that runs reads only */
+	bool is_tls : 1;
+	bool has_clear_statements : 1;   /* the request drops all prepared statements when it succeeds */
+	bool had_error : 1;              /* in the request that runs */
+	bool is_staged : 1;              /* pending changed since the last success */
+	bool has_set_in_txn : 1;         /* a setting changed in the open transaction */
+	bool is_rollback_request : 1;    /* the request that runs is a ROLLBACK */
+	bool is_commit_request : 1;      /* ... or a COMMIT */
+	bool is_retrying : 1;            /* `held` is to be served again, before anything kept */
+	bool must_use_primary : 1;       /* a replica refused this request */
+	bool is_staged_request : 1;      /* the request that runs has session effects */
+	bool is_unpinned_by_request : 1; /* it ends all pins when it succeeds (DISCARD ALL) */
+	uint8_t secret[CANCEL_SECRET_BYTES];
+};
+
+struct client *client_create(struct proxy *p, int fd, bool is_unix);
+void client_set_state(struct client *c, enum client_state to);
+const char *client_state_name(const struct client *c);
+/* Ends it: unlinks, releases or closes its server, logs the reason; an error goes out first if given. */
+void client_close(struct client *c, enum close_reason reason, const struct pg_error *error);
+
+/* Frees a closed one once its last words are sent and no server is on its way to it. */
+void client_release(struct client *c);
+
+/* Appends to what leaves at the end of the turn. */
+void client_send_error(struct client *c, const char *severity, const struct pg_error *e);
+void client_send_notice(struct client *c, const char *severity, const char *sqlstate, const char *text);
+void client_send_buf(struct client *c, struct buf *b); /* sends a copy, then frees b */
+void client_send_ready(struct client *c);              /* ReadyForQuery as the transaction stands */
+
+void client_wait_leave(struct client *c);              /* leaves whatever list it waits in */
+void client_wait_join(struct client *c, struct list *list);
+void client_settle(struct client *c);                  /* frees what belonged to the request that ended */
+bool client_is_free(const struct client *c);           /* not in a transaction, not pinned */
+
+/* The console's answer: whole messages but the final ReadyForQuery. Own thread. */
+void client_console_reply(struct client *c, struct slice messages);
+
+#endif

@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * Failures. The rule: a request may run twice only if its first run certainly
+ * left nothing behind - it read only, or PostgreSQL refused or ended it before
+ * anything of its answer was sent (an error inside a transaction undoes it).
+ * A connection that just breaks leaves a write's outcome unknown: that is told.
+ */
+#include "proxy/failure.h"
+
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "pool/session.h"
+#include "proxy/backend.h"
+#include "proxy/cached.h"
+#include "proxy/held.h"
+#include "proxy/link.h"
+#include "proxy/rewrite.h"
+#include "proxy/serve.h"
+#include "proxy/track.h"
+#include "wire/build.h"
+
+enum { RESIDUE_BOUND_US = 5000000 };
+
+bool failure_is_final_login_error(const char *sqlstate)
+{
+	return strncmp(sqlstate, "28", 2) == 0 || strcmp(sqlstate, "3D000") == 0 ||
+	       strcmp(sqlstate, "42501") == 0 || strcmp(sqlstate, "08P01") == 0 ||
+	       strcmp(sqlstate, "42704") == 0;
+}
+
+static bool is_shutdown(struct slice sqlstate)
+{
+	return slice_is(sqlstate, "57P01") || slice_is(sqlstate, "57P03");
+}
+
+static bool is_only_request(const struct server *s)
+{
+	size_t own = 0;
+
+	for (uint32_t i = 0; i < s->replies.segment_count; i++) {
+		uint32_t at = (s->replies.segment_head + i) & (s->replies.segment_cap - 1);
+
+		own += !replies_is_internal(&s->replies.segments[at]);
+	}
+	return own == 1;
+}
+
+static bool may_repeat(const struct client *c, const struct reply_segment *seg)
+{
+	return c->held && c->retries < CLIENT_RETRIES_MAX && !seg->is_started && !c->had_error &&
+	       !c->stream_left && c->server && is_only_request(c->server);
+}
+
+bool failure_is_retryable(const struct client *c, const struct reply_segment *seg,
+			  const struct msg_error *e)
+{
+	bool on_primary;
+
+	if (!may_repeat(c, seg))
+		return false;
+	on_primary = tenant_pool_of(c->server->pool)->is_primary;
+	if (is_shutdown(e->sqlstate))
+		return true;
+	if (slice_is(e->sqlstate, "25006")) {
+		/* Of the client's own making when it asked for read only. */
+		return !c->held->txn_before.is_read_only && (!on_primary || c->retries == 0) &&
+		       !session_find(c->session, slice_str("default_transaction_read_only"));
+	}
+	return !on_primary && (slice_is(e->sqlstate, "40001") || slice_is(e->sqlstate, "40P01") ||
+			       slice_is(e->sqlstate, "55P03"));
+}
+
+static void on_residue_timeout(struct loop_timer *timer)
+{
+	backend_close(list_entry(timer, struct server, timer), CLOSE_SERVER_LOST);
+}
+
+/* The server finishes an answer that nobody wants any more, then is free. */
+static void leave_residue(struct server *s)
+{
+	s->client = NULL;
+	replies_disown(&s->replies);
+	server_set_state(s, SERVER_TESTED);
+	loop_timer_arm(backend_proxy(s)->loop, &s->timer, RESIDUE_BOUND_US, on_residue_timeout);
+}
+
+/* Back to where the request was about to be sent. */
+static void request_rewind(struct client *c)
+{
+	uint32_t avoid = 1u << c->server->pool->node_id;
+
+	rewrite_undo(c, c->server);
+	cached_end(c);
+	link_request_ended(c);
+	c->server = NULL;
+	track_lost(c);
+	c->txn = c->held->txn_before;
+	c->avoid_nodes |= avoid;
+	c->retries++;
+	c->proxy->retries++;
+	c->is_retrying = true;
+	client_set_state(c, CLIENT_IDLE);
+}
+
+void failure_retry(struct client *c, const struct msg_error *e)
+{
+	struct server *s = c->server;
+	bool is_read_only = slice_is(e->sqlstate, "25006");
+	bool is_fatal = slice_is(e->severity, "FATAL");
+
+	stat_add(is_read_only ? &c->tenant->stats->retries_read_only :
+				&c->tenant->stats->retries_other, 1);
+	log_debug("request_retried", "id=%llu sqlstate=%.*s node=%u", (unsigned long long)c->id,
+		  (int)e->sqlstate.len, e->sqlstate.ptr, s->pool->node_id);
+	request_rewind(c);
+	if (is_read_only && !tenant_pool_of(s->pool)->is_primary)
+		c->must_use_primary = true;
+	else
+		tenant_suspect(c->tenant, s->pool->node_id);
+	if (is_fatal) {
+		s->client = NULL;
+		backend_close(s, CLOSE_SERVER_LOST);
+	} else {
+		leave_residue(s);
+	}
+	link_make_ready(c);
+}
+
+static void lost_error(const struct client *c, const struct msg_error *from, struct pg_error *e)
+{
+	bool is_commit = c->is_commit_request;
+
+	if (from)
+		pg_error_set(e, is_commit ? "08007" : "08006",
+			     "server connection was lost: %.*s",
+			     (int)(from->message.len > 300 ? 300 : from->message.len),
+			     from->message.ptr);
+	else
+		pg_error_set(e, is_commit ? "08007" : "08006", "server connection was lost");
+	if (is_commit)
+		snprintf(e->detail, sizeof e->detail,
+			 "The outcome of the transaction is not known.");
+}
+
+/* One error, and the ReadyForQuery of every request that was under way. */
+static void answer_lost_requests(struct client *c, struct server *s, const struct pg_error *e)
+{
+	bool was_open = c->txn.state == TXN_OPEN || c->txn.state == TXN_FAILED;
+	bool stays_open = was_open && c->held == NULL && !c->is_commit_request;
+	bool is_first = true, is_open_batch = false;
+	struct reply_segment *seg;
+
+	track_lost(c);
+	c->is_txn_lost = stays_open;
+	while ((seg = replies_current(&s->replies)) != NULL) {
+		bool is_own = !replies_is_internal(seg), has_sync = seg->has_sync;
+
+		replies_pop(&s->replies);
+		if (!is_own)
+			continue;
+		if (is_first)
+			client_send_error(c, "ERROR", e);
+		is_first = false;
+		if (has_sync)
+			conn_send(&c->conn, stays_open ? wire_ready_failed : wire_ready_idle);
+		is_open_batch = !has_sync;
+	}
+	c->is_skipping = is_open_batch;
+}
+
+static void drop_server(struct server *s)
+{
+	s->client = NULL;
+	replies_disown(&s->replies);
+	backend_close(s, CLOSE_SERVER_LOST);
+}
+
+/* Told in the middle of a message, or bound to the server: the session can't go on. */
+static bool must_close_client(const struct client *c, const struct server *s)
+{
+	return s->pass_left || c->pins || c->stream_left ||
+	       c->tenant->pool_mode == POOL_MODE_SESSION;
+}
+
+static void lost_with_client(struct server *s, struct client *c, const struct msg_error *error)
+{
+	struct reply_segment *seg = replies_current(&s->replies);
+	struct pg_error e;
+
+	if (seg && may_repeat(c, seg) &&
+	    (c->is_read_request || (error && is_shutdown(error->sqlstate)))) {
+		stat_add(&c->tenant->stats->retries_other, 1);
+		request_rewind(c);
+		drop_server(s);
+		link_make_ready(c);
+		return;
+	}
+	lost_error(c, error, &e);
+	link_request_ended(c);
+	c->server = NULL;
+	cached_end(c);
+	if (must_close_client(c, s)) {
+		drop_server(s);
+		client_close(c, CLOSE_SERVER_LOST, &e);
+		return;
+	}
+	if (seg) {
+		answer_lost_requests(c, s, &e);
+		client_settle(c);
+		client_set_state(c, CLIENT_IDLE);
+	} else { /* idle inside a transaction: it hears with its next request */
+		bool was_open = c->txn.state != TXN_IDLE;
+
+		track_lost(c);
+		c->is_txn_lost = was_open;
+	}
+	drop_server(s);
+	link_make_ready(c);
+}
+
+void failure_server_lost(struct server *s, const struct msg_error *error)
+{
+	struct client *c = s->client;
+
+	log_info("server_lost", "id=%llu host=%s port=%u state=%s sqlstate=%.*s",
+		 (unsigned long long)s->id, s->pool->host, s->pool->port,
+		 server_state_name(s->state), error ? (int)error->sqlstate.len : 1,
+		 error ? error->sqlstate.ptr : "-");
+	tenant_suspect(backend_tenant(s), s->pool->node_id);
+	if (c)
+		lost_with_client(s, c, error);
+	else
+		backend_close(s, CLOSE_SERVER_LOST);
+}
+
+void failure_protocol(struct server *s)
+{
+	struct client *c = s->client;
+
+	log_warn("server_protocol", "id=%llu host=%s port=%u", (unsigned long long)s->id,
+		 s->pool->host, s->pool->port);
+	if (c) {
+		c->server = NULL;
+		s->client = NULL;
+		link_request_ended(c);
+	}
+	backend_close(s, CLOSE_SERVER_PROTOCOL);
+	if (c)
+		client_close(c, CLOSE_SERVER_PROTOCOL, NULL);
+}
+
+void failure_internal_error(struct client *c, const struct reply_segment *seg, struct slice error)
+{
+	struct server *s = c->server;
+	bool is_sync = seg->kind == REPLY_SYNC;
+
+	/* The client's request was pipelined behind: its answer is this error. */
+	log_warn("session_sync_failed", "id=%llu kind=%s", (unsigned long long)c->id,
+		 is_sync ? "settings" : "begin");
+	conn_send(&c->conn, error);
+	link_request_ended(c);
+	c->server = NULL;
+	s->client = NULL;
+	s->is_dirty = true;
+	track_lost(c);
+	cached_end(c);
+	client_settle(c);
+	if (c->state == CLIENT_LOGIN) {
+		backend_close(s, CLOSE_SERVER_DIRTY);
+		client_close(c, CLOSE_LOGIN_FAILED, NULL);
+		return;
+	}
+	client_send_ready(c);
+	backend_close(s, CLOSE_SERVER_DIRTY);
+	client_set_state(c, CLIENT_IDLE);
+	link_make_ready(c);
+}
+
+bool failure_answer_lost(struct client *c, const struct request *req, const struct plan *plan)
+{
+	bool is_end = plan->txn.statement_count == 1 &&
+		      (plan->txn.flags & (STATEMENT_COMMIT | STATEMENT_ROLLBACK));
+	struct pg_error e;
+	struct buf out;
+
+	if (is_end && req->kind == REQUEST_QUERY) {
+		c->is_txn_lost = false;
+		buf_init(&out, 64);
+		build_command_complete(&out, "ROLLBACK");
+		client_send_buf(c, &out);
+		client_send_ready(c);
+		return true;
+	}
+	if (is_end && req->has_sync)
+		c->is_txn_lost = false;
+	pg_error_set(&e, is_end ? "08006" : "25P02",
+		     is_end ? "the transaction was lost with its server connection" :
+			      "current transaction is aborted, commands ignored until end of transaction block");
+	client_send_error(c, "ERROR", &e);
+	if (req->kind == REQUEST_EXTENDED && !req->has_sync)
+		c->is_skipping = true;
+	else
+		conn_send(&c->conn, c->is_txn_lost ? wire_ready_failed : wire_ready_idle);
+	return true;
+}

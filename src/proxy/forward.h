@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * Sends a request to the linked server: session settings and a deferred BEGIN
+ * in front of it, pipelined; named statements under pgweir's names; the reply
+ * script set up for what will come back.
+ */
+#ifndef WEIR_PROXY_FORWARD_H
+#define WEIR_PROXY_FORWARD_H
+
+#include "proxy/client.h"
+#include "proxy/plan.h"
+
+void forward_request(struct client *c, const struct request *req, const struct plan *plan);
+/* COPY data, or the rest of a long message. */
+void forward_bytes(struct client *c, struct slice bytes);
+/* Brings the server's settings to the client's. True: something was sent. */
+bool forward_session_sync(struct client *c);
+
+#endif

@@ -1,0 +1,411 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * See link.h. Between workers only an idle server travels: its connection is
+ * exported, the server object goes along in a mail, and the receiver's pool
+ * adopts both. A client that closes meanwhile is freed by the mail's arrival.
+ */
+#include "proxy/link.h"
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "pool/session.h"
+#include "proxy/backend.h"
+#include "proxy/login.h"
+#include "proxy/serve.h"
+#include "wire/build.h"
+
+enum { NODE_RETRY_US = 50000 };
+
+struct move_mail { /* an idle server, or NULL: choose again */
+	struct mail mail;
+	struct server *server; /* owned while under way */
+	struct conn_moved moved;
+	struct ledger_waiter *waiter; /* borrowed: its client waits for this mail */
+};
+
+struct steal_mail {
+	struct mail mail;
+	struct ledger_entry *ledger;
+};
+
+static struct client *client_of_waiter(struct ledger_waiter *w)
+{
+	struct client *c = list_entry(w, struct client, waiter);
+
+	WEIR_CHECK_MAGIC(c, CLIENT_MAGIC);
+	return c;
+}
+
+static struct proxy *proxy_of(struct pool *pool)
+{
+	return tenant_pool_of(pool)->tenant->proxy;
+}
+
+static void join(struct client *c, struct server *s)
+{
+	WEIR_ASSERT(c->server == NULL && s->client == NULL && s->state == SERVER_ACTIVE);
+	c->server = s;
+	s->client = c;
+	stat_add(&c->tenant->stats->server_assignment_count, 1);
+}
+
+static void stop_waiting(struct client *c)
+{
+	client_wait_leave(c);
+	loop_timer_cancel(&c->timer);
+	if (c->state != CLIENT_LOGIN && c->state != CLIENT_IDLE)
+		client_set_state(c, CLIENT_IDLE);
+}
+
+static void count_wait(struct client *c)
+{
+	if (c->wait_us)
+		stat_add(&c->tenant->stats->wait_time, clock_monotonic_us() - c->wait_us);
+	c->wait_us = 0;
+}
+
+static void grant(struct client *c, struct server *s)
+{
+	c->waiter.state = WAITER_NONE;
+	stop_waiting(c);
+	count_wait(c);
+	join(c, s);
+	link_make_ready(c);
+}
+
+static void after_redelivery(struct client *c)
+{
+	if (c->state == CLIENT_IDLE && c->server && replies_count(&c->server->replies) == 0 &&
+	    client_is_free(c))
+		link_release(c);
+}
+
+static void drain_ready(struct proxy *p)
+{
+	struct list_node *n;
+
+	p->is_draining_ready = true;
+	while ((n = list_first(&p->ready)) != NULL) {
+		struct client *c = list_entry(n, struct client, wait_node);
+
+		client_wait_leave(c);
+		if (c->state == CLIENT_LOGIN) {
+			login_granted(c);
+			continue;
+		}
+		if (c->is_retrying && c->state == CLIENT_IDLE)
+			serve_held(c);
+		else
+			conn_redeliver(&c->conn);
+		after_redelivery(c);
+	}
+	p->is_draining_ready = false;
+}
+
+void link_make_ready(struct client *c)
+{
+	struct proxy *p = c->proxy;
+
+	if (c->is_serving || c->wait_list) /* its own loop goes on, or it is in line already */
+		return;
+	client_wait_join(c, &p->ready);
+	if (!p->is_draining_ready)
+		drain_ready(p);
+}
+
+static void on_move_mail(struct mail *mail, void *receiver)
+{
+	struct move_mail *m = list_entry(mail, struct move_mail, mail);
+	struct proxy *p = receiver;
+	struct client *c = client_of_waiter(m->waiter);
+	struct server *s = m->server;
+
+	c->waiter.state = WAITER_NONE;
+	if (s) {
+		server_move(s, c->pool);
+		backend_adopt(s, p, m->moved);
+		pool_set_idle(s->pool, s, loop_now_us(p->loop));
+	}
+	mem_free(m);
+	if (c->state == CLIENT_CLOSED) {
+		client_release(c);
+		if (s)
+			link_serve_waiters(s->pool);
+	} else if (s) {
+		server_set_state(s, SERVER_ACTIVE);
+		grant(c, s);
+	} else {
+		stop_waiting(c);
+		link_make_ready(c);
+	}
+}
+
+static void post_move(struct proxy *from, struct server *s, struct ledger_waiter *w)
+{
+	struct move_mail *m = mem_zalloc(sizeof *m);
+
+	m->mail.deliver = on_move_mail;
+	m->waiter = w;
+	if (s) {
+		server_set_state(s, SERVER_MOVING);
+		server_leave(s);
+		m->server = s;
+		m->moved = conn_export(&s->conn);
+	}
+	mailbox_post(from->shared->proxies[w->worker]->mailbox, &m->mail);
+}
+
+static void on_steal_mail(struct mail *mail, void *receiver)
+{
+	struct steal_mail *m = list_entry(mail, struct steal_mail, mail);
+	struct pool *pool = tenant_pool_by_ledger(receiver, m->ledger);
+
+	mem_free(m);
+	if (pool)
+		link_serve_waiters(pool);
+}
+
+static void post_steal(struct proxy *from, struct ledger_entry *ledger, int worker)
+{
+	struct steal_mail *m = mem_zalloc(sizeof *m);
+
+	m->mail.deliver = on_steal_mail;
+	m->ledger = ledger;
+	mailbox_post(from->shared->proxies[worker]->mailbox, &m->mail);
+}
+
+void link_serve_waiters(struct pool *pool)
+{
+	struct proxy *p = proxy_of(pool);
+	struct list *idle = &pool->by_state[SERVER_IDLE];
+	struct ledger_waiter *w;
+
+	while (!p->is_paused && idle->count && (w = ledger_next(pool->ledger)) != NULL) {
+		if (w->worker == p->index) {
+			struct client *c = client_of_waiter(w);
+
+			grant(c, pool_take(pool, c->session));
+		} else {
+			post_move(p, list_entry(list_first(idle), struct server, node), w);
+		}
+	}
+}
+
+static void on_wait_timeout(struct loop_timer *timer)
+{
+	client_close(list_entry(timer, struct client, timer), CLOSE_QUERY_WAIT_TIMEOUT, NULL);
+}
+
+static void wait_for_server(struct client *c, struct pool *pool)
+{
+	struct proxy *p = c->proxy;
+	uint64_t bound = config_query_wait_timeout_us(p->settings->config, c->tenant->db,
+						      c->tenant->user_cfg);
+	struct ledger_advice advice;
+
+	if (c->state != CLIENT_LOGIN)
+		client_set_state(c, CLIENT_WAIT_SERVER);
+	if (!c->wait_us)
+		c->wait_us = loop_now_us(p->loop);
+	c->pool = pool;
+	client_wait_join(c, &pool->waiting);
+	if (bound)
+		loop_timer_arm(p->loop, &c->timer, bound, on_wait_timeout);
+	advice = ledger_wait(pool->ledger, &c->waiter, loop_now_us(p->loop));
+	if (advice.open)
+		backend_open(pool);
+	else if (advice.steal_from != LEDGER_NO_WORKER)
+		post_steal(p, pool->ledger, advice.steal_from);
+	link_serve_waiters(pool);
+}
+
+bool link_acquire(struct client *c, const struct topology_node *node)
+{
+	struct pool *pool = tenant_pool(c->tenant, node);
+	struct server *s = NULL;
+
+	if (!c->proxy->is_paused && !ledger_has_waiters(pool->ledger))
+		s = pool_take(pool, c->session);
+	if (s)
+		join(c, s);
+	else
+		wait_for_server(c, pool);
+	return c->server != NULL;
+}
+
+void link_release(struct client *c)
+{
+	struct server *s = c->server;
+
+	WEIR_ASSERT(s != NULL && s->client == c);
+	c->server = NULL;
+	s->client = NULL;
+	if (conn_is_open(&s->conn))
+		conn_resume_read(&s->conn);
+	link_server_free(s);
+}
+
+void link_server_free(struct server *s)
+{
+	struct pool *pool = s->pool;
+	struct proxy *p = proxy_of(pool);
+	const struct config_globals *g = &p->settings->config->global;
+
+	if (s->cancels) {
+		server_set_state(s, SERVER_CANCELED);
+		return;
+	}
+	if (s->is_dirty || s->txn_status != 'I') {
+		backend_reset(s);
+		return;
+	}
+	s->idle_since_us = loop_now_us(p->loop);
+	if (p->is_draining ||
+	    pool_is_expired(s, s->idle_since_us, g->server_lifetime_us, 0)) {
+		backend_close(s, CLOSE_SERVER_EXPIRED);
+		return;
+	}
+	pool_set_idle(pool, s, s->idle_since_us);
+	if (ledger_has_waiters(pool->ledger))
+		link_serve_waiters(pool);
+}
+
+void link_client_gone(struct client *c)
+{
+	struct server *s = c->server;
+	bool is_busy;
+
+	link_request_ended(c);
+	if (!s)
+		return;
+	is_busy = replies_count(&s->replies) || s->pass_left || s->is_copy_in || c->stream_left;
+	c->server = NULL;
+	s->client = NULL;
+	if (is_busy) {
+		backend_close(s, CLOSE_SERVER_DIRTY);
+		return;
+	}
+	s->is_dirty = c->pins || c->tenant->pool_mode == POOL_MODE_SESSION;
+	link_server_free(s);
+}
+
+void link_empty_pool(struct pool *pool)
+{
+	struct list_node *n;
+
+	pool->generation++;
+	while ((n = list_first(&pool->by_state[SERVER_IDLE])) != NULL)
+		backend_close(list_entry(n, struct server, node), CLOSE_SERVER_EXPIRED);
+}
+
+void link_refuse_waiters(struct pool *pool, const struct pg_error *error)
+{
+	struct proxy *p = proxy_of(pool);
+	struct ledger_waiter *w;
+
+	for (size_t bound = pool->waiting.count + 1; bound && (w = ledger_next(pool->ledger)); bound--) {
+		struct client *c;
+
+		if (w->worker != p->index) {
+			post_move(p, NULL, w);
+			continue;
+		}
+		c = client_of_waiter(w);
+		c->waiter.state = WAITER_NONE;
+		stop_waiting(c);
+		if (error) {
+			client_close(c, CLOSE_SERVER_LOGIN, error);
+			continue;
+		}
+		c->avoid_nodes |= 1u << pool->node_id;
+		link_make_ready(c);
+	}
+}
+
+static void on_node_wait_timeout(struct loop_timer *timer)
+{
+	struct client *c = list_entry(timer, struct client, timer);
+
+	client_close(c, CLOSE_NO_PRIMARY, NULL);
+}
+
+static void on_node_retry(struct loop_timer *timer)
+{
+	struct cluster_view *view = list_entry(timer, struct cluster_view, retry);
+	struct list_node *n = list_first(&view->waiting);
+
+	if (n)
+		link_wake_cluster(list_entry(n, struct client, wait_node)->proxy, view);
+}
+
+void link_wait_node(struct client *c)
+{
+	struct proxy *p = c->proxy;
+	struct cluster_view *view = c->tenant->cluster;
+	uint64_t bound = p->settings->config->global.failover_wait_timeout_us;
+	uint64_t now = loop_now_us(p->loop);
+	uint64_t waited;
+
+	if (!c->wait_us) {
+		c->wait_us = now;
+		stat_add(&c->tenant->stats->waits_primary, 1);
+		p->failovers_waited++;
+	}
+	waited = now - c->wait_us;
+	c->avoid_nodes = 0;
+	if (c->state != CLIENT_LOGIN)
+		client_set_state(c, CLIENT_WAIT_NODE);
+	client_wait_join(c, &view->waiting);
+	loop_timer_arm(p->loop, &c->timer, waited < bound ? bound - waited : 1,
+		       on_node_wait_timeout);
+	if (view->waiting.count == 1)
+		loop_timer_arm(p->loop, &view->retry, NODE_RETRY_US, on_node_retry);
+}
+
+void link_cancel_wait(struct client *c)
+{
+	if (c->waiter.state != WAITER_NONE && !ledger_unwait(c->pool->ledger, &c->waiter))
+		return; /* a server is on its way: too late */
+	stop_waiting(c);
+	c->wait_us = 0;
+	c->is_canceled = true;
+	link_make_ready(c);
+}
+
+void link_wake_cluster(struct proxy *p, struct cluster_view *view)
+{
+	size_t count = view->waiting.count;
+
+	loop_timer_cancel(&view->retry);
+	while (count-- && view->waiting.count) {
+		struct client *c =
+			list_entry(list_first(&view->waiting), struct client, wait_node);
+
+		stop_waiting(c);
+		link_make_ready(c);
+	}
+	if (view->waiting.count)
+		loop_timer_arm(p->loop, &view->retry, NODE_RETRY_US, on_node_retry);
+}
+
+void link_request_started(struct client *c)
+{
+	const struct topology *topology = c->tenant->cluster->topology;
+	const struct topology_node *node;
+
+	if (c->live || !topology || topology->node_count < 2)
+		return;
+	node = tenant_node(c->tenant, c->server->pool->node_id);
+	if (!node)
+		return;
+	c->live = node->live;
+	route_node_start(node);
+}
+
+void link_request_ended(struct client *c)
+{
+	if (!c->live)
+		return;
+	atomic_fetch_sub_explicit(&c->live->active, 1, memory_order_relaxed);
+	c->live = NULL;
+}

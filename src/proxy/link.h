@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * Linking clients and servers: taking an idle one, waiting in order, handing a
+ * freed one to whoever waits first, on this worker or another. All of it is
+ * the thin caller around pool/ and its ledger.
+ */
+#ifndef WEIR_PROXY_LINK_H
+#define WEIR_PROXY_LINK_H
+
+#include "proxy/client.h"
+
+/* True: c->server is linked now. False: it waits; link_make_ready follows. */
+bool link_acquire(struct client *c, const struct topology_node *node);
+/* The client lets go of its server, which is then free. */
+void link_release(struct client *c);
+/* A server without client and pending replies: next waiter, reset, idle list, or closing. */
+void link_server_free(struct server *s);
+/* A client ends: its server is reset or closed. */
+void link_client_gone(struct client *c);
+/* Serve the client again from its kept bytes, in turn; not deeper than one level. */
+void link_make_ready(struct client *c);
+/* Everything idle in the pool is closed, the rest when it is free. */
+void link_empty_pool(struct pool *pool);
+void link_serve_waiters(struct pool *pool);
+/* No server can be had there now: those who wait choose again. error: what to tell instead, or NULL. */
+void link_refuse_waiters(struct pool *pool, const struct pg_error *error);
+/* Waits for a primary or for freshness; served again when the topology changes or shortly. */
+void link_wait_node(struct client *c);
+/* A cancel reaches a client that waits: its request is answered with 57014. */
+void link_cancel_wait(struct client *c);
+void link_wake_cluster(struct proxy *p, struct cluster_view *view);
+/* One request begins or ends on the linked server's node. */
+void link_request_started(struct client *c);
+void link_request_ended(struct client *c);
+
+#endif

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * Local answers. For extended batches each message gets its reply in order,
+ * as PostgreSQL would give it for a command without parameters and rows.
+ */
+#include "proxy/local.h"
+
+#include "wire/build.h"
+#include "wire/frame.h"
+#include "wire/frontend.h"
+
+enum { LOCAL_ANSWER_MAX = 4096 };
+
+bool local_can_answer(const struct client *c, const struct request *req, const struct plan *plan,
+		      const struct txn_plan *tp)
+{
+	if (tp->act == TXN_FORWARD || c->server || !plan->only ||
+	    c->tenant->pool_mode == POOL_MODE_STATEMENT)
+		return false;
+	if (req->kind == REQUEST_QUERY)
+		return true;
+	/* An extended batch: exactly the common shape, and only if nothing of it must last. */
+	return req->has_sync && plan->has_bind && plan->has_execute && !plan->has_named_parse &&
+	       !plan->describes_statement && plan->only->param_count == 0;
+}
+
+static const char *local_tag(enum txn_act act)
+{
+	return act == TXN_ANSWER_BEGIN ? "BEGIN" : act == TXN_ANSWER_COMMIT ? "COMMIT" : "ROLLBACK";
+}
+
+static void answer_message(struct buf *out, char type, const char *tag)
+{
+	switch (type) {
+	case FE_PARSE:
+		buf_append_slice(out, wire_parse_complete);
+		break;
+	case FE_BIND:
+		buf_append_slice(out, wire_bind_complete);
+		break;
+	case FE_DESCRIBE:
+		buf_append_slice(out, wire_no_data);
+		break;
+	case FE_CLOSE:
+		buf_append_slice(out, wire_close_complete);
+		break;
+	case FE_EXECUTE:
+		build_command_complete(out, tag);
+		break;
+	default:
+		break;
+	}
+}
+
+void local_answer(struct client *c, const struct request *req, const struct plan *plan,
+		  const struct txn_plan *tp)
+{
+	const char *tag = local_tag(tp->act);
+	struct slice rest = req->bytes;
+	struct frame f;
+	struct buf out;
+	size_t used;
+
+	(void)plan;
+	if (tp->warning)
+		client_send_notice(c, "WARNING", "25P01", tp->warning);
+	buf_init(&out, LOCAL_ANSWER_MAX);
+	if (req->kind == REQUEST_QUERY)
+		build_command_complete(&out, tag);
+	while (req->kind == REQUEST_EXTENDED && rest.len &&
+	       frame_next(rest, SIZE_MAX, &f, &used) == WEIR_OK) {
+		answer_message(&out, f.type, tag);
+		rest = slice_of(rest.ptr + used, rest.len - used);
+	}
+	client_send_buf(c, &out);
+	stat_add(&c->tenant->stats->local_answers, 1);
+}
+
+bool local_deallocate(struct client *c, const struct plan *plan)
+{
+	struct prepared_name *n = prepared_names_find(c->names, plan->deallocate);
+	struct buf out;
+
+	if (!n || c->txn.state == TXN_FAILED)
+		return false;
+	prepared_names_remove(c->names, n);
+	buf_init(&out, LOCAL_ANSWER_MAX);
+	build_command_complete(&out, "DEALLOCATE");
+	client_send_buf(c, &out);
+	client_send_ready(c);
+	return true;
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * Requests that pgweir answers itself: BEGIN (deferred until something runs),
+ * the end of a transaction that never ran anything, DEALLOCATE of a statement
+ * that the client prepared by protocol.
+ */
+#ifndef WEIR_PROXY_LOCAL_H
+#define WEIR_PROXY_LOCAL_H
+
+#include "proxy/client.h"
+#include "proxy/plan.h"
+
+bool local_can_answer(const struct client *c, const struct request *req, const struct plan *plan,
+		      const struct txn_plan *tp);
+/* Everything but the ReadyForQuery at the end, which depends on the transaction's new state. */
+void local_answer(struct client *c, const struct request *req, const struct plan *plan,
+		  const struct txn_plan *tp);
+/* False: not a name that was prepared by protocol; a server must answer. */
+bool local_deallocate(struct client *c, const struct plan *plan);
+
+#endif

@@ -1,0 +1,482 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * Linear: first packet (perhaps after TLS), authentication, welcome. The
+ * identity is fixed by the one startup message; a second one is a protocol
+ * violation by construction, since it has no message type.
+ */
+#include "proxy/login.h"
+
+#include <stdio.h>
+
+#include "auth/userlist.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "net/tls.h"
+#include "pool/params.h"
+#include "pool/session.h"
+#include "proxy/cancel.h"
+#include "proxy/forward.h"
+#include "proxy/link.h"
+#include "proxy/options.h"
+#include "wire/build.h"
+#include "wire/frame.h"
+#include "wire/frontend.h"
+#include "wire/startup.h"
+
+enum { LOGIN_OUT_MAX = 64 * 1024, LOGIN_NAME_MAX = 64 };
+
+enum login_stage { STAGE_STARTUP, STAGE_AUTH, STAGE_WELCOME };
+
+struct login {
+	enum login_stage stage;
+	bool is_unix;
+	bool has_auth;
+	uint16_t minor;
+	char user[LOGIN_NAME_MAX];
+	char database[LOGIN_NAME_MAX];
+	struct session_state *startup; /* counted */
+	struct settings *settings;     /* counted: secrets come from it */
+	struct client_login auth;
+};
+
+static void refuse(struct client *c, const char *sqlstate, const char *text)
+{
+	struct pg_error e;
+
+	pg_error_set(&e, sqlstate, "%s", text);
+	log_info("login_refused", "id=%llu db=%s user=%s sqlstate=%s message=\"%s\"",
+		 (unsigned long long)c->id, c->login->database, c->login->user, sqlstate,
+		 e.message);
+	client_close(c, CLOSE_LOGIN_FAILED, &e);
+}
+
+static void refuse_database(struct client *c)
+{
+	char text[PG_ERROR_MESSAGE_MAX];
+
+	snprintf(text, sizeof text, "database \"%s\" does not exist", c->login->database);
+	refuse(c, "3D000", text);
+}
+
+static void on_login_timeout(struct loop_timer *timer)
+{
+	client_close(list_entry(timer, struct client, timer), CLOSE_LOGIN_TIMEOUT, NULL);
+}
+
+void login_begin(struct client *c, bool is_unix)
+{
+	struct proxy *p = c->proxy;
+	uint64_t bound = p->settings->config->global.client_login_timeout_us;
+
+	c->login = mem_zalloc(sizeof *c->login);
+	c->login->is_unix = is_unix;
+	c->login->settings = settings_get(p->settings);
+	if (bound)
+		loop_timer_arm(p->loop, &c->timer, bound, on_login_timeout);
+}
+
+void login_end(struct client *c)
+{
+	struct login *l = c->login;
+
+	c->login = NULL;
+	if (!l)
+		return;
+	if (l->has_auth)
+		client_login_fini(&l->auth);
+	session_put(&l->startup);
+	settings_put(&l->settings);
+	mem_free(l);
+}
+
+static void send_welcome(struct client *c, const struct params *params)
+{
+	struct login *l = c->login;
+	struct buf b;
+
+	buf_init(&b, LOGIN_OUT_MAX);
+	buf_append_slice(&b, wire_auth_ok);
+	for (size_t i = 0; i < params_count(params); i++) {
+		struct slice name = params_name(params, i), value = params_value(params, i);
+
+		/* What the application talks to is one server that takes writes. */
+		if (slice_is(name, "in_hot_standby"))
+			value = slice_str("off");
+		build_parameter_status(&b, name, value);
+	}
+	build_backend_key_data(&b, (uint32_t)c->id,
+			       slice_of((const char *)c->secret, sizeof c->secret));
+	buf_append_slice(&b, wire_ready_idle);
+	client_send_buf(c, &b);
+	stat_add(&c->tenant->stats->client_login_count, 1);
+	if (l->settings->config->global.log_connections)
+		log_info("client_login", "id=%llu db=%s user=%s tls=%d", (unsigned long long)c->id,
+			 c->tenant->database, c->tenant->user, (int)c->is_tls);
+}
+
+static void finish(struct client *c, const struct params *params)
+{
+	send_welcome(c, params);
+	login_end(c);
+	loop_timer_cancel(&c->timer);
+	c->wait_us = 0;
+	client_set_state(c, CLIENT_IDLE);
+	c->idle_us = loop_now_us(c->proxy->loop);
+	if (c->server)
+		link_release(c);
+	link_make_ready(c);
+}
+
+static void acquire_server(struct client *c)
+{
+	struct topology *topology = c->tenant->cluster->topology;
+	struct route_ask ask = {
+		.node = TXN_NODE_PRIMARY,
+		.reads = &c->reads,
+		.now_us = loop_now_us(c->proxy->loop),
+		.rotation = c->proxy->rotation++,
+	};
+	struct route_choice choice = { .what = ROUTE_WAIT_PRIMARY };
+
+	if (topology)
+		choice = route_choose(topology, &c->tenant->policy, &ask);
+	if (choice.what != ROUTE_NODE || (c->avoid_nodes & (1u << choice.node_id))) {
+		link_wait_node(c);
+		return;
+	}
+	if (link_acquire(c, &topology->nodes[choice.node_index]) && c->server)
+		login_granted(c);
+}
+
+void login_granted(struct client *c)
+{
+	if (c->login->stage != STAGE_WELCOME)
+		return;
+	if (!c->server)
+		acquire_server(c);
+	else if (!forward_session_sync(c))
+		login_synced(c);
+}
+
+void login_synced(struct client *c)
+{
+	struct params *params = params_get(c->server->params);
+
+	tenant_learn(c->tenant, c->session, params);
+	finish(c, params);
+	params_put(&params);
+}
+
+static void welcome(struct client *c)
+{
+	struct params *known;
+
+	c->login->stage = STAGE_WELCOME;
+	known = tenant_welcome(c->tenant, c->session);
+	if (known)
+		finish(c, known);
+	else
+		acquire_server(c);
+}
+
+static void welcome_console(struct client *c)
+{
+	static const char *const pairs[][2] = {
+		{ "server_version", "15.0 (pgweir)" }, { "client_encoding", "UTF8" },
+		{ "server_encoding", "UTF8" },		{ "DateStyle", "ISO, MDY" },
+		{ "TimeZone", "UTC" },			{ "standard_conforming_strings", "on" },
+		{ "integer_datetimes", "on" },
+	};
+	struct login *l = c->login;
+	struct buf b;
+
+	c->is_admin = l->settings->config->global.auth_type == AUTH_TYPE_ANY ||
+		      config_is_admin_user(l->settings->config, slice_str(l->user));
+	if (!c->is_admin && !config_is_stats_user(l->settings->config, slice_str(l->user))) {
+		refuse(c, "42501", "user is not allowed to use the console");
+		return;
+	}
+	c->is_console = true;
+	buf_init(&b, LOGIN_OUT_MAX);
+	buf_append_slice(&b, wire_auth_ok);
+	for (size_t i = 0; i < WEIR_COUNTOF(pairs); i++)
+		build_parameter_status(&b, slice_str(pairs[i][0]), slice_str(pairs[i][1]));
+	build_backend_key_data(&b, (uint32_t)c->id,
+			       slice_of((const char *)c->secret, sizeof c->secret));
+	buf_append_slice(&b, wire_ready_idle);
+	client_send_buf(c, &b);
+	login_end(c);
+	loop_timer_cancel(&c->timer);
+	client_set_state(c, CLIENT_IDLE);
+}
+
+static void keep_keys(struct client *c)
+{
+	struct login *l = c->login;
+	struct tenant *t = c->tenant;
+
+	if (!l->auth.has_keys || secret_classify(tenant_server_secret(t)) == SECRET_PLAIN)
+		return;
+	if (!t->keys)
+		t->keys = mem_alloc(sizeof *t->keys);
+	*t->keys = l->auth.keys;
+}
+
+static bool is_over_limit(const struct client *c)
+{
+	const struct config *cfg = c->login->settings->config;
+	const struct tenant *t = c->tenant;
+	int max = t->db->max_db_client_connections;
+
+	(void)cfg;
+	return max && t->client_count >= (uint32_t)max;
+}
+
+static void authenticated(struct client *c)
+{
+	struct login *l = c->login;
+
+	if (config_is_admin_database(slice_str(l->database))) {
+		welcome_console(c);
+		return;
+	}
+	c->tenant = tenant_find(c->proxy, slice_str(l->database), slice_str(l->user));
+	if (!c->tenant) {
+		refuse_database(c);
+		return;
+	}
+	if (is_over_limit(c)) {
+		c->tenant = NULL;
+		refuse(c, "53300", "sorry, too many clients already");
+		return;
+	}
+	c->tenant->client_count++;
+	keep_keys(c);
+	c->session = session_get(l->startup);
+	c->startup = session_get(l->startup);
+	welcome(c);
+}
+
+static void take_step(struct client *c, enum client_login_step step, struct buf *out)
+{
+	struct login *l = c->login;
+	struct pg_error e;
+
+	client_send_buf(c, out);
+	if (step == CLIENT_LOGIN_OK) {
+		authenticated(c);
+	} else if (step == CLIENT_LOGIN_FAILED) {
+		e = l->auth.error;
+		log_info("login_refused", "id=%llu db=%s user=%s sqlstate=%s",
+			 (unsigned long long)c->id, l->database, l->user, e.sqlstate);
+		client_close(c, CLOSE_LOGIN_FAILED, &e);
+	}
+}
+
+static enum client_method method_of(enum config_auth_type type)
+{
+	switch (type) {
+	case AUTH_TYPE_TRUST:
+	case AUTH_TYPE_ANY:
+		return CLIENT_METHOD_TRUST;
+	case AUTH_TYPE_PLAIN:
+		return CLIENT_METHOD_PLAIN;
+	case AUTH_TYPE_MD5:
+		return CLIENT_METHOD_MD5;
+	case AUTH_TYPE_SCRAM:
+		return CLIENT_METHOD_SCRAM;
+	default:
+		return CLIENT_METHOD_REJECT;
+	}
+}
+
+static void start_auth(struct client *c)
+{
+	struct login *l = c->login;
+	struct settings *s = l->settings;
+	struct client_login_input in = {
+		.method = method_of(s->config->global.auth_type),
+		.user = slice_str(l->user),
+		.secret = slice_of("", 0),
+		.unknown_like = userlist_common_kind(s->users),
+		.scram_iterations = (unsigned)s->config->global.scram_iterations,
+		.salt_key = &s->salt_key,
+	};
+	struct buf out;
+
+	if (userlist_find(s->users, in.user, &in.secret) != WEIR_OK)
+		in.secret = slice_of("", 0);
+	buf_init(&out, LOGIN_OUT_MAX);
+	l->stage = STAGE_AUTH;
+	l->has_auth = true;
+	take_step(c, client_login_start(&l->auth, &in, &out), &out);
+}
+
+static bool is_full(struct client *c)
+{
+	struct proxy_shared *sh = c->proxy->shared;
+	int max = c->login->settings->config->global.max_client_conn;
+
+	return max && atomic_load(&sh->client_count) > (uint32_t)max;
+}
+
+static bool copy_name(char out[LOGIN_NAME_MAX], struct slice name)
+{
+	if (!name.len || name.len >= LOGIN_NAME_MAX)
+		return false;
+	memcpy(out, name.ptr, name.len);
+	out[name.len] = '\0';
+	return true;
+}
+
+/* protocol 3.x with x > 0, or unknown options: say what is supported. */
+static void negotiate(struct client *c, const struct startup *s)
+{
+	struct slice unknown[STARTUP_MAX_PARAMS], rest = s->params;
+	struct startup_param param;
+	size_t count = 0;
+	struct buf b;
+
+	while (startup_param_next(&rest, &param))
+		if (param.is_protocol_option)
+			unknown[count++] = param.name;
+	if (s->minor == 0 && count == 0)
+		return;
+	buf_init(&b, LOGIN_OUT_MAX);
+	build_negotiate_version(&b, PG_PROTOCOL_3_0, unknown, count);
+	client_send_buf(c, &b);
+}
+
+static void take_startup(struct client *c, const struct startup *s)
+{
+	struct login *l = c->login;
+	struct slice user = slice_of("", 0), database, replication;
+	const struct config_globals *g = &l->settings->config->global;
+	struct pg_error e;
+
+	if (!startup_param_find(s, "user", &user) || !copy_name(l->user, user)) {
+		refuse(c, "28000", "no PostgreSQL user name specified in startup packet");
+		return;
+	}
+	if (!startup_param_find(s, "database", &database) || !database.len)
+		database = user;
+	if (!copy_name(l->database, database)) {
+		refuse_database(c);
+	} else if (is_full(c)) {
+		refuse(c, "53300", "sorry, too many clients already");
+	} else if (g->client_tls_sslmode >= SSLMODE_REQUIRE && !c->is_tls && !l->is_unix) {
+		refuse(c, "28000", "pgweir requires TLS");
+	} else if (startup_param_find(s, "replication", &replication) &&
+		   !slice_is(replication, "false") && !slice_is(replication, "off")) {
+		refuse(c, "0A000", "replication connections are not supported");
+	} else if (options_take(c->proxy, s, g->ignore_startup_parameters, &l->startup, &e) !=
+		   WEIR_OK) {
+		client_close(c, CLOSE_LOGIN_FAILED, &e);
+	} else {
+		negotiate(c, s);
+		start_auth(c);
+	}
+}
+
+/* Returns false when bytes behind the request make it an attack or a mistake. */
+static void take_tls_request(struct client *c, bool has_more)
+{
+	struct tls_context *tls = c->login->settings->client_tls;
+	struct pg_error e;
+
+	if (has_more) {
+		pg_error_set(&e, "08P01", "received unencrypted data after SSL request");
+		client_close(c, CLOSE_PROTOCOL, &e);
+		return;
+	}
+	if (!tls || c->is_tls || c->login->is_unix) {
+		conn_send(&c->conn, slice_of("N", 1));
+		return;
+	}
+	conn_send(&c->conn, slice_of("S", 1));
+	if (conn_start_tls(&c->conn, tls, NULL) != WEIR_OK)
+		client_close(c, CLOSE_TLS, NULL);
+}
+
+static size_t take_first_packet(struct client *c, struct slice bytes)
+{
+	struct startup s;
+	size_t used = 0;
+	enum weir_err err = startup_next(bytes, &s, &used);
+	struct pg_error e;
+
+	if (err == WEIR_ERR_AGAIN)
+		return 0;
+	if (err) {
+		pg_error_set(&e, "08P01", "invalid startup packet layout");
+		client_close(c, CLOSE_PROTOCOL, &e);
+		return bytes.len;
+	}
+	switch (s.kind) {
+	case STARTUP_SSL:
+		take_tls_request(c, bytes.len > used);
+		break;
+	case STARTUP_GSSENC:
+		if (bytes.len > used)
+			take_tls_request(c, true);
+		else
+			conn_send(&c->conn, slice_of("N", 1));
+		break;
+	case STARTUP_CANCEL:
+		cancel_request(c->proxy, s.cancel_pid, s.cancel_key);
+		client_close(c, CLOSE_CANCEL_DONE, NULL);
+		break;
+	case STARTUP_SESSION:
+		c->login->minor = s.minor;
+		take_startup(c, &s);
+		break;
+	case STARTUP_UNSUPPORTED:
+		refuse(c, "0A000", "unsupported frontend protocol");
+		break;
+	}
+	return c->state == CLIENT_CLOSED ? bytes.len : used;
+}
+
+static size_t take_auth_message(struct client *c, struct slice bytes)
+{
+	struct login *l = c->login;
+	struct frame f;
+	size_t used = 0;
+	enum weir_err err = frame_next(bytes, CLIENT_LOGIN_MAX_BODY, &f, &used);
+	struct pg_error e;
+	struct buf out;
+
+	if (err == WEIR_ERR_AGAIN)
+		return 0;
+	if (err) {
+		pg_error_set(&e, "08P01", "invalid message during authentication");
+		client_close(c, CLOSE_PROTOCOL, &e);
+		return bytes.len;
+	}
+	if (f.type == FE_TERMINATE) {
+		client_close(c, CLOSE_CLIENT_QUIT, NULL);
+		return bytes.len;
+	}
+	buf_init(&out, LOGIN_OUT_MAX);
+	take_step(c, client_login_message(&l->auth, f.type, f.body, &out), &out);
+	return used;
+}
+
+size_t login_on_bytes(struct client *c, struct slice bytes)
+{
+	size_t at = 0;
+
+	while (c->state == CLIENT_LOGIN && at < bytes.len) {
+		struct slice rest = slice_of(bytes.ptr + at, bytes.len - at);
+		size_t used = 0;
+
+		if (c->login->stage == STAGE_STARTUP)
+			used = take_first_packet(c, rest);
+		else if (c->login->stage == STAGE_AUTH)
+			used = take_auth_message(c, rest);
+		if (!used)
+			break;
+		at += used;
+	}
+	return c->state == CLIENT_CLOSED ? bytes.len : at;
+}

@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * Folds a request's messages into a plan. A malformed extended message is left
+ * to the server, which knows the exact error: its statement just doesn't count.
+ */
+#include "proxy/plan.h"
+
+#include "wire/frame.h"
+#include "wire/frontend.h"
+
+/* The statement of an unnamed or named Parse of this very request, for the Bind behind it. */
+struct parsed_here {
+	struct slice name;
+	struct slice sql;
+};
+
+enum { PARSED_HERE_MAX = 16 };
+
+struct folding {
+	struct plan *plan;
+	struct client *client;
+	struct parsed_here parsed[PARSED_HERE_MAX]; /* latest last */
+	size_t parsed_count;
+};
+
+static void take_effects(struct plan *plan, struct statement *s)
+{
+	if (!s->effect_count)
+		return;
+	if (plan->effect_count == PLAN_EFFECTS_MAX) {
+		plan->has_too_many_effects = true;
+		return;
+	}
+	plan->effects[plan->effect_count++] = statement_get(s);
+}
+
+static void take_writes(struct plan *plan, struct client *c, const struct statement *s,
+			uint32_t verdict)
+{
+	struct judge_tables tables;
+
+	if (!c->tenant->has_cache || !(verdict & VERDICT_MAY_WRITE))
+		return;
+	judge_writes(s, c->tenant->catalog, &tables);
+	if (!(verdict & VERDICT_WRITES_KNOWN))
+		tables.is_unknown = true;
+	judge_tables_add(&plan->writes, &tables);
+}
+
+/* A statement that this request runs. */
+static void fold_run(struct folding *f, struct slice sql, struct statement *s)
+{
+	struct plan *plan = f->plan;
+	uint32_t verdict = judge_cached(s, f->client->tenant->catalog);
+
+	txn_request_add(&plan->txn, s, verdict);
+	plan->pins |= s->pins;
+	plan->is_ddl |= (s->flags & STATEMENT_DDL) != 0;
+	if (s->hints.route != HINT_ROUTE_NONE)
+		plan->hint = s->hints.route;
+	take_effects(plan, s);
+	take_writes(plan, f->client, s, verdict);
+	if (plan->txn.statement_count == 1) {
+		plan->only = statement_get(s);
+		plan->only_text = sql;
+		plan->only_verdict = verdict;
+	} else {
+		statement_put(&plan->only);
+	}
+}
+
+/* A statement that is only parsed or described: it must be possible where it goes. */
+static void fold_parsed(struct folding *f, struct statement *s)
+{
+	uint32_t verdict = judge_cached(s, f->client->tenant->catalog);
+
+	if (!(verdict & VERDICT_REPLICA_OK))
+		f->plan->txn.needs_primary = true;
+}
+
+static void fold_parse(struct folding *f, struct slice body)
+{
+	struct msg_parse m;
+	struct statement *s;
+
+	f->plan->has_parse = true;
+	if (frontend_read_parse(body, &m) != WEIR_OK)
+		return;
+	if (m.name.len) {
+		f->plan->must_rewrite = true;
+		f->plan->has_named_parse = true;
+	}
+	if (f->parsed_count == PARSED_HERE_MAX) { /* forget the oldest */
+		memmove(f->parsed, f->parsed + 1, sizeof f->parsed - sizeof f->parsed[0]);
+		f->parsed_count--;
+	}
+	f->parsed[f->parsed_count++] = (struct parsed_here){ m.name, m.sql };
+	s = statement_cache_lookup(f->client->proxy->statements, m.sql);
+	fold_parsed(f, s);
+}
+
+/* Runs or describes the statement of that name. */
+static void fold_named(struct folding *f, struct slice name, bool is_run)
+{
+	struct client *c = f->client;
+	struct prepared_name *known;
+	struct prepared *p;
+
+	for (size_t i = f->parsed_count; i-- > 0;) {
+		if (!slice_equal(f->parsed[i].name, name))
+			continue;
+		if (is_run)
+			fold_run(f, f->parsed[i].sql,
+				 statement_cache_lookup(c->proxy->statements, f->parsed[i].sql));
+		return;
+	}
+	known = name.len ? prepared_names_find(c->names, name) : NULL;
+	p = known ? known->prepared : name.len ? NULL : c->unnamed;
+	if (!p) {
+		f->plan->txn.needs_primary = true;
+		return;
+	}
+	f->plan->must_rewrite = true;
+	if (is_run)
+		fold_run(f, p->text, p->statement);
+	else
+		fold_parsed(f, p->statement);
+}
+
+static void fold_bind(struct folding *f, struct slice body)
+{
+	struct msg_bind m;
+
+	f->plan->has_bind = true;
+	if (frontend_read_bind(body, &m) != WEIR_OK)
+		return;
+	f->plan->only_bind = body;
+	fold_named(f, m.statement, true);
+}
+
+static void fold_target(struct folding *f, char type, struct slice body)
+{
+	struct msg_target m;
+
+	if (frontend_read_target(body, &m) != WEIR_OK)
+		return;
+	if (type == FE_CLOSE) {
+		f->plan->must_rewrite |= m.kind == 'S';
+		return;
+	}
+	f->plan->has_describe = true;
+	if (m.kind == 'S') {
+		f->plan->describes_statement = true;
+		fold_named(f, m.name, false);
+	}
+}
+
+static void fold_extended(struct folding *f, const struct request *req)
+{
+	struct slice rest = req->bytes;
+	struct frame frame;
+	size_t used;
+
+	while (rest.len && frame_next(rest, SIZE_MAX, &frame, &used) == WEIR_OK) {
+		switch (frame.type) {
+		case FE_PARSE:
+			fold_parse(f, frame.body);
+			break;
+		case FE_BIND:
+			fold_bind(f, frame.body);
+			break;
+		case FE_DESCRIBE:
+		case FE_CLOSE:
+			fold_target(f, frame.type, frame.body);
+			break;
+		case FE_EXECUTE:
+			f->plan->has_execute = true;
+			break;
+		default:
+			break;
+		}
+		rest = slice_of(rest.ptr + used, rest.len - used);
+	}
+	if (rest.len) /* a message too long to look at */
+		f->plan->txn.needs_primary = true;
+	if (!f->plan->txn.statement_count && f->plan->has_execute)
+		f->plan->txn.needs_primary = true; /* a portal of an earlier request */
+}
+
+static void fold_query(struct folding *f, const struct request *req)
+{
+	struct slice sql = slice_of("", 0);
+	struct slice body = slice_of(req->bytes.ptr + FRAME_HEADER_BYTES,
+				     req->bytes.len - FRAME_HEADER_BYTES);
+	struct statement *s;
+
+	if (req->missing) /* longer than what is kept: the analyser answers "too large" by length */
+		sql = body;
+	else if (frontend_read_query(body, &sql) != WEIR_OK)
+		sql = slice_of(body.ptr, 0);
+	s = statement_cache_lookup(f->client->proxy->statements, sql);
+	fold_run(f, sql, s);
+	if (s->effect_count == 1 && s->effects[0].kind == EFFECT_DEALLOCATE && s->effects[0].name)
+		f->plan->deallocate = slice_str(s->effects[0].name);
+}
+
+void plan_make(struct plan *plan, struct client *c, const struct request *req)
+{
+	struct folding f = { .plan = plan, .client = c };
+
+	memset(plan, 0, sizeof *plan);
+	if (req->kind == REQUEST_EXTENDED) {
+		fold_extended(&f, req);
+	} else if (req->kind == REQUEST_QUERY) {
+		fold_query(&f, req);
+	} else { /* a function call by oid: anything */
+		plan->txn.needs_primary = true;
+		plan->txn.may_write = true;
+		plan->txn.statement_count = 1;
+		plan->txn.class = STATEMENT_WRITE;
+		plan->writes.is_unknown = true;
+	}
+}
+
+void plan_fini(struct plan *plan)
+{
+	statement_put(&plan->only);
+	for (uint32_t i = 0; i < plan->effect_count; i++) {
+		struct statement *s = (struct statement *)(uintptr_t)plan->effects[i];
+
+		statement_put(&s);
+	}
+	plan->effect_count = 0;
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * What a request means: its statements looked up and judged, folded into what
+ * routing, pinning, caching and session tracking need. Reads the client and
+ * changes nothing; forwarding applies it.
+ */
+#ifndef WEIR_PROXY_PLAN_H
+#define WEIR_PROXY_PLAN_H
+
+#include "proxy/client.h"
+#include "proxy/request.h"
+#include "route/judge.h"
+
+enum { PLAN_EFFECTS_MAX = 16 };
+
+struct plan {
+	struct txn_request txn;
+	struct statement *only;      /* the one statement that is run; counted; NULL: none or several */
+	struct slice only_text;      /* its SQL, in turn memory or owned by a prepared statement */
+	struct slice only_bind;      /* body of its Bind; empty: none */
+	enum hint_route hint;
+	uint32_t pins;
+	uint32_t effect_count;
+	const struct statement *effects[PLAN_EFFECTS_MAX]; /* counted statements with session effects, in order */
+	bool has_too_many_effects;
+	bool must_rewrite;           /* named statements, or an unnamed one of an earlier request */
+	bool has_parse, has_bind, has_describe, has_execute, has_named_parse;
+	bool describes_statement;
+	bool is_ddl;
+	uint32_t only_verdict;
+	struct slice deallocate;     /* name of a simple DEALLOCATE; ptr NULL: none */
+	struct judge_tables writes;  /* filled when the tenant caches */
+};
+
+void plan_make(struct plan *plan, struct client *c, const struct request *req);
+void plan_fini(struct plan *plan);
+
+#endif

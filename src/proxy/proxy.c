@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * A worker's proxy: made once, fed with snapshots, closed in the reverse
+ * order. Housekeeping runs once a second over servers and clients, so that no
+ * timer is armed per query.
+ */
+#include "proxy/proxy.h"
+
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/hash.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "cache/cache.h"
+#include "pool/ledger.h"
+#include "pool/session.h"
+#include "proxy/backend.h"
+#include "proxy/cancel.h"
+#include "proxy/client.h"
+#include "proxy/held.h"
+#include "proxy/link.h"
+#include "proxy/tenant.h"
+#include "sql/statement.h"
+#include "tier/catalog.h"
+
+enum { HOUSEKEEPING_US = 1000000 };
+
+static bool client_id_equal(const struct map_node *node, const void *key)
+{
+	return map_entry(node, struct client, by_id)->id == *(const uint64_t *)key;
+}
+
+static void set_limits(struct proxy *p)
+{
+	const struct config_globals *g = &p->settings->config->global;
+
+	p->client_limits = (struct conn_limits){
+		.max_kept_bytes = g->client_buffer_bytes,
+		.high_water_bytes = g->client_high_water_bytes,
+		.low_water_bytes = g->client_low_water_bytes,
+	};
+	p->server_limits = p->client_limits;
+}
+
+static bool is_past(uint64_t since_us, uint64_t now_us, uint64_t bound_us)
+{
+	return bound_us && since_us && now_us > since_us && now_us - since_us >= bound_us;
+}
+
+/* Time-outs that need no precision. */
+static void check_client(struct proxy *p, struct client *c, uint64_t now)
+{
+	const struct config *cfg = p->settings->config;
+	const struct config_user *u = c->tenant->user_cfg;
+	bool in_txn = c->txn.state != TXN_IDLE && c->state == CLIENT_IDLE;
+
+	if (c->state == CLIENT_ACTIVE &&
+	    is_past(c->request_us, now, config_query_timeout_us(cfg, u)))
+		client_close(c, CLOSE_QUERY_TIMEOUT, NULL);
+	else if (in_txn && is_past(c->idle_us, now, config_idle_transaction_timeout_us(cfg, u)))
+		client_close(c, CLOSE_IDLE_TRANSACTION, NULL);
+	else if (c->txn.state != TXN_IDLE &&
+		 is_past(c->txn_us, now, config_transaction_timeout_us(cfg, u)))
+		client_close(c, CLOSE_TRANSACTION_TIMEOUT, NULL);
+	else if (c->state == CLIENT_IDLE && !in_txn &&
+		 is_past(c->idle_us, now, config_client_idle_timeout_us(cfg, u)))
+		client_close(c, CLOSE_CLIENT_IDLE, NULL);
+}
+
+static void check_pool(struct pool *pool, const struct config_globals *g, uint64_t now)
+{
+	list_foreach_safe(&pool->by_state[SERVER_IDLE], n, tmp) {
+		struct server *s = list_entry(n, struct server, node);
+
+		if (pool_is_expired(s, now, g->server_lifetime_us, g->server_idle_timeout_us))
+			backend_close(s, CLOSE_SERVER_EXPIRED);
+	}
+}
+
+static void on_housekeeping(struct loop_timer *timer)
+{
+	struct proxy *p = list_entry(timer, struct proxy, housekeeping);
+	const struct config_globals *g = &p->settings->config->global;
+	uint64_t now = loop_now_us(p->loop);
+
+	for (struct map_node *n = map_next(&p->pools, NULL); n; n = map_next(&p->pools, n))
+		check_pool(&map_entry(n, struct tenant_pool, by_ledger)->pool, g, now);
+	list_foreach_safe(&p->clients, n, tmp) {
+		struct client *c = list_entry(n, struct client, node);
+
+		if (c->tenant && c->state != CLIENT_LOGIN)
+			check_client(p, c, now);
+	}
+	loop_timer_arm(p->loop, &p->housekeeping, HOUSEKEEPING_US, on_housekeeping);
+}
+
+struct proxy *proxy_create(struct proxy_shared *shared, unsigned index, struct loop *loop,
+			   struct settings *settings)
+{
+	struct proxy *p = mem_zalloc(sizeof *p);
+	const struct config_globals *g = &settings->config->global;
+
+	p->shared = shared;
+	p->index = index;
+	p->loop = loop;
+	p->settings = settings_get(settings);
+	p->metrics = metrics_block(shared->metrics, index);
+	p->mailbox = mailbox_create(loop, p);
+	list_init(&p->clients);
+	list_init(&p->ready);
+	list_init(&p->clusters);
+	list_init(&p->spare_requests);
+	list_init(&p->cancelers);
+	map_init(&p->clients_by_id, client_id_equal);
+	map_init(&p->tenants, tenant_equal);
+	map_init(&p->pools, tenant_pool_equal);
+	p->statements = statement_cache_create(g->statement_cache_bytes, g->statement_max_bytes);
+	p->prepared = prepared_table_create();
+	if (shared->cache)
+		p->cache = cache_worker_create(shared->cache, loop);
+	set_limits(p);
+	loop_timer_arm(loop, &p->housekeeping, HOUSEKEEPING_US, on_housekeeping);
+	return p;
+}
+
+static void close_servers(struct pool *pool)
+{
+	for (int state = 0; state < SERVER_CLOSED; state++) {
+		struct list_node *n;
+
+		while ((n = list_first(&pool->by_state[state])) != NULL) {
+			struct server *s = list_entry(n, struct server, node);
+
+			if (state == SERVER_MOVING) { /* never arrived anywhere */
+				server_set_state(s, SERVER_CLOSED);
+				server_destroy(s);
+			} else {
+				backend_close(s, CLOSE_SHUTDOWN);
+			}
+		}
+	}
+}
+
+/* Step one of the end: nobody is served any more. The loop must turn once before the rest. */
+void proxy_close_all(struct proxy *p)
+{
+	struct list_node *n;
+
+	while ((n = list_first(&p->clients)) != NULL)
+		client_close(list_entry(n, struct client, node), CLOSE_SHUTDOWN, NULL);
+	for (struct map_node *m = map_next(&p->pools, NULL); m; m = map_next(&p->pools, m))
+		close_servers(&map_entry(m, struct tenant_pool, by_ledger)->pool);
+	cancel_close_all(p);
+}
+
+void proxy_destroy(struct proxy *p)
+{
+	struct list_node *n;
+	struct map_node *node;
+
+	loop_timer_cancel(&p->housekeeping);
+	mailbox_destroy(p->mailbox);
+	while ((node = map_next(&p->tenants, NULL)) != NULL)
+		tenant_destroy(map_entry(node, struct tenant, map));
+	while ((n = list_pop(&p->clusters)) != NULL) {
+		struct cluster_view *v = list_entry(n, struct cluster_view, node);
+
+		loop_timer_cancel(&v->retry);
+		topology_put(&v->topology);
+		mem_free(v->name);
+		mem_free(v);
+	}
+	if (p->cache)
+		cache_worker_destroy(p->cache);
+	prepared_table_destroy(p->prepared);
+	statement_cache_destroy(p->statements);
+	held_free_spares(p);
+	map_fini(&p->tenants);
+	map_fini(&p->pools);
+	map_fini(&p->clients_by_id);
+	settings_put(&p->settings);
+	mem_free(p);
+}
+
+struct cluster_view *proxy_cluster(struct proxy *p, const char *name)
+{
+	struct cluster_view *v;
+
+	list_foreach(&p->clusters, n) {
+		v = list_entry(n, struct cluster_view, node);
+		if (strcmp(v->name, name) == 0)
+			return v;
+	}
+	v = mem_zalloc(sizeof *v);
+	v->name = mem_strdup(name);
+	list_init(&v->waiting);
+	list_append(&p->clusters, &v->node);
+	return v;
+}
+
+struct client *proxy_client_by_id(struct proxy *p, uint64_t id)
+{
+	struct map_node *node = map_find(&p->clients_by_id, hash_combine(id, 0), &id);
+
+	return node ? map_entry(node, struct client, by_id) : NULL;
+}
+
+size_t proxy_client_count(const struct proxy *p)
+{
+	return p->clients.count;
+}
+
+static void close_clients_of(struct proxy *p, const struct tenant *t)
+{
+	list_foreach_safe(&p->clients, n, tmp) {
+		struct client *c = list_entry(n, struct client, node);
+
+		if (c->tenant == t)
+			client_close(c, CLOSE_DATABASE_GONE, NULL);
+	}
+}
+
+void proxy_set_settings(struct proxy *p, struct settings *settings)
+{
+	struct settings *old = p->settings;
+
+	p->settings = settings_get(settings);
+	set_limits(p);
+	for (struct map_node *n = map_next(&p->tenants, NULL); n; n = map_next(&p->tenants, n)) {
+		struct tenant *t = map_entry(n, struct tenant, map);
+		bool was_gone = t->is_gone;
+
+		if (!config_database_find(settings->config, slice_str(t->database)) && !was_gone)
+			close_clients_of(p, t);
+		tenant_configure(t);
+	}
+	settings_put(&old);
+}
+
+void proxy_set_topology(struct proxy *p, const char *cluster, struct topology *topology)
+{
+	struct cluster_view *v = proxy_cluster(p, cluster);
+
+	topology_put(&v->topology);
+	v->topology = topology_get(topology);
+	for (struct map_node *n = map_next(&p->tenants, NULL); n; n = map_next(&p->tenants, n)) {
+		struct tenant *t = map_entry(n, struct tenant, map);
+
+		if (t->cluster == v)
+			tenant_topology_changed(t);
+	}
+	link_wake_cluster(p, v);
+}
+
+void proxy_set_catalog(struct proxy *p, const char *database, struct catalog *catalog)
+{
+	const struct config_database *db;
+
+	for (struct map_node *n = map_next(&p->tenants, NULL); n; n = map_next(&p->tenants, n)) {
+		struct tenant *t = map_entry(n, struct tenant, map);
+
+		db = t->is_gone ? NULL : t->db;
+		if (!db || strcmp(db->name, database) != 0)
+			continue;
+		catalog_put(&t->catalog);
+		t->catalog = catalog_get(catalog);
+	}
+}
+
+void proxy_expect_client(struct proxy *p)
+{
+	atomic_fetch_add(&p->shared->client_count, 1);
+	atomic_fetch_add(&p->client_load, 1);
+}
+
+void proxy_accept(struct proxy *p, int fd, bool is_unix)
+{
+	metrics_add(p->metrics, METRIC_CLIENTS_ACCEPTED, 1);
+	client_create(p, fd, is_unix);
+}
+
+void proxy_drain(struct proxy *p)
+{
+	p->is_draining = true;
+	list_foreach_safe(&p->clients, n, tmp) {
+		struct client *c = list_entry(n, struct client, node);
+
+		if (c->state == CLIENT_IDLE && client_is_free(c) && !c->server &&
+		    c->txn.state == TXN_IDLE)
+			client_close(c, CLOSE_SHUTDOWN, NULL);
+	}
+}
+
+void proxy_pause(struct proxy *p, bool paused)
+{
+	p->is_paused = paused;
+	if (paused)
+		return;
+	for (struct map_node *n = map_next(&p->pools, NULL); n; n = map_next(&p->pools, n))
+		link_serve_waiters(&map_entry(n, struct tenant_pool, by_ledger)->pool);
+}

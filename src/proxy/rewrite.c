@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * A Parse that the server needn't see is replaced by the Close of a statement
+ * that never exists: its CloseComplete comes at the right place in the answer
+ * and is turned into the ParseComplete that the client waits for.
+ */
+#include "proxy/rewrite.h"
+
+#include "wire/build.h"
+#include "wire/frame.h"
+#include "wire/frontend.h"
+#include "wire/reader.h"
+
+#define NO_STATEMENT "pgweir_0" /* ids begin at 1 */
+
+struct rewriting {
+	struct client *c;
+	struct server *s;
+	struct buf out;
+	bool has_unnamed_here; /* an unnamed Parse stands in front in this request */
+	bool is_parse_only;    /* no Bind: the unnamed statement outlives the request */
+};
+
+static void op(struct rewriting *rw, enum reply_op_kind kind, uint64_t id)
+{
+	if (replies_push_op(&rw->s->replies, kind, id) != WEIR_OK)
+		rw->out.err = WEIR_ERR_LIMIT;
+}
+
+static struct slice server_name(const struct prepared *p)
+{
+	return slice_of(p->server_name, p->server_name_len);
+}
+
+static void make_room(struct rewriting *rw, uint64_t id)
+{
+	size_t max = rw->c->tenant->max_prepared ? rw->c->tenant->max_prepared : 1;
+	uint64_t evicted = prepared_set_add(&rw->s->prepared, id, max);
+	char name[PREPARED_SERVER_NAME_MAX];
+
+	if (!evicted)
+		return;
+	op(rw, REPLY_OP_OWN_CLOSE, evicted);
+	build_close(&rw->out, 'S', slice_of(name, prepared_server_name(evicted, name)));
+}
+
+/* The raw OIDs behind the count word that `prepared` keeps. */
+static void parse_on_server(struct rewriting *rw, const struct prepared *p,
+			    enum reply_op_kind kind)
+{
+	make_room(rw, p->id);
+	op(rw, kind, p->id);
+	build_parse(&rw->out, server_name(p), p->text, p->param_types);
+	stat_add(&rw->c->tenant->stats->server_parse_count, 1);
+}
+
+static void ensure_parsed(struct rewriting *rw, const struct prepared *p)
+{
+	if (!prepared_set_use(&rw->s->prepared, p->id))
+		parse_on_server(rw, p, REPLY_OP_OWN_PARSE);
+}
+
+static struct prepared *intern(struct rewriting *rw, const struct msg_parse *m)
+{
+	struct proxy *p = rw->c->proxy;
+
+	return prepared_intern(p->prepared, m->sql, m->types,
+			       statement_cache_lookup(p->statements, m->sql));
+}
+
+static void rewrite_unnamed_parse(struct rewriting *rw, const struct frame *f,
+				  const struct msg_parse *m)
+{
+	rw->has_unnamed_here = true;
+	prepared_put(&rw->c->unnamed);
+	if (rw->is_parse_only)
+		rw->c->unnamed = intern(rw, m);
+	op(rw, REPLY_OP_FORWARD, 0);
+	buf_append_slice(&rw->out, f->whole);
+}
+
+static void rewrite_named_parse(struct rewriting *rw, const struct msg_parse *m)
+{
+	struct client *c = rw->c;
+	struct prepared_name *known;
+	struct prepared *p;
+
+	if (!c->names)
+		c->names = prepared_names_create();
+	stat_add(&c->tenant->stats->client_parse_count, 1);
+	known = prepared_names_find(c->names, m->name);
+	if (known) { /* the name is taken: the server shall say so */
+		ensure_parsed(rw, known->prepared);
+		op(rw, REPLY_OP_FORWARD, 0);
+		build_parse(&rw->out, server_name(known->prepared), m->sql, m->types);
+		return;
+	}
+	p = intern(rw, m);
+	if (prepared_set_use(&rw->s->prepared, p->id)) {
+		op(rw, REPLY_OP_AS_PARSED, 0);
+		build_close(&rw->out, 'S', slice_str(NO_STATEMENT));
+	} else {
+		parse_on_server(rw, p, REPLY_OP_PARSED);
+	}
+	prepared_names_add(c->names, m->name, &p);
+}
+
+static void rewrite_parse(struct rewriting *rw, const struct frame *f)
+{
+	struct msg_parse m;
+
+	if (frontend_read_parse(f->body, &m) != WEIR_OK) {
+		op(rw, REPLY_OP_FORWARD, 0);
+		buf_append_slice(&rw->out, f->whole);
+	} else if (!m.name.len) {
+		rewrite_unnamed_parse(rw, f, &m);
+	} else {
+		rewrite_named_parse(rw, &m);
+	}
+}
+
+/* What the client's name stands for on servers; NULL: leave it to the server. */
+static struct prepared *known_as(struct rewriting *rw, struct slice name)
+{
+	struct prepared_name *n;
+
+	if (!name.len)
+		return rw->has_unnamed_here ? NULL : rw->c->unnamed;
+	n = prepared_names_find(rw->c->names, name);
+	return n ? n->prepared : NULL;
+}
+
+static void rewrite_bind(struct rewriting *rw, const struct frame *f)
+{
+	struct msg_bind m;
+	struct prepared *p;
+
+	if (frontend_read_bind(f->body, &m) != WEIR_OK ||
+	    (p = known_as(rw, m.statement)) == NULL) {
+		buf_append_slice(&rw->out, f->whole);
+		return;
+	}
+	ensure_parsed(rw, p);
+	build_bind_renamed(&rw->out, m.before_statement, server_name(p), m.after_statement);
+	stat_add(&rw->c->tenant->stats->bind_count, 1);
+}
+
+static void rewrite_describe(struct rewriting *rw, const struct frame *f)
+{
+	struct msg_target m;
+	struct prepared *p;
+
+	if (frontend_read_target(f->body, &m) != WEIR_OK || m.kind != 'S' ||
+	    (p = known_as(rw, m.name)) == NULL) {
+		buf_append_slice(&rw->out, f->whole);
+		return;
+	}
+	ensure_parsed(rw, p);
+	build_describe(&rw->out, 'S', server_name(p));
+}
+
+/* The statement stays on the server, for others; the client's name goes. */
+static void rewrite_close(struct rewriting *rw, const struct frame *f)
+{
+	struct msg_target m;
+	struct prepared_name *n;
+
+	op(rw, REPLY_OP_FORWARD, 0);
+	if (frontend_read_target(f->body, &m) != WEIR_OK || m.kind != 'S') {
+		buf_append_slice(&rw->out, f->whole);
+		return;
+	}
+	n = m.name.len ? prepared_names_find(rw->c->names, m.name) : NULL;
+	if (n)
+		prepared_names_remove(rw->c->names, n);
+	else if (!m.name.len)
+		prepared_put(&rw->c->unnamed);
+	if (n)
+		build_close(&rw->out, 'S', slice_str(NO_STATEMENT));
+	else
+		buf_append_slice(&rw->out, f->whole);
+}
+
+static void rewrite_frame(struct rewriting *rw, const struct frame *f)
+{
+	switch (f->type) {
+	case FE_PARSE:
+		rewrite_parse(rw, f);
+		break;
+	case FE_BIND:
+		rewrite_bind(rw, f);
+		break;
+	case FE_DESCRIBE:
+		rewrite_describe(rw, f);
+		break;
+	case FE_CLOSE:
+		rewrite_close(rw, f);
+		break;
+	default:
+		buf_append_slice(&rw->out, f->whole);
+		break;
+	}
+}
+
+/* The start of a Bind whose end hasn't come yet: its name stands in front. */
+static void rewrite_cut_bind(struct rewriting *rw, struct slice cut)
+{
+	struct reader r = reader_of(slice_of(cut.ptr + FRAME_HEADER_BYTES,
+					     cut.len - FRAME_HEADER_BYTES));
+	struct slice portal = reader_cstring(&r);
+	struct slice name = reader_cstring(&r);
+	struct slice rest = reader_rest(&r);
+	struct prepared *p = reader_status(&r) == WEIR_OK ? known_as(rw, name) : NULL;
+	uint32_t total = frame_load_u32(cut.ptr + 1);
+
+	if (!p) {
+		buf_append_slice(&rw->out, cut);
+		return;
+	}
+	ensure_parsed(rw, p);
+	buf_append_u8(&rw->out, FE_BIND);
+	buf_append_u32(&rw->out, total - (uint32_t)name.len + (uint32_t)p->server_name_len);
+	build_cstring(&rw->out, portal);
+	build_cstring(&rw->out, server_name(p));
+	buf_append_slice(&rw->out, rest);
+}
+
+void rewrite_send(struct client *c, const struct request *req, const struct plan *plan)
+{
+	struct rewriting rw = {
+		.c = c,
+		.s = c->server,
+		.is_parse_only = !plan->has_bind,
+	};
+	struct slice rest = req->bytes;
+	struct frame f;
+	size_t used;
+
+	buf_init(&rw.out, SIZE_MAX / 2);
+	while (rest.len && frame_next(rest, SIZE_MAX, &f, &used) == WEIR_OK) {
+		rewrite_frame(&rw, &f);
+		rest = slice_of(rest.ptr + used, rest.len - used);
+	}
+	if (rest.len && rest.ptr[0] == FE_BIND)
+		rewrite_cut_bind(&rw, rest);
+	else if (rest.len)
+		buf_append_slice(&rw.out, rest);
+	conn_send_copy(&c->server->conn, buf_slice(&rw.out));
+	buf_fini(&rw.out);
+}
+
+void rewrite_undo(struct client *c, struct server *s)
+{
+	struct reply_segment *seg = replies_current(&s->replies);
+	size_t max = c && c->tenant->max_prepared ? c->tenant->max_prepared : 1;
+
+	if (c && c->names)
+		prepared_names_refuse(c->names, replies_unconfirmed(&s->replies));
+	for (uint32_t i = 0; i < seg->op_count; i++) {
+		struct reply_op o = replies_op_at(&s->replies, i);
+
+		if (o.kind == REPLY_OP_OWN_CLOSE && !prepared_set_use(&s->prepared, o.id))
+			prepared_set_add(&s->prepared, o.id, max + seg->op_count);
+		else if (o.id && o.kind != REPLY_OP_OWN_CLOSE)
+			prepared_set_remove(&s->prepared, o.id);
+	}
+}

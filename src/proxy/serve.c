@@ -1,0 +1,358 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * One request at a time, except that a pipelining client's next request may
+ * follow to the same server at once when nothing about it depends on the
+ * outcome of those before.
+ */
+#include "proxy/serve.h"
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "pool/session.h"
+#include "proxy/cached.h"
+#include "proxy/failure.h"
+#include "proxy/forward.h"
+#include "proxy/held.h"
+#include "proxy/link.h"
+#include "proxy/local.h"
+#include "proxy/track.h"
+#include "tier/catalog.h"
+#include "wire/build.h"
+#include "wire/frame.h"
+#include "wire/frontend.h"
+
+void serve_error(struct client *c, const struct request *req, const struct pg_error *e)
+{
+	client_send_error(c, "ERROR", e);
+	if (req->kind == REQUEST_EXTENDED && !req->has_sync)
+		c->is_skipping = true;
+	else
+		client_send_ready(c);
+}
+
+static struct txn_defaults session_defaults(const struct client *c)
+{
+	struct txn_defaults d = { 0 };
+	const char *value;
+
+	if (session_count(c->session) == 0)
+		return d;
+	value = session_find(c->session, slice_str("default_transaction_read_only"));
+	d.is_read_only = value && (strstr(value, "on") || strstr(value, "true"));
+	value = session_find(c->session, slice_str("default_transaction_isolation"));
+	d.is_isolated = value && !strstr(value, "committed");
+	return d;
+}
+
+/* May this one follow the requests that are still being answered? */
+static bool may_pipeline(struct client *c, const struct request *req, const struct plan *plan)
+{
+	struct server *s = c->server;
+	struct reply_segment *last = replies_newest(&s->replies);
+	bool on_primary = tenant_pool_of(s->pool)->is_primary;
+
+	if (last && last->kind == REPLY_EXTENDED && !last->has_sync)
+		return true; /* the rest of the same batch */
+	if (track_is_staged(c) || cached_is_busy(c) || s->is_copy_in || req->kind != REQUEST_EXTENDED)
+		return false;
+	if (plan->effect_count || plan->pins ||
+	    (plan->txn.flags & (STATEMENT_BEGIN | STATEMENT_COMMIT | STATEMENT_ROLLBACK)))
+		return false;
+	return on_primary || !plan->txn.needs_primary;
+}
+
+/* PostgreSQL ignores a Sync that comes while it takes COPY data. */
+static bool is_sync_in_copy(const struct client *c, const struct request *req)
+{
+	return c->server->is_copy_in && req->bytes.len == wire_sync.len &&
+	       req->bytes.ptr[0] == FE_SYNC;
+}
+
+static bool serve_pipelined(struct client *c, const struct request *req, struct plan *plan)
+{
+	if (!may_pipeline(c, req, plan) && !is_sync_in_copy(c, req))
+		return false;
+	forward_request(c, req, plan);
+	return true;
+}
+
+static struct route_choice choose(struct client *c, const struct plan *plan, enum txn_node node)
+{
+	struct tenant *t = c->tenant;
+	uint64_t now = loop_now_us(c->proxy->loop);
+	struct route_ask ask = {
+		.node = node == TXN_NODE_SAME || c->must_use_primary ? TXN_NODE_PRIMARY : node,
+		.hint = plan->hint,
+		.reads = &c->reads,
+		.now_us = now,
+		.arrived_us = t->policy.level == CONSISTENCY_STRONG ? clock_monotonic_us() : now,
+		.waited_us = c->wait_us ? now - c->wait_us : 0,
+		.rotation = c->proxy->rotation++,
+		.avoid = c->avoid_nodes,
+	};
+
+	return route_choose(t->cluster->topology, &t->policy, &ask);
+}
+
+/* True: linked. False: it waits, or was refused (then *is_answered). */
+static bool acquire(struct client *c, const struct request *req, const struct plan *plan,
+		    enum txn_node txn_node, bool *is_answered)
+{
+	struct topology *topology = c->tenant->cluster->topology;
+	const struct proxy_hooks *hooks = c->proxy->shared->hooks;
+	struct route_choice choice;
+	const struct topology_node *node;
+	struct pg_error e;
+
+	if (!topology) {
+		link_wait_node(c);
+		return false;
+	}
+	choice = choose(c, plan, txn_node);
+	switch (choice.what) {
+	case ROUTE_NODE:
+		break;
+	case ROUTE_WAIT_FRESH:
+		hooks->probe(c->proxy->shared->hooks_ctx, c->tenant->cluster->name);
+		link_wait_node(c);
+		return false;
+	case ROUTE_WAIT_PRIMARY:
+		link_wait_node(c);
+		return false;
+	case ROUTE_FAIL:
+		pg_error_set(&e, "57P03", "no replica may serve this request");
+		serve_error(c, req, &e);
+		*is_answered = true;
+		return false;
+	}
+	node = &topology->nodes[choice.node_index];
+	if (c->avoid_nodes & (1u << node->id)) { /* it just failed and nothing else is there */
+		link_wait_node(c);
+		return false;
+	}
+	if (choice.reason == ROUTE_REASON_NONE_FRESH)
+		stat_add(&c->tenant->stats->not_fresh, 1);
+	return link_acquire(c, node);
+}
+
+static void note_ddl(struct client *c, const struct plan *plan)
+{
+	const struct proxy_hooks *hooks = c->proxy->shared->hooks;
+
+	if (plan->is_ddl)
+		hooks->catalog_stale(c->proxy->shared->hooks_ctx, c->tenant->database);
+}
+
+/* Request on a linked server, or on one that is to be had. False: it must wait. */
+static bool serve_forward(struct client *c, const struct request *req, const struct plan *plan,
+			  enum txn_node node)
+{
+	bool is_answered = false;
+
+	if (!c->server) {
+		switch (cached_begin(c, req, plan)) {
+		case CACHED_ANSWERED:
+			return true;
+		case CACHED_WAITING:
+			return false;
+		case CACHED_FORWARD:
+			break;
+		}
+		if (!acquire(c, req, plan, node, &is_answered))
+			return is_answered;
+	}
+	forward_request(c, req, plan);
+	note_ddl(c, plan);
+	return true;
+}
+
+static bool serve_planned(struct client *c, const struct request *req, struct plan *plan)
+{
+	struct txn_defaults defaults = session_defaults(c);
+	struct txn_plan tp;
+
+	if (c->state == CLIENT_ACTIVE)
+		return serve_pipelined(c, req, plan);
+	if (c->is_txn_lost)
+		return failure_answer_lost(c, req, plan);
+	tp = txn_plan(&c->txn, &plan->txn, &defaults);
+	if (local_can_answer(c, req, plan, &tp)) {
+		local_answer(c, req, plan, &tp);
+		txn_answered(&c->txn, &tp, &plan->txn, &defaults);
+		if (tp.act == TXN_ANSWER_BEGIN) {
+			mem_free(c->begin_sql);
+			c->begin_sql = mem_slicedup(plan->only_text);
+		}
+		client_send_ready(c);
+		return true;
+	}
+	if (plan->deallocate.ptr && local_deallocate(c, plan))
+		return true;
+	return serve_forward(c, req, plan, tp.node);
+}
+
+static bool serve_query(struct client *c, const struct request *req)
+{
+	struct plan plan;
+	bool is_done;
+
+	if (c->is_canceled && c->state == CLIENT_IDLE) {
+		struct pg_error e;
+
+		c->is_canceled = false;
+		pg_error_set(&e, "57014", "canceling statement due to user request");
+		serve_error(c, req, &e);
+		client_settle(c);
+		return true;
+	}
+
+	plan_make(&plan, c, req);
+	is_done = serve_planned(c, req, &plan);
+	plan_fini(&plan);
+	return is_done;
+}
+
+static bool serve_copy(struct client *c, const struct request *req)
+{
+	struct server *s = c->server;
+
+	if (!s || c->state != CLIENT_ACTIVE)
+		return true; /* PostgreSQL drops COPY data outside COPY too */
+	forward_bytes(c, req->bytes);
+	c->stream_left = req->missing;
+	if (req->has_copy_end)
+		s->is_copy_in = false;
+	return true;
+}
+
+static bool serve_console(struct client *c, const struct request *req)
+{
+	const struct proxy_hooks *hooks = c->proxy->shared->hooks;
+	struct slice sql;
+	struct pg_error e;
+
+	if (req->kind != REQUEST_QUERY ||
+	    frontend_read_query(slice_of(req->bytes.ptr + FRAME_HEADER_BYTES,
+					 req->bytes.len - FRAME_HEADER_BYTES), &sql) != WEIR_OK) {
+		pg_error_set(&e, "08P01", "the console takes simple queries only");
+		serve_error(c, req, &e);
+		return true;
+	}
+	if (c->state != CLIENT_IDLE)
+		return false;
+	client_set_state(c, CLIENT_CONSOLE);
+	hooks->console(c->proxy->shared->hooks_ctx, c->proxy, c, sql);
+	return true;
+}
+
+/* After an error that pgweir answered, an extended batch is dropped up to its Sync. */
+static bool skip_to_sync(struct client *c, const struct request *req)
+{
+	if (req->kind == REQUEST_EXTENDED && req->has_sync) {
+		c->is_skipping = false;
+		client_send_ready(c);
+	}
+	return true;
+}
+
+/* True: consumed. False: it waits. */
+static bool serve_request(struct client *c, const struct request *req)
+{
+	if (req->kind == REQUEST_TERMINATE) {
+		client_close(c, CLOSE_CLIENT_QUIT, NULL);
+		return true;
+	}
+	if (c->is_skipping)
+		return skip_to_sync(c, req);
+	if (c->is_console)
+		return serve_console(c, req);
+	if (req->kind == REQUEST_COPY)
+		return serve_copy(c, req);
+	return serve_query(c, req);
+}
+
+static void refuse_bytes(struct client *c, enum weir_err err, char type)
+{
+	struct pg_error e;
+
+	if (err == WEIR_ERR_LIMIT)
+		pg_error_set(&e, "08P01", "message is longer than max_packet_size");
+	else
+		pg_error_set(&e, "08P01", "invalid frontend message type %d",
+			     (int)(unsigned char)type);
+	client_close(c, CLOSE_PROTOCOL, &e);
+}
+
+static size_t serve_stream(struct client *c, struct slice bytes)
+{
+	size_t n = bytes.len < c->stream_left ? bytes.len : (size_t)c->stream_left;
+
+	c->stream_left -= n;
+	if (c->server && c->state == CLIENT_ACTIVE)
+		forward_bytes(c, slice_of(bytes.ptr, n));
+	return n;
+}
+
+static bool is_serveable(const struct client *c)
+{
+	return (c->state == CLIENT_IDLE || c->state == CLIENT_ACTIVE) && !c->is_retrying &&
+	       conn_is_open(&c->conn);
+}
+
+static bool is_draining_away(struct client *c)
+{
+	if (!c->proxy->is_draining || c->state != CLIENT_IDLE || !client_is_free(c) || c->server)
+		return false;
+	client_close(c, CLOSE_SHUTDOWN, NULL);
+	return true;
+}
+
+size_t serve_bytes(struct client *c, struct slice bytes)
+{
+	const struct config_globals *g = &c->proxy->settings->config->global;
+	size_t used = 0;
+
+	c->is_serving = true;
+	while (used < bytes.len && is_serveable(c) && !is_draining_away(c)) {
+		struct slice rest = slice_of(bytes.ptr + used, bytes.len - used);
+		struct request req;
+		enum weir_err err;
+		char bad_type;
+
+		if (c->stream_left) {
+			used += serve_stream(c, rest);
+			continue;
+		}
+		err = request_next(rest, g->client_buffer_bytes, g->max_packet_size_bytes, &req, &bad_type);
+		if (err == WEIR_ERR_AGAIN)
+			break;
+		if (err) {
+			refuse_bytes(c, err, bad_type);
+			break;
+		}
+		if (serve_request(c, &req))
+			used += req.bytes.len;
+		else if (c->state != CLIENT_IDLE)
+			break;
+	}
+	c->is_serving = false;
+	return c->state == CLIENT_CLOSED ? bytes.len : used;
+}
+
+void serve_held(struct client *c)
+{
+	struct request req = held_request(c);
+
+	c->is_serving = true;
+	c->is_retrying = false;
+	do {
+		if (serve_query(c, &req))
+			break;
+		c->is_retrying = c->state != CLIENT_IDLE;
+	} while (c->state == CLIENT_IDLE);
+	c->is_serving = false;
+	if (c->state == CLIENT_CLOSED)
+		c->is_retrying = false;
+	else if (!c->is_retrying && c->state == CLIENT_IDLE)
+		link_make_ready(c);
+}

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * Loads what the configuration only names: the user list and the TLS files.
+ * Nothing is half loaded: any failure leaves the previous snapshot in force.
+ */
+#include "proxy/settings.h"
+
+#include <stdio.h>
+
+#include "auth/userlist.h"
+#include "base/mem.h"
+#include "net/tls.h"
+
+static enum weir_err load_tls(const struct config *cfg, enum tls_side side,
+			      struct tls_context **out, char *why, size_t why_size)
+{
+	const struct config_globals *g = &cfg->global;
+	struct tls_options o = { .side = side };
+
+	if (side == TLS_SIDE_SERVER) {
+		o.mode = (enum tls_mode)g->client_tls_sslmode;
+		o.key_file = g->client_tls_key_file;
+		o.cert_file = g->client_tls_cert_file;
+		o.ca_file = g->client_tls_ca_file;
+		o.protocols = g->client_tls_protocols;
+		o.ciphers = g->client_tls_ciphers;
+		o.tls13_ciphers = g->client_tls13_ciphers;
+		o.ecdh_curve = g->client_tls_ecdhcurve;
+	} else {
+		o.mode = (enum tls_mode)g->server_tls_sslmode;
+		o.key_file = g->server_tls_key_file;
+		o.cert_file = g->server_tls_cert_file;
+		o.ca_file = g->server_tls_ca_file;
+		o.protocols = g->server_tls_protocols;
+		o.ciphers = g->server_tls_ciphers;
+		o.tls13_ciphers = g->server_tls13_ciphers;
+	}
+	if (o.mode == TLS_MODE_DISABLE)
+		return WEIR_OK;
+	return tls_context_create(&o, out, why, why_size);
+}
+
+static bool load_users(struct settings *s, char *why, size_t why_size)
+{
+	char error[USERLIST_ERROR_MAX];
+
+	if (!*s->config->global.auth_file)
+		return true;
+	if (userlist_load(s->config->global.auth_file, &s->users, error) == WEIR_OK)
+		return true;
+	snprintf(why, why_size, "auth_file: %s", error);
+	return false;
+}
+
+struct settings *settings_create(struct config *config, const struct settings *previous, char *why,
+				 size_t why_size)
+{
+	struct settings *s = mem_zalloc(sizeof *s);
+
+	s->refcount = 1;
+	s->config = config_get(config);
+	if (previous)
+		s->salt_key = previous->salt_key;
+	else
+		login_salt_key_init(&s->salt_key);
+	if (!load_users(s, why, why_size) ||
+	    load_tls(config, TLS_SIDE_SERVER, &s->client_tls, why, why_size) != WEIR_OK ||
+	    load_tls(config, TLS_SIDE_CLIENT, &s->server_tls, why, why_size) != WEIR_OK)
+		settings_put(&s);
+	return s;
+}
+
+struct settings *settings_get(struct settings *s)
+{
+	atomic_fetch_add_explicit(&s->refcount, 1, memory_order_relaxed);
+	return s;
+}
+
+void settings_put(struct settings **sp)
+{
+	struct settings *s = *sp;
+
+	*sp = NULL;
+	if (!s || atomic_fetch_sub_explicit(&s->refcount, 1, memory_order_acq_rel) != 1)
+		return;
+	userlist_destroy(s->users);
+	tls_context_put(&s->client_tls);
+	tls_context_put(&s->server_tls);
+	config_put(&s->config);
+	mem_wipe(&s->salt_key, sizeof s->salt_key);
+	mem_free(s);
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * The settings snapshot: configuration, user list and TLS contexts that
+ * belong together, counted and swapped whole on reload. Immutable, any thread.
+ */
+#ifndef WEIR_PROXY_SETTINGS_H
+#define WEIR_PROXY_SETTINGS_H
+
+#include <stdatomic.h>
+#include <stddef.h>
+
+#include "auth/client_login.h"
+#include "config/config.h"
+
+struct tls_context;
+struct userlist;
+
+struct settings {
+	_Atomic unsigned refcount;
+	struct config *config;          /* counted */
+	struct userlist *users;         /* owned; NULL: no auth_file */
+	struct tls_context *client_tls; /* counted; NULL: disabled */
+	struct tls_context *server_tls; /* counted; NULL: disabled */
+	struct login_salt_key salt_key; /* the same over reloads */
+};
+
+/* Loads everything the configuration names; NULL and `why` on failure. Takes its own reference. */
+struct settings *settings_create(struct config *config, const struct settings *previous, char *why,
+				 size_t why_size);
+struct settings *settings_get(struct settings *s);
+void settings_put(struct settings **s);
+
+#endif

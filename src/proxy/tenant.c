@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * Tenants and their pools. A tenant outlives its clients until the proxy ends;
+ * their number is bounded by users that logged in times configured databases.
+ */
+#include "proxy/tenant.h"
+
+#include <stdio.h>
+
+#include "auth/userlist.h"
+#include "base/clock.h"
+#include "base/hash.h"
+#include "base/mem.h"
+#include "pool/ledger.h"
+#include "pool/params.h"
+#include "pool/session.h"
+#include "proxy/link.h"
+#include "tier/catalog.h"
+
+struct tenant_key {
+	struct slice database, user;
+};
+
+static uint64_t tenant_hash(const struct tenant_key *k)
+{
+	return hash_combine(hash_bytes(k->database.ptr, k->database.len),
+			    hash_bytes(k->user.ptr, k->user.len));
+}
+
+bool tenant_equal(const struct map_node *node, const void *key)
+{
+	const struct tenant *t = map_entry(node, struct tenant, map);
+	const struct tenant_key *k = key;
+
+	return slice_is(k->database, t->database) && slice_is(k->user, t->user);
+}
+
+bool tenant_pool_equal(const struct map_node *node, const void *key)
+{
+	return map_entry(node, struct tenant_pool, by_ledger)->pool.ledger == key;
+}
+
+static struct ledger_limits tenant_limits(const struct tenant *t)
+{
+	const struct config *cfg = t->proxy->settings->config;
+
+	return (struct ledger_limits){
+		.pool_size = (uint32_t)config_pool_size(cfg, t->db, t->user_cfg),
+		.max_db_connections = (uint32_t)t->db->max_db_connections,
+		.max_user_connections = (uint32_t)config_max_user_connections(cfg, t->user_cfg),
+	};
+}
+
+static void tenant_set_policy(struct tenant *t)
+{
+	const struct config_globals *g = &t->proxy->settings->config->global;
+
+	t->policy = (struct route_policy){
+		.level = t->db->consistency,
+		.max_lag_bytes = g->max_replica_lag_bytes,
+		.max_lag_us = g->max_replica_lag_us,
+		.wait_fresh_us = g->replica_wait_timeout_us,
+		.has_split = t->db->split,
+		.has_primary_reads = g->primary_reads,
+	};
+}
+
+static void tenant_set_scope(struct tenant *t)
+{
+	struct slice dbname = tenant_server_dbname(t);
+	struct buf b;
+
+	if (t->scope)
+		return;
+	buf_init(&b, 4096);
+	buf_appendf(&b, "%s/%.*s", t->db->cluster->name, (int)dbname.len, dbname.ptr);
+	t->scope = mem_slicedup(buf_slice(&b));
+	buf_fini(&b);
+}
+
+void tenant_configure(struct tenant *t)
+{
+	const struct config *cfg = t->proxy->settings->config;
+	const struct config_database *db = config_database_find(cfg, slice_str(t->database));
+	struct ledger_limits limits;
+
+	t->is_gone = db == NULL;
+	if (!db) /* keeps pointing into nothing otherwise: the caller closes its clients */
+		return;
+	t->db = db;
+	t->user_cfg = config_user_find(cfg, slice_str(t->user));
+	t->cluster = proxy_cluster(t->proxy, db->cluster->name);
+	t->pool_mode = config_pool_mode(cfg, db, t->user_cfg);
+	t->has_cache = t->proxy->cache != NULL;
+	tenant_set_scope(t);
+	t->max_prepared = (size_t)cfg->global.max_prepared_statements;
+	tenant_set_policy(t);
+	limits = tenant_limits(t);
+	for (int i = 0; i < TOPOLOGY_NODES_MAX; i++) {
+		if (!t->pools[i])
+			continue;
+		ledger_set_limits(t->pools[i]->pool.ledger, &limits);
+		t->pools[i]->pool.is_round_robin = cfg->global.server_round_robin;
+	}
+}
+
+struct tenant *tenant_find(struct proxy *p, struct slice database, struct slice user)
+{
+	struct tenant_key key = { database, user };
+	uint64_t hash = tenant_hash(&key);
+	struct map_node *node = map_find(&p->tenants, hash, &key);
+	struct tenant *t;
+
+	if (node) {
+		t = map_entry(node, struct tenant, map);
+		return t->is_gone ? NULL : t;
+	}
+	if (!config_database_find(p->settings->config, database))
+		return NULL;
+	t = mem_zalloc(sizeof *t);
+	t->proxy = p;
+	t->database = mem_slicedup(database);
+	t->user = mem_slicedup(user);
+	t->stats = metrics_database(p->metrics, database);
+	map_insert(&p->tenants, &t->map, hash);
+	tenant_configure(t);
+	return t;
+}
+
+void tenant_destroy(struct tenant *t)
+{
+	for (int i = 0; i < TOPOLOGY_NODES_MAX; i++) {
+		if (!t->pools[i])
+			continue;
+		map_remove(&t->proxy->pools, &t->pools[i]->by_ledger);
+		pool_fini(&t->pools[i]->pool);
+		mem_free(t->pools[i]);
+	}
+	for (int i = 0; i < TENANT_WELCOMES_MAX; i++) {
+		session_put(&t->welcomes[i].session);
+		params_put(&t->welcomes[i].params);
+	}
+	map_remove(&t->proxy->tenants, &t->map);
+	catalog_put(&t->catalog);
+	if (t->keys)
+		mem_wipe(t->keys, sizeof *t->keys);
+	mem_free(t->keys);
+	mem_free(t->database);
+	mem_free(t->user);
+	mem_free(t->scope);
+	mem_free(t);
+}
+
+static struct tenant_pool *pool_create(struct tenant *t, const struct topology_node *node)
+{
+	struct proxy *p = t->proxy;
+	struct tenant_pool *tp = mem_zalloc(sizeof *tp);
+	struct ledger_limits limits = tenant_limits(t);
+	struct ledger_entry *ledger = ledger_entry_find(p->shared->ledger, slice_str(t->database),
+							slice_str(t->user), node->id);
+
+	ledger_set_limits(ledger, &limits);
+	pool_init(&tp->pool, ledger, p->index, node->id);
+	tp->pool.owner = t;
+	tp->pool.is_round_robin = p->settings->config->global.server_round_robin;
+	tp->tenant = t;
+	map_insert(&p->pools, &tp->by_ledger, hash_combine((uintptr_t)ledger, 0));
+	return tp;
+}
+
+struct pool *tenant_pool(struct tenant *t, const struct topology_node *node)
+{
+	struct tenant_pool *tp = t->pools[node->id];
+
+	if (!tp)
+		tp = t->pools[node->id] = pool_create(t, node);
+	if (tp->pool.port != node->port || strcmp(tp->pool.host, node->host) != 0) {
+		snprintf(tp->pool.host, sizeof tp->pool.host, "%s", node->host);
+		tp->pool.port = node->port;
+		tp->pool.generation++;
+	}
+	tp->is_primary = node->role == NODE_ROLE_PRIMARY;
+	return &tp->pool;
+}
+
+struct pool *tenant_pool_by_ledger(struct proxy *p, const struct ledger_entry *ledger)
+{
+	struct map_node *node =
+		map_find(&p->pools, hash_combine((uintptr_t)ledger, 0), ledger);
+
+	return node ? &map_entry(node, struct tenant_pool, by_ledger)->pool : NULL;
+}
+
+const struct topology_node *tenant_node(const struct tenant *t, uint16_t node_id)
+{
+	const struct topology *topology = t->cluster->topology;
+
+	for (uint16_t i = 0; topology && i < topology->node_count; i++)
+		if (topology->nodes[i].id == node_id)
+			return &topology->nodes[i];
+	return NULL;
+}
+
+void tenant_suspect(struct tenant *t, uint16_t node_id)
+{
+	const struct config_globals *g = &t->proxy->settings->config->global;
+	struct proxy_shared *sh = t->proxy->shared;
+	const struct topology_node *node = tenant_node(t, node_id);
+
+	sh->hooks->suspect(sh->hooks_ctx, t->cluster->name, node_id);
+	if (node && node->role == NODE_ROLE_REPLICA)
+		route_node_eject(node, clock_monotonic_us(), g->replica_eject_time_us,
+				 g->replica_eject_max_us);
+}
+
+void tenant_topology_changed(struct tenant *t)
+{
+	for (uint16_t id = 0; id < TOPOLOGY_NODES_MAX; id++) {
+		struct tenant_pool *tp = t->pools[id];
+		const struct topology_node *node;
+		bool is_primary;
+
+		if (!tp)
+			continue;
+		node = tenant_node(t, id);
+		is_primary = node && node->role == NODE_ROLE_PRIMARY;
+		/* A changed role or a node that is gone: what is connected may be the wrong thing. */
+		if (!node || !node->is_running || is_primary != tp->is_primary)
+			link_empty_pool(&tp->pool);
+		tp->is_primary = is_primary;
+	}
+}
+
+struct params *tenant_welcome(const struct tenant *t, const struct session_state *session)
+{
+	for (int i = 0; i < TENANT_WELCOMES_MAX; i++)
+		if (t->welcomes[i].session == session)
+			return t->welcomes[i].params;
+	return NULL;
+}
+
+void tenant_learn(struct tenant *t, struct session_state *session, struct params *params)
+{
+	struct tenant_welcome *w = NULL;
+
+	for (int i = 0; i < TENANT_WELCOMES_MAX && !w; i++)
+		if (t->welcomes[i].session == session)
+			w = &t->welcomes[i];
+	if (!w) {
+		w = &t->welcomes[t->next_welcome++ % TENANT_WELCOMES_MAX];
+		session_put(&w->session);
+		w->session = session_get(session);
+	}
+	params_put(&w->params);
+	w->params = params_get(params);
+}
+
+struct slice tenant_server_user(const struct tenant *t)
+{
+	return slice_str(*t->db->user ? t->db->user : t->user);
+}
+
+struct slice tenant_server_secret(const struct tenant *t)
+{
+	struct slice secret = slice_of("", 0);
+
+	if (*t->db->password)
+		return slice_str(t->db->password);
+	if (userlist_find(t->proxy->settings->users, tenant_server_user(t), &secret) != WEIR_OK)
+		return slice_of("", 0);
+	return secret;
+}
+
+struct slice tenant_server_dbname(const struct tenant *t)
+{
+	return config_dbname(t->db, slice_str(t->database));
+}

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * A tenant is a (database entry, user) on one worker: what its clients have
+ * in common. It resolves the configuration once, owns one pool per node of its
+ * cluster, and keeps what a log-in needs to answer without asking a server.
+ */
+#ifndef WEIR_PROXY_TENANT_H
+#define WEIR_PROXY_TENANT_H
+
+#include "base/map.h"
+#include "auth/scram.h"
+#include "metrics/db_stats.h"
+#include "pool/pool.h"
+#include "proxy/proxy.h"
+#include "route/choose.h"
+#include "tier/topology.h"
+
+struct tenant_pool {
+	struct map_node by_ledger;  /* in proxy->pools */
+	struct pool pool;
+	struct tenant *tenant;      /* borrowed: owns us */
+	bool is_primary;            /* in the last topology */
+};
+
+enum { TENANT_WELCOMES_MAX = 16 };
+
+struct tenant_welcome { /* what a server reports to a session with these settings */
+	struct session_state *session; /* counted */
+	struct params *params;         /* counted */
+};
+
+struct tenant {
+	struct map_node map;        /* in proxy->tenants */
+	struct proxy *proxy;        /* borrowed */
+	char *database;             /* owned: as the client asked */
+	char *user;                 /* owned */
+	char *scope;                /* owned: "cluster/dbname", what cached tables belong to */
+	const struct config_database *db;      /* borrowed from proxy->settings */
+	const struct config_user *user_cfg;    /* likewise; may be NULL */
+	struct cluster_view *cluster;          /* borrowed: never freed before the proxy */
+	struct catalog *catalog;    /* counted; NULL: none */
+	struct route_policy policy;
+	enum config_pool_mode pool_mode;
+	bool is_gone;               /* the database entry is no longer configured */
+	bool has_cache;
+	uint32_t client_count;
+	size_t max_prepared;
+	struct scram_keys *keys;    /* owned: of a client's SCRAM log-in, to log in to servers; NULL: none */
+	struct tenant_pool *pools[TOPOLOGY_NODES_MAX]; /* owned; NULL: not used yet */
+	struct db_stats *stats;     /* borrowed from the worker's metrics */
+	struct tenant_welcome welcomes[TENANT_WELCOMES_MAX];
+	unsigned next_welcome;
+};
+
+/* For proxy.c's maps. */
+bool tenant_equal(const struct map_node *node, const void *key);
+bool tenant_pool_equal(const struct map_node *node, const void *key);
+/* Found or made; NULL: no such database. */
+struct tenant *tenant_find(struct proxy *p, struct slice database, struct slice user);
+void tenant_destroy(struct tenant *t);
+void tenant_configure(struct tenant *t); /* again, after a reload */
+struct pool *tenant_pool(struct tenant *t, const struct topology_node *node);
+struct pool *tenant_pool_by_ledger(struct proxy *p, const struct ledger_entry *ledger); /* NULL: none */
+static inline struct tenant_pool *tenant_pool_of(struct pool *pool)
+{
+	return list_entry(pool, struct tenant_pool, pool);
+}
+/* The topology changed: pools of nodes that lost the primary role are emptied. */
+void tenant_topology_changed(struct tenant *t);
+/* The secret that logs this tenant in to servers; empty: none. */
+struct slice tenant_server_secret(const struct tenant *t);
+struct slice tenant_server_user(const struct tenant *t);
+struct slice tenant_server_dbname(const struct tenant *t);
+/* What to report to a client with that state; NULL: not learnt yet. Borrowed. */
+struct params *tenant_welcome(const struct tenant *t, const struct session_state *session);
+void tenant_learn(struct tenant *t, struct session_state *session, struct params *params);
+/* A connection to that node failed: the tier looks at once, reads avoid it for a while. */
+void tenant_suspect(struct tenant *t, uint16_t node_id);
+const struct topology_node *tenant_node(const struct tenant *t, uint16_t node_id); /* NULL: not there now */
+
+#endif

@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * Effects are applied to two states at once: what the client's session becomes
+ * and what the server then has. They differ where a RESET leads: the client's
+ * start-up value here, the server's own default there; the next sync heals it.
+ */
+#include "proxy/track.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "pool/session.h"
+#include "proxy/cached.h"
+
+static struct session_state *base_state(struct client *c)
+{
+	return c->pending ? c->pending : c->session;
+}
+
+static struct session_state *base_server_state(struct client *c)
+{
+	return c->pending_server ? c->pending_server : c->session;
+}
+
+static void stage(struct client *c, struct session_state *client, struct session_state *server)
+{
+	session_put(&c->pending);
+	session_put(&c->pending_server);
+	c->pending = client;
+	c->pending_server = server;
+	c->is_staged = true;
+	c->has_set_in_txn = true;
+}
+
+static void stage_opaque(struct client *c)
+{
+	c->staged_pins |= PIN_SESSION_STATE;
+	c->is_staged = true;
+}
+
+static void stage_set(struct client *c, const struct statement_effect *e)
+{
+	struct slice name = slice_str(e->name);
+	const char *client_value = e->value, *server_value = e->value;
+	struct session_state *client, *server;
+
+	if (e->kind == EFFECT_SET_DEFAULT) {
+		client_value = session_find(c->startup, name);
+		server_value = NULL;
+	} else if (!e->value) {
+		stage_opaque(c);
+		return;
+	}
+	client = session_with(base_state(c), name, client_value);
+	server = session_with(base_server_state(c), name, server_value);
+	if (client && server) {
+		stage(c, client, server);
+		return;
+	}
+	session_put(&client);
+	session_put(&server);
+	stage_opaque(c);
+}
+
+static void stage_reset_all(struct client *c)
+{
+	stage(c, session_get(c->startup), session_empty(c->proxy->shared->sessions));
+}
+
+static void stage_effect(struct client *c, const struct statement_effect *e)
+{
+	switch (e->kind) {
+	case EFFECT_SET:
+	case EFFECT_SET_DEFAULT:
+		stage_set(c, e);
+		break;
+	case EFFECT_DISCARD_ALL:
+		c->has_clear_statements = true;
+		c->is_unpinned_by_request = true;
+		stage_reset_all(c);
+		break;
+	case EFFECT_RESET_ALL:
+		stage_reset_all(c);
+		break;
+	case EFFECT_DEALLOCATE_ALL:
+		c->has_clear_statements = true;
+		c->is_staged = true;
+		break;
+	case EFFECT_OPAQUE:
+		stage_opaque(c);
+		break;
+	case EFFECT_UNPIN:
+	case EFFECT_UNLISTEN_ALL:
+	case EFFECT_DISCARD_TEMP:
+	case EFFECT_DISCARD_SEQUENCES:
+		c->unpin_staged |= e->kind == EFFECT_UNPIN        ? e->pins :
+				   e->kind == EFFECT_UNLISTEN_ALL  ? (uint32_t)PIN_LISTEN :
+				   e->kind == EFFECT_DISCARD_TEMP  ? (uint32_t)PIN_TEMP_TABLE :
+								     (uint32_t)PIN_SEQUENCE_VALUE;
+		break;
+	case EFFECT_SET_LOCAL: /* what these change ends with the transaction, or is a pin */
+	case EFFECT_DISCARD_PLANS:
+	case EFFECT_DEALLOCATE:
+	case EFFECT_SHOW:
+	case EFFECT_LISTEN:
+	case EFFECT_UNLISTEN:
+	case EFFECT_SAVEPOINT:
+	case EFFECT_RELEASE:
+	case EFFECT_ROLLBACK_TO:
+		break;
+	}
+}
+
+void track_request_sent(struct client *c, const struct plan *plan)
+{
+	c->staged_pins |= plan->pins;
+	c->is_read_request = !plan->txn.may_write;
+	for (uint32_t i = 0; i < plan->effect_count; i++)
+		for (uint16_t k = 0; k < plan->effects[i]->effect_count; k++)
+			stage_effect(c, &plan->effects[i]->effects[k]);
+	/* What can't be followed step by step is kept on its server. */
+	if (plan->has_too_many_effects ||
+	    (c->has_set_in_txn &&
+	     (plan->txn.flags & (STATEMENT_ROLLBACK_TO | STATEMENT_TXN_INSIDE_MULTI | STATEMENT_CHAIN))))
+		stage_opaque(c);
+	c->is_rollback_request = (plan->txn.flags & STATEMENT_ROLLBACK) != 0;
+	c->is_commit_request = (plan->txn.flags & STATEMENT_COMMIT) != 0;
+	c->is_staged_request = plan->effect_count || c->is_rollback_request || c->staged_pins;
+}
+
+bool track_is_staged(const struct client *c)
+{
+	return c->is_staged_request;
+}
+
+static void drop_pending(struct client *c)
+{
+	session_put(&c->pending);
+	session_put(&c->pending_server);
+	c->is_staged = false;
+}
+
+static void request_forget(struct client *c)
+{
+	c->staged_pins = c->unpin_staged = 0;
+	c->has_clear_statements = c->is_unpinned_by_request = false;
+	c->is_staged_request = c->is_rollback_request = c->is_commit_request = false;
+	c->had_error = false;
+}
+
+static void adopt_pins(struct client *c)
+{
+	uint32_t added = c->staged_pins & ~c->pins;
+
+	if (added) {
+		c->pins |= added;
+		stat_add(&c->tenant->stats->pins, 1);
+		log_debug("client_pinned", "id=%llu reasons=%#x", (unsigned long long)c->id,
+			  c->pins);
+	}
+	c->pins &= ~c->unpin_staged;
+	if (c->is_unpinned_by_request)
+		c->pins = 0;
+}
+
+static void clear_statements(struct client *c, struct server *s)
+{
+	prepared_set_clear(&s->prepared);
+	if (c->names)
+		prepared_names_clear(c->names);
+	prepared_put(&c->unnamed);
+}
+
+static void commit_pending(struct client *c, struct server *s)
+{
+	if (c->pending) {
+		server_set_session(s, c->pending_server);
+		session_put(&c->session);
+		c->session = c->pending;
+		c->pending = NULL;
+		session_put(&c->pending_server);
+	}
+	c->is_staged = false;
+	c->has_set_in_txn = false;
+}
+
+static void request_succeeded(struct client *c, struct server *s)
+{
+	adopt_pins(c);
+	if (c->has_clear_statements)
+		clear_statements(c, s);
+}
+
+void track_ready(struct client *c, struct server *s, char status)
+{
+	struct txn_end end = txn_ready(&c->txn, status);
+
+	if (!c->had_error)
+		request_succeeded(c, s);
+	else if (c->is_staged)
+		drop_pending(c);
+	if (status == 'E' || c->is_rollback_request)
+		drop_pending(c);
+	if (end.is_over)
+		commit_pending(c, s);
+	if (end.has_written) {
+		session_write_done(&c->reads, clock_monotonic_us());
+		cached_invalidate(c);
+	}
+	request_forget(c);
+}
+
+static void count_times(struct client *c)
+{
+	struct db_stats *st = c->tenant->stats;
+	uint64_t now = loop_now_us(c->proxy->loop);
+
+	stat_add(&st->query_count, 1);
+	stat_add(&st->query_time, now - c->request_us);
+	if (c->txn.state == TXN_IDLE) {
+		stat_add(&st->xact_count, 1);
+		stat_add(&st->xact_time, now - c->txn_us);
+		c->txn_us = 0;
+	}
+}
+
+void track_request_done(struct client *c, struct server *s)
+{
+	count_times(c);
+	if (c->is_read_request && c->txn.state == TXN_IDLE) {
+		const struct topology *topology = c->tenant->cluster->topology;
+		const struct topology_node *node;
+
+		if (!topology || topology->node_count < 2)
+			return;
+		node = tenant_node(c->tenant, s->pool->node_id);
+		if (node)
+			session_read_done(&c->reads, node, clock_monotonic_us());
+	}
+}
+
+void track_lost(struct client *c)
+{
+	if (txn_lost(&c->txn)) { /* it may have been committed all the same */
+		session_write_done(&c->reads, clock_monotonic_us());
+		cached_invalidate(c);
+	}
+	drop_pending(c);
+	c->has_set_in_txn = false;
+	request_forget(c);
+}

@@ -1,0 +1,448 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * Start-up order: shared books, workers (made, not running), tier, listener,
+ * console and HTTP, threads. control_destroy is the exact reverse. Snapshots go
+ * to workers as tasks that carry a reference of their own.
+ */
+#include "worker/control.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "cache/cache.h"
+#include "net/resolver.h"
+#include "pool/ledger.h"
+#include "pool/session.h"
+#include "tier/catalog.h"
+#include "tier/tier.h"
+#include "tier/topology.h"
+#include "worker/cache_url.h"
+#include "worker/console.h"
+#include "worker/control_priv.h"
+
+enum { SESSION_STATES_KEPT = 1024, DRAIN_POLL_US = 50000 };
+
+static void run_topology(struct task *t, struct proxy *p)
+{
+	struct topology *topology = t->ptr;
+
+	proxy_set_topology(p, t->text, topology);
+	topology_put(&topology);
+}
+
+static void run_catalog(struct task *t, struct proxy *p)
+{
+	struct catalog *catalog = t->ptr;
+
+	proxy_set_catalog(p, t->text, catalog);
+	catalog_put(&catalog);
+}
+
+static void run_settings(struct task *t, struct proxy *p)
+{
+	struct settings *settings = t->ptr;
+
+	proxy_set_settings(p, settings);
+	settings_put(&settings);
+}
+
+static void run_accept(struct task *t, struct proxy *p)
+{
+	proxy_accept(p, (int)t->number, t->flag);
+}
+
+static void run_pause(struct task *t, struct proxy *p)
+{
+	proxy_pause(p, t->flag);
+}
+
+static void run_drain(struct task *t, struct proxy *p)
+{
+	(void)t;
+	proxy_drain(p);
+}
+
+static void on_topology(void *ctx, const char *cluster, struct topology *topology)
+{
+	struct control *c = ctx;
+
+	for (unsigned i = 0; i < c->worker_count; i++) {
+		struct task *t = task_create(run_topology);
+
+		t->text = mem_strdup(cluster);
+		t->ptr = topology_get(topology);
+		worker_post(c->workers[i], t);
+	}
+	metrics_add(metrics_block(c->shared.metrics, c->worker_count), METRIC_TOPOLOGY_CHANGES, 1);
+	if (c->shared.cache && topology->primary >= 0)
+		control_void_cache(c, cluster, topology->timeline);
+}
+
+static void on_catalog(void *ctx, const char *database, struct catalog *catalog)
+{
+	struct control *c = ctx;
+
+	for (unsigned i = 0; i < c->worker_count; i++) {
+		struct task *t = task_create(run_catalog);
+
+		t->text = mem_strdup(database);
+		t->ptr = catalog_get(catalog);
+		worker_post(c->workers[i], t);
+	}
+}
+
+static void hook_suspect(void *ctx, const char *cluster, uint16_t node_id)
+{
+	tier_suspect_post(((struct control *)ctx)->tier, cluster, node_id);
+}
+
+static void hook_catalog_stale(void *ctx, const char *database)
+{
+	tier_catalog_stale_post(((struct control *)ctx)->tier, database);
+}
+
+static void hook_probe(void *ctx, const char *cluster)
+{
+	tier_probe_post(((struct control *)ctx)->tier, cluster);
+}
+
+static unsigned least_loaded(struct control *c)
+{
+	unsigned best = 0;
+	uint32_t best_load = UINT32_MAX;
+
+	for (unsigned i = 0; i < c->worker_count; i++) {
+		uint32_t load = atomic_load_explicit(&c->shared.proxies[i]->client_load,
+						     memory_order_relaxed);
+
+		if (load < best_load) {
+			best_load = load;
+			best = i;
+		}
+	}
+	return best;
+}
+
+static void on_accept(void *receiver, int fd, bool is_unix)
+{
+	struct control *c = receiver;
+	unsigned i = least_loaded(c);
+	struct task *t = task_create(run_accept);
+
+	t->number = (uint64_t)fd;
+	t->flag = is_unix;
+	proxy_expect_client(c->shared.proxies[i]);
+	worker_post(c->workers[i], t);
+}
+
+static unsigned worker_count_of(const struct config *cfg)
+{
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	unsigned n = (unsigned)cfg->global.workers;
+
+	if (n == 0)
+		n = cpus > 0 ? (unsigned)cpus : 1;
+	return n > LEDGER_WORKERS_MAX ? LEDGER_WORKERS_MAX : n;
+}
+
+static int open_listener(struct control *c, char *why, size_t why_size)
+{
+	const struct config_globals *g = &c->settings->config->global;
+	struct listener_options o = {
+		.addresses = g->listen_addr,
+		.port = (uint16_t)g->listen_port,
+		.unix_dir = g->unix_socket_dir,
+		.unix_mode = (unsigned)g->unix_socket_mode,
+		.unix_group = g->unix_socket_group,
+		.backlog = g->listen_backlog,
+		.reuse_port = g->so_reuseport,
+		.socket = {
+			.tcp_keepalive = g->tcp_keepalive,
+			.tcp_keepidle_s = g->tcp_keepidle,
+			.tcp_keepintvl_s = g->tcp_keepintvl,
+			.tcp_keepcnt = g->tcp_keepcnt,
+			.tcp_user_timeout_ms = g->tcp_user_timeout_ms,
+		},
+	};
+
+	return listener_open(c->loop, &o, on_accept, c, &c->listener, why, why_size) ? -1 : 0;
+}
+
+static void create_shared(struct control *c)
+{
+	const struct config_globals *g = &c->settings->config->global;
+
+	c->shared.ledger = ledger_create(c->worker_count);
+	c->shared.sessions = session_table_create(SESSION_STATES_KEPT);
+	c->shared.resolver = resolver_create(g->dns_max_ttl_us, g->dns_nxdomain_ttl_us);
+	c->shared.metrics = metrics_create(c->worker_count);
+	c->shared.cache = control_create_cache(c->settings->config);
+	c->shared.worker_count = c->worker_count;
+	c->hooks = (struct proxy_hooks){
+		.suspect = hook_suspect,
+		.catalog_stale = hook_catalog_stale,
+		.probe = hook_probe,
+		.console = console_hook,
+	};
+	c->shared.hooks = &c->hooks;
+	c->shared.hooks_ctx = c;
+}
+
+static void create_workers(struct control *c)
+{
+	c->workers = mem_zalloc(c->worker_count * sizeof *c->workers);
+	for (unsigned i = 0; i < c->worker_count; i++)
+		c->workers[i] = worker_create(&c->shared, i, c->settings);
+}
+
+static int start_threads(struct control *c, char *why, size_t why_size)
+{
+	for (unsigned i = 0; i < c->worker_count; i++) {
+		int err = worker_start(c->workers[i]);
+
+		if (err) {
+			snprintf(why, why_size, "worker %u: %s", i, strerror(err));
+			return -1;
+		}
+	}
+	return 0;
+}
+
+struct control *control_create(struct config *config, char *why, size_t why_size)
+{
+	struct control *c = mem_zalloc(sizeof *c);
+	struct tier_callbacks callbacks = { c, on_topology, on_catalog };
+
+	c->config_path = mem_strdup(config->path);
+	list_init(&c->timelines);
+	c->worker_count = worker_count_of(config);
+	c->settings = settings_create(config, NULL, why, why_size);
+	if (!c->settings)
+		goto fail;
+	c->loop = loop_create(&(struct loop_options){ 0 });
+	c->mailbox = mailbox_create(c->loop, c);
+	create_shared(c);
+	create_workers(c);
+	c->tier = tier_create(c->loop, config, &callbacks);
+	console_open(c);
+	if (open_listener(c, why, why_size) || console_open_http(c, why, why_size) ||
+	    start_threads(c, why, why_size))
+		goto fail;
+	log_info("started", "workers=%u listen=%s port=%d", c->worker_count,
+		 config->global.listen_addr, config->global.listen_port);
+	return c;
+fail:
+	control_destroy(c);
+	return NULL;
+}
+
+void control_run(struct control *c)
+{
+	loop_run(c->loop);
+}
+
+static void forget_timelines(struct control *c)
+{
+	struct list_node *n;
+
+	while ((n = list_pop(&c->timelines)) != NULL) {
+		struct cluster_timeline *t = list_entry(n, struct cluster_timeline, node);
+
+		mem_free(t->cluster);
+		mem_free(t);
+	}
+}
+
+void control_destroy(struct control *c)
+{
+	if (!c)
+		return;
+	for (unsigned i = 0; c->workers && i < c->worker_count; i++)
+		worker_stop_post(c->workers[i]);
+	for (unsigned i = 0; c->workers && i < c->worker_count; i++)
+		worker_join(c->workers[i]);
+	listener_close(c->listener);
+	if (c->loop)
+		console_close(c);
+	if (c->tier)
+		tier_destroy(c->tier);
+	for (unsigned i = 0; c->workers && i < c->worker_count; i++)
+		worker_destroy(c->workers[i]);
+	mem_free(c->workers);
+	if (c->shared.cache)
+		cache_destroy(c->shared.cache);
+	if (c->shared.resolver)
+		resolver_destroy(c->shared.resolver);
+	session_table_destroy(c->shared.sessions);
+	ledger_destroy(c->shared.ledger);
+	if (c->shared.metrics)
+		metrics_destroy(c->shared.metrics);
+	if (c->mailbox)
+		mailbox_destroy(c->mailbox);
+	if (c->loop)
+		loop_destroy(c->loop);
+	settings_put(&c->settings);
+	forget_timelines(c);
+	mem_free(c->config_path);
+	mem_free(c);
+}
+
+void control_publish(struct control *c, struct settings *settings)
+{
+	settings_put(&c->settings);
+	c->settings = settings_get(settings);
+	for (unsigned i = 0; i < c->worker_count; i++) {
+		struct task *t = task_create(run_settings);
+
+		t->ptr = settings_get(settings);
+		worker_post(c->workers[i], t);
+	}
+	tier_reload(c->tier, settings->config);
+	log_set_level((enum log_level)settings->config->global.log_level);
+}
+
+static void log_restart_needed(const struct config *old, const struct config *new)
+{
+	const char *names[16];
+	size_t n = config_diff(old, new, names, WEIR_COUNTOF(names));
+
+	for (size_t i = 0; i < n && i < WEIR_COUNTOF(names); i++)
+		log_warn("restart_needed", "option=%s", names[i]);
+}
+
+int control_reload(struct control *c, char *why, size_t why_size)
+{
+	struct config_error err;
+	struct config *cfg = config_load(c->config_path, &err);
+	struct settings *s;
+
+	if (!cfg) {
+		config_error_text(&err, why, why_size);
+		log_error("reload_failed", "error=\"%s\"", why);
+		return -1;
+	}
+	s = settings_create(cfg, c->settings, why, why_size);
+	if (s) {
+		log_restart_needed(c->settings->config, cfg);
+		control_publish(c, s);
+		log_reopen();
+		log_info("reloaded", "path=%s", c->config_path);
+	} else {
+		log_error("reload_failed", "error=\"%s\"", why);
+	}
+	config_put(&cfg);
+	if (!s)
+		return -1;
+	settings_put(&s);
+	return 0;
+}
+
+void control_pause(struct control *c, bool paused)
+{
+	c->is_paused = paused;
+	for (unsigned i = 0; i < c->worker_count; i++) {
+		struct task *t = task_create(run_pause);
+
+		t->flag = paused;
+		worker_post(c->workers[i], t);
+	}
+	log_info(paused ? "paused" : "resumed", "workers=%u", c->worker_count);
+}
+
+void control_stop(struct control *c)
+{
+	c->is_stopping = true;
+	loop_timer_cancel(&c->drain_timer);
+	loop_stop(c->loop);
+}
+
+static void on_drain_poll(struct loop_timer *timer)
+{
+	struct control *c = list_entry(timer, struct control, drain_timer);
+	uint32_t left = atomic_load(&c->shared.client_count);
+
+	if (left == 0 || loop_now_us(c->loop) >= c->drain_until_us) {
+		log_info("drained", "clients_left=%u", left);
+		control_stop(c);
+		return;
+	}
+	loop_timer_arm(c->loop, timer, DRAIN_POLL_US, on_drain_poll);
+}
+
+void control_drain(struct control *c)
+{
+	if (c->is_draining)
+		return;
+	c->is_draining = true;
+	log_info("draining", "clients=%u", atomic_load(&c->shared.client_count));
+	listener_close(c->listener);
+	c->listener = NULL;
+	for (unsigned i = 0; i < c->worker_count; i++)
+		worker_post(c->workers[i], task_create(run_drain));
+	c->drain_until_us = loop_now_us(c->loop) +
+			    c->settings->config->global.drain_timeout_us;
+	loop_timer_arm(c->loop, &c->drain_timer, DRAIN_POLL_US, on_drain_poll);
+}
+
+enum order { ORDER_RELOAD, ORDER_PAUSE, ORDER_RESUME, ORDER_DRAIN, ORDER_STOP };
+
+struct order_mail {
+	struct mail mail;
+	enum order order;
+};
+
+static void on_order(struct mail *mail, void *receiver)
+{
+	struct order_mail *m = list_entry(mail, struct order_mail, mail);
+	struct control *c = receiver;
+	enum order order = m->order;
+	char why[512];
+
+	mem_free(m);
+	switch (order) {
+	case ORDER_RELOAD:
+		(void)control_reload(c, why, sizeof why);
+		break;
+	case ORDER_PAUSE:
+	case ORDER_RESUME:
+		control_pause(c, order == ORDER_PAUSE);
+		break;
+	case ORDER_DRAIN:
+		if (c->is_draining)
+			control_stop(c);
+		else
+			control_drain(c);
+		break;
+	case ORDER_STOP:
+		control_stop(c);
+		break;
+	}
+}
+
+static void post_order(struct control *c, enum order order)
+{
+	struct order_mail *m = mem_zalloc(sizeof *m);
+
+	m->mail.deliver = on_order;
+	m->order = order;
+	mailbox_post(c->mailbox, &m->mail);
+}
+
+void control_reload_post(struct control *c)
+{
+	post_order(c, ORDER_RELOAD);
+}
+
+void control_pause_post(struct control *c, int paused)
+{
+	post_order(c, paused ? ORDER_PAUSE : ORDER_RESUME);
+}
+
+void control_stop_post(struct control *c, int is_now)
+{
+	post_order(c, is_now ? ORDER_STOP : ORDER_DRAIN);
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * The control plane's inside, shared by the files of this folder only.
+ */
+#ifndef WEIR_WORKER_CONTROL_PRIV_H
+#define WEIR_WORKER_CONTROL_PRIV_H
+
+#include "net/listener.h"
+#include "net/loop.h"
+#include "net/mailbox.h"
+#include "proxy/proxy.h"
+#include "proxy/settings.h"
+#include "worker/control.h"
+#include "worker/worker.h"
+
+struct admin;
+struct http_server;
+struct tier;
+
+struct cluster_timeline { /* the last one seen with a primary */
+	struct list_node node;
+	char *cluster; /* owned */
+	uint32_t timeline;
+};
+
+struct control {
+	struct loop *loop;
+	struct mailbox *mailbox;
+	struct settings *settings;
+	char *config_path;         /* owned */
+	struct proxy_shared shared;
+	struct proxy_hooks hooks;
+	struct worker **workers;   /* owned, worker_count of them */
+	unsigned worker_count;
+	struct listener *listener; /* NULL: not accepting */
+	struct tier *tier;
+	struct http_server *http;  /* NULL: off */
+	struct admin *admin;
+	struct list timelines;     /* struct cluster_timeline */
+	struct loop_timer drain_timer;
+	struct loop_timer tick_timer;
+	uint64_t drain_until_us;
+	bool is_draining;
+	bool is_stopping;
+	bool is_paused;
+};
+
+/* Publishes a settings snapshot to everybody; takes its own reference. */
+void control_publish(struct control *c, struct settings *settings);
+int control_reload(struct control *c, char *why, size_t why_size); /* 0 or -1 */
+void control_pause(struct control *c, bool paused);
+void control_drain(struct control *c);
+void control_stop(struct control *c);
+
+#endif

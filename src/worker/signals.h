@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * Signals as orders to the control plane: HUP reload, TERM drain (again: stop),
+ * INT drain, QUIT stop, USR1 pause, USR2 resume. A thread waits for them.
+ */
+#ifndef WEIR_WORKER_SIGNALS_H
+#define WEIR_WORKER_SIGNALS_H
+
+struct control;
+
+void signals_block(void); /* before the first thread */
+int signals_start(struct control *c); /* 0 or an errno */
+void signals_stop(void);
+
+#endif
