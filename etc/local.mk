@@ -3,6 +3,7 @@
 
 dist_examples_DATA += \
 	etc/minimal.ini \
+	etc/pg_hba.conf \
 	etc/pgweir.ini \
 	etc/pgweir.service \
 	etc/userlist.txt

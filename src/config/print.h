@@ -16,5 +16,7 @@ void config_print_check(const struct config *cfg, FILE *out);
 void config_print(const struct config *cfg, FILE *out);
 /* etc/pgweir.ini: every option with its meaning, range and default, as comments. */
 void config_print_sample(FILE *out);
+/* docs/pgweir.ini.5: the same as a manual page. */
+void config_print_manual(FILE *out);
 
 #endif

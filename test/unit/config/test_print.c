@@ -40,20 +40,42 @@ static const char full[] =
 	"auth_ldap_options = topsecret5\nadmin_users = root\n"
 	"[clusters]\nm = patroni=http://x:1 password=topsecret3\n"
 	"[databases]\n\"my db\" = cluster=m password='topsecret4 with blank' connect_query='select "
-    "''x'''\n"
+	"''x'''\n"
 	"[users]\nu = pool_mode=session\n";
 
-Test(print, sample_ini_is_generated)
+static void print_manual(const struct config *cfg, FILE *out)
 {
-	char *sample = printed(print_sample, NULL);
+	(void)cfg;
+	config_print_manual(out);
+}
+
+static bool is_content_of(const char *path, const char *text)
+{
 	static char file[200000];
-	FILE *in = fopen(TEST_SRCDIR "/etc/pgweir.ini", "r");
+	FILE *in = fopen(path, "r");
 
 	cr_assert_not_null(in);
 	file[fread(file, 1, sizeof(file) - 1, in)] = '\0';
 	fclose(in);
-	cr_expect(strcmp(sample, file) == 0, "run: pgweir --sample-config > etc/pgweir.ini");
+	return strcmp(text, file) == 0;
+}
+
+Test(print, sample_ini_is_generated)
+{
+	char *sample = printed(print_sample, NULL);
+
+	cr_expect(is_content_of(TEST_SRCDIR "/etc/pgweir.ini", sample),
+	          "run: pgweir --sample-config > etc/pgweir.ini");
 	free(sample);
+}
+
+Test(print, manual_is_generated)
+{
+	char *manual = printed(print_manual, NULL);
+
+	cr_expect(is_content_of(TEST_SRCDIR "/docs/pgweir.ini.5", manual),
+	          "run: pgweir --print-manual > docs/pgweir.ini.5");
+	free(manual);
 }
 
 Test(print, shipped_inis_load)
