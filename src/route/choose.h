@@ -18,7 +18,7 @@ struct route_policy { /* per database, from the configuration; level also from t
 	enum config_consistency level;
 	uint64_t max_lag_bytes;  /* 0: no bound */
 	uint64_t max_lag_us;     /* 0: no bound */
-	uint64_t wait_fresh_us;  /* how long a read waits for a fresh replica before it takes the primary; 0: not at all */
+	uint64_t wait_fresh_us;  /* a read waits for a fresh replica before it takes the primary; 0: no */
 	bool has_split;          /* false: everything goes to the primary */
 	bool has_primary_reads;  /* reads may fall back to the primary */
 };
@@ -38,7 +38,7 @@ enum route_what {
 	ROUTE_NODE,         /* node_id serves it */
 	ROUTE_WAIT_PRIMARY, /* no primary: wait for the next topology, bounded by the caller */
 	ROUTE_WAIT_FRESH,   /* tier_probe_post, then ask again, bounded by wait_fresh_us */
-	ROUTE_FAIL,         /* the session may not be served: replica demanded, none exists, no fallback */
+	ROUTE_FAIL,         /* no replica may serve it and the primary may not either */
 };
 
 enum route_reason {
@@ -62,7 +62,8 @@ struct route_choice {
 
 struct route_choice route_choose(const struct topology *topology, const struct route_policy *policy,
 				 const struct route_ask *ask);
-const char *route_reason_text(enum route_reason reason); /* static, e.g. "read", for logs and EXPLAIN ROUTE */
+/* Static, e.g. "read", for logs and EXPLAIN ROUTE. */
+const char *route_reason_text(enum route_reason reason);
 
 /* For the caller: one request starts or ends on a node (least-loaded counting). Any thread. */
 static inline void route_node_start(const struct topology_node *node)

@@ -34,9 +34,10 @@ void session_reads_init(struct session_reads *reads);
 /* A write was (or may have been) committed; now_us: see CLOCK. */
 void session_write_done(struct session_reads *reads, uint64_t now_us);
 /* The answer of a read on `node` is complete; now_us: see CLOCK. */
-void session_read_done(struct session_reads *reads, const struct topology_node *node, uint64_t now_us);
+void session_read_done(struct session_reads *reads, const struct topology_node *node,
+		       uint64_t now_us);
 
-/* The time that a node must be fresh as of, from T > this; staying: on the node of the last read. */
+/* A node must be fresh as of more than this; staying: it is the node of the last read. */
 uint64_t consistency_needed_us(enum config_consistency level, const struct session_reads *reads,
 			       uint64_t arrived_us, bool is_staying);
 /* Is `node` the one that the session last read from, with its history unbroken? */

@@ -18,7 +18,7 @@
 
 enum { /* verdict bits; 0 for a plain write whose tables aren't known */
 	VERDICT_REPLICA_OK = 1u << 0,   /* a replica gives the answer that the primary would */
-	VERDICT_CACHEABLE = 1u << 1,    /* by the text and the catalog; session and transaction are the caller's */
+	VERDICT_CACHEABLE = 1u << 1,    /* by text and catalog; session and transaction are the caller's */
 	VERDICT_WRITES_KNOWN = 1u << 2, /* judge_writes is complete (also when nothing is written) */
 	VERDICT_MAY_WRITE = 1u << 3,    /* it may change data: the session's next reads must see it */
 };
@@ -29,15 +29,17 @@ enum { JUDGE_TABLES_MAX = 32 };
 struct judge_tables {
 	uint32_t count;
 	uint32_t oids[JUDGE_TABLES_MAX]; /* sorted, unique */
-	bool is_unknown;                 /* more may be concerned than those listed: treat as all tables */
+	bool is_unknown;                 /* more than those listed: treat as all tables */
 };
 
 uint32_t judge_statement(const struct statement *s, const struct catalog *catalog);
 
 /* Base tables that running it reads, through views and partitions. catalog NULL: unknown. */
-void judge_reads(const struct statement *s, const struct catalog *catalog, struct judge_tables *out);
+void judge_reads(const struct statement *s, const struct catalog *catalog,
+		 struct judge_tables *out);
 /* Tables that it may change: partitions and foreign key actions included; triggers: unknown. */
-void judge_writes(const struct statement *s, const struct catalog *catalog, struct judge_tables *out);
+void judge_writes(const struct statement *s, const struct catalog *catalog,
+		  struct judge_tables *out);
 /* Unites `more` into `into`. */
 void judge_tables_add(struct judge_tables *into, const struct judge_tables *more);
 

@@ -15,7 +15,7 @@
 enum catalog_volatility { /* ordered: worse is larger */
 	CATALOG_IMMUTABLE,
 	CATALOG_STABLE,
-	CATALOG_VOLATILE_HARMLESS, /* volatile but writes nothing: random(), clock_timestamp(), pg_sleep() */
+	CATALOG_VOLATILE_HARMLESS, /* writes nothing: random(), clock_timestamp(), pg_sleep() */
 	CATALOG_VOLATILE,          /* may write, or takes session state: the primary */
 	CATALOG_FUNCTION_UNKNOWN,  /* no such function in the snapshot */
 };
@@ -25,8 +25,8 @@ enum { /* struct catalog_relation.flags */
 	CATALOG_REL_FOREIGN = 1u << 1,
 	CATALOG_REL_ROW_SECURITY = 1u << 2,
 	CATALOG_REL_VOLATILE_VIEW = 1u << 3,  /* a view that reaches a CATALOG_VOLATILE function */
-	CATALOG_REL_UNCACHEABLE = 1u << 4,    /* reaches non-immutable functions, system catalogs, foreign tables */
-	CATALOG_REL_TRIGGERS = 1u << 5,       /* user triggers or rules: a write may reach unknown tables */
+	CATALOG_REL_UNCACHEABLE = 1u << 4,    /* reaches stable functions, system catalogs, foreign tables */
+	CATALOG_REL_TRIGGERS = 1u << 5,       /* or rules: a write may reach unknown tables */
 	CATALOG_REL_SYSTEM = 1u << 6,         /* pg_catalog, information_schema */
 	CATALOG_REL_UNLOGGED = 1u << 7,       /* not on replicas */
 	CATALOG_REL_TEMPORARY = 1u << 8,
@@ -39,10 +39,16 @@ struct catalog_relation {
 	const char *name;
 	uint32_t oid;
 	uint32_t flags;             /* over all relations of that name when looked up without schema */
-	uint32_t base_count;        /* tables that a read of it reaches: itself, or through views; not partitions and */
-	const uint32_t *bases;      /* inheritance children, whose writes affect their parents; oids, sorted */
-	uint32_t affected_count;    /* tables that a write to it may change: itself, partitions, ON DELETE/UPDATE */
-	const uint32_t *affected;   /* actions, and the parents of all of these; oids, sorted */
+	/*
+	 * Oids, sorted. bases: the tables that a read reaches, itself or through views; not
+	 * partitions and inheritance children, whose writes affect their parents. affected: the
+	 * tables that a write may change, itself, partitions, ON DELETE/UPDATE actions, and the
+	 * parents of all of these.
+	 */
+	uint32_t base_count;
+	const uint32_t *bases;
+	uint32_t affected_count;
+	const uint32_t *affected;
 };
 
 struct catalog;
@@ -50,13 +56,18 @@ struct catalog;
 struct catalog *catalog_get(struct catalog *c);
 void catalog_put(struct catalog **c);
 uint64_t catalog_generation(const struct catalog *c); /* process-wide, never repeats */
-enum catalog_volatility catalog_function(const struct catalog *c, const char *schema, const char *name);
-/* NULL: unknown. schema NULL: fills *several when more than one schema has the name; the flags are then the union. */
+enum catalog_volatility catalog_function(const struct catalog *c, const char *schema,
+					 const char *name);
+/*
+ * NULL: unknown. schema NULL: sets *several when more than one schema has the name; the
+ * flags are then the union, the tables only in catalog_relation_nth.
+ */
 const struct catalog_relation *catalog_relation(const struct catalog *c, const char *schema,
 						const char *name, bool *several);
-/* The n-th relation of an unqualified name, so that a caller can unite bases over all; NULL past the last. */
-const struct catalog_relation *catalog_relation_nth(const struct catalog *c, const char *name, size_t n);
-/* The volatility that built-in functions of PostgreSQL 15 have, without a snapshot (plain lookup in a static table of the volatile ones). */
+/* The n-th relation of an unqualified name; NULL past the last. */
+const struct catalog_relation *catalog_relation_nth(const struct catalog *c, const char *name,
+						    size_t n);
+/* Without a snapshot: built-in functions of PostgreSQL 15 that write nothing, by name; else UNKNOWN. */
 enum catalog_volatility catalog_builtin_function(const char *name);
 
 #endif

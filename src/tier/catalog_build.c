@@ -83,9 +83,9 @@ static void *facts_find(const struct facts *f, uint32_t oid)
 
 	while (low < high) {
 		size_t mid = low + (high - low) / 2;
-		uint32_t at = *(const uint32_t *)(const void *)((const char *)f->items + mid * f->item_size);
+		const char *at = (const char *)f->items + mid * f->item_size;
 
-		if (at < oid)
+		if (*(const uint32_t *)(const void *)at < oid)
 			low = mid + 1;
 		else
 			high = mid;
@@ -179,7 +179,8 @@ void catalog_builder_relation(struct catalog_builder *b, uint32_t oid, const cha
 	struct catalog_relation_entry *any = note_relation(b->catalog, NULL, name);
 	const struct fact_relation fact = { .oid = oid, .entry = r };
 
-	if (r->relation.oid != 0) /* the same name twice: a catalog in change; the next reading is right */
+	/* The same name twice: a catalog in change; the next reading is right. */
+	if (r->relation.oid != 0)
 		return;
 	r->relation.oid = oid;
 	r->relation.flags = flags;
@@ -349,7 +350,8 @@ static void finish_writes(struct catalog_builder *b, struct catalog_relation *r)
 	/* A writable view passes on to its tables; a trigger anywhere makes the rest unknown. */
 	walk_start(b);
 	walk_reach(b, r->oid);
-	walk_follow(b, 1u << CATALOG_EDGE_READS | 1u << CATALOG_EDGE_CHILD | 1u << CATALOG_EDGE_CHANGES);
+	walk_follow(b, 1u << CATALOG_EDGE_READS | 1u << CATALOG_EDGE_CHILD |
+			       1u << CATALOG_EDGE_CHANGES);
 	for (size_t i = 1; i < b->reached.count; i++)
 		r->flags |= reached_relation(b, i)->flags & CATALOG_REL_TRIGGERS;
 	walk_follow(b, 1u << EDGE_PARENT);

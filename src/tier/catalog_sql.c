@@ -35,14 +35,16 @@ static const char functions_sql[] =
 
 static const char relations_sql[] =
 	"SELECT c.oid, n.nspname, c.relname, c.relkind, c.relpersistence, c.relrowsecurity,"
-	" EXISTS (SELECT FROM pg_catalog.pg_trigger AS t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal)"
+	" EXISTS (SELECT FROM pg_catalog.pg_trigger AS t"
+	" WHERE t.tgrelid = c.oid AND NOT t.tgisinternal)"
 	" OR EXISTS (SELECT FROM pg_catalog.pg_rewrite AS r WHERE r.ev_class = c.oid"
 	" AND r.rulename <> '_RETURN')"
 	" FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace"
 	" WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND c.relpersistence <> 't'"
 	" AND n.nspname <> 'pg_toast'";
 
-static const char children_sql[] = "SELECT i.inhparent, i.inhrelid FROM pg_catalog.pg_inherits AS i";
+static const char children_sql[] =
+	"SELECT i.inhparent, i.inhrelid FROM pg_catalog.pg_inherits AS i";
 
 static const char foreign_keys_sql[] =
 	"SELECT c.confrelid, c.conrelid FROM pg_catalog.pg_constraint AS c WHERE c.contype = 'f'"

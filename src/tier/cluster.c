@@ -176,7 +176,8 @@ static void on_probe_failed(void *arg, uint16_t id, const char *reason)
 
 	WEIR_CHECK_MAGIC(c, CLUSTER_MAGIC);
 	if (n->is_probed || !n->has_answered)
-		log_warn("probe_failed", "cluster=%s node=%s reason=\"%s\"", c->name, n->claim.name, reason);
+		log_warn("probe_failed", "cluster=%s node=%s reason=\"%s\"", c->name, n->claim.name,
+			 reason);
 	atomic_fetch_add_explicit(&c->live[id].probe_failures, 1, memory_order_relaxed);
 	cluster_apply(c, view_on_probe_failed(&c->view, id));
 }

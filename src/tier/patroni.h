@@ -25,7 +25,8 @@ struct patroni_ops {
 struct patroni *patroni_create(const struct pg_session_net *net, const struct patroni_ops *ops,
 			       void *arg);
 void patroni_destroy(struct patroni *p); /* not from inside its callbacks */
-/* http://host:port with or without /cluster; copied. timeout_ms is one member's; an answer under way is dropped. */
+/* http://host:port with or without /cluster; copied. timeout_ms is one member's. An answer under
+ * way is dropped. */
 void patroni_configure(struct patroni *p, const char *const *urls, size_t count,
 		       unsigned timeout_ms);
 /* Starts a round unless one is under way. */

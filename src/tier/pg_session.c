@@ -123,7 +123,7 @@ bool pg_session_is_connected(const struct pg_session *s)
 	return s->state == SESSION_IDLE || s->state == SESSION_RUNNING;
 }
 
-/* Ends the connection and tells why; reason may point into it. The last thing that a caller does. */
+/* Ends the connection and tells why (reason may point into it). A caller's last act. */
 static void session_fail(struct pg_session *s, const char *reason)
 {
 	char text[REASON_MAX];

@@ -47,7 +47,7 @@ struct pg_session *pg_session_create(const struct pg_session_net *net,
 void pg_session_destroy(struct pg_session *s); /* not from inside its callbacks */
 bool pg_session_is_busy(const struct pg_session *s);
 bool pg_session_is_connected(const struct pg_session *s);
-/* Not while busy. Answers through ops, never from inside this call; timeout_us covers the connecting too. */
+/* Not while busy. Answers through ops, never from inside; timeout_us is for connecting too. */
 void pg_session_query(struct pg_session *s, const char *sql, uint64_t timeout_us);
 
 /* Drops an idle connection; also from inside on_rows. The next query connects anew. */

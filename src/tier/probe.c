@@ -47,7 +47,9 @@ bool probe_parse(const char *in_recovery, const char *lsn, const char *timeline,
 	uint32_t high, low, tli = 0;
 	char end;
 
-	if (in_recovery == NULL || lsn == NULL || (strcmp(in_recovery, "t") != 0 && strcmp(in_recovery, "f") != 0))
+	if (in_recovery == NULL || lsn == NULL)
+		return false;
+	if (strcmp(in_recovery, "t") != 0 && strcmp(in_recovery, "f") != 0)
 		return false;
 	if (sscanf(lsn, "%" SCNx32 "/%" SCNx32 "%c", &high, &low, &end) != 2)
 		return false;

@@ -238,9 +238,14 @@ static void drop_unseen(struct tier *t)
 
 /* ---- posts ---- */
 
+static struct tier_mail *mail_of(struct mail *mail)
+{
+	return (struct tier_mail *)(void *)((char *)mail - offsetof(struct tier_mail, mail));
+}
+
 static void deliver(struct mail *mail, void *receiver)
 {
-	struct tier_mail *m = (struct tier_mail *)(void *)((char *)mail - offsetof(struct tier_mail, mail));
+	struct tier_mail *m = mail_of(mail);
 	struct tier *t = receiver;
 	struct tier_cluster *c = m->kind == MAIL_STALE ? NULL : find_cluster(t, m->name);
 	struct tier_database *d = m->kind == MAIL_STALE ? find_database(t, m->name) : NULL;

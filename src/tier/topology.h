@@ -33,13 +33,13 @@ struct node_live { /* one per node for the life of the process */
 };
 
 struct topology_node {
-	uint16_t id;                    /* stable per cluster while the process lives; < TOPOLOGY_NODES_MAX */
+	uint16_t id;                    /* stable per cluster; < TOPOLOGY_NODES_MAX */
 	enum node_role role;
 	bool is_running;                /* usable at all */
 	uint16_t port;
 	uint16_t weight;                /* reads, default 1; 0: never */
 	uint32_t timeline;              /* 0: not known */
-	uint32_t epoch;                 /* grows when the node may have lost state: reads may go back in time */
+	uint32_t epoch;                 /* changes when reads on it may go back in time */
 	char name[NODE_NAME_MAX];       /* Patroni member name or host:port */
 	char host[NODE_HOST_MAX];
 	struct node_live *live;         /* borrowed: immortal */
