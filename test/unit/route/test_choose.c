@@ -27,15 +27,22 @@ static void setup(struct fixture *f)
 	f->t.node_count = NODES;
 	f->t.primary = 0;
 	for (uint16_t i = 0; i < NODES; i++) {
-		f->t.nodes[i] = (struct topology_node){ .id = i, .role = i ? NODE_ROLE_REPLICA : NODE_ROLE_PRIMARY,
-							.is_running = true, .weight = 1, .timeline = 1,
-							.epoch = 1, .live = &f->live[i] };
+		f->t.nodes[i] = (struct topology_node){ .id = i,
+			                                    .role = i ? NODE_ROLE_REPLICA : NODE_ROLE_PRIMARY,
+			                                    .is_running = true,
+			                                    .weight = 1,
+			                                    .timeline = 1,
+			                                    .epoch = 1,
+			                                    .live = &f->live[i] };
 		atomic_store(&f->live[i].fresh_as_of_us, 1000);
 	}
 	session_reads_init(&f->reads);
-	f->policy = (struct route_policy){ .level = CONSISTENCY_SESSION, .has_split = true, .has_primary_reads = true };
-	f->ask = (struct route_ask){ .node = TXN_NODE_REPLICA_OK, .reads = &f->reads, .now_us = 1100,
-				     .arrived_us = 1100 };
+	f->policy = (struct route_policy){ .level = CONSISTENCY_SESSION,
+		                               .has_split = true,
+		                               .has_primary_reads = true };
+	f->ask = (struct route_ask){
+		.node = TXN_NODE_REPLICA_OK, .reads = &f->reads, .now_us = 1100, .arrived_us = 1100
+	};
 }
 
 static struct route_choice choose(struct fixture *f)
@@ -47,8 +54,9 @@ static void expect_node(struct fixture *f, uint16_t id, enum route_reason reason
 {
 	struct route_choice c = choose(f);
 
-	cr_assert(c.what == ROUTE_NODE && c.node_id == id && c.reason == reason, "what %d node %u reason %s",
-		  c.what, (unsigned)c.node_id, route_reason_text(c.reason));
+	cr_assert(c.what == ROUTE_NODE && c.node_id == id && c.reason == reason,
+	          "what %d node %u reason %s", c.what, (unsigned)c.node_id,
+	          route_reason_text(c.reason));
 	cr_assert_eq(c.is_primary, id == 0);
 }
 
@@ -57,7 +65,7 @@ static void expect(struct fixture *f, enum route_what what, enum route_reason re
 	struct route_choice c = choose(f);
 
 	cr_assert(c.what == what && c.reason == reason, "what %d reason %s", c.what,
-		  route_reason_text(c.reason));
+	          route_reason_text(c.reason));
 }
 
 Test(choose, writes_and_hints)
@@ -184,13 +192,13 @@ Test(choose, an_empty_topology_waits)
 
 struct tier_model {
 	uint64_t now_us;
-	uint64_t primary_lsn;            /* one commit is 8192 + 64, so headers don't matter here */
+	uint64_t primary_lsn; /* one commit is 8192 + 64, so headers don't matter here */
 	uint64_t replayed[NODES];
 	struct view view;
 	struct node_live live[NODES];
 	struct topology topology;
-	uint64_t written[SESSIONS];      /* position of the session's last commit */
-	uint64_t seen[SESSIONS];         /* newest position that it has read */
+	uint64_t written[SESSIONS]; /* position of the session's last commit */
+	uint64_t seen[SESSIONS];    /* newest position that it has read */
 	struct session_reads reads[SESSIONS];
 	unsigned from_replica, from_primary, moves;
 };
@@ -219,8 +227,11 @@ static void model_init(struct tier_model *m, unsigned seed)
 	m->primary_lsn = 8192 + 64;
 	view_init(&m->view, false, true, 1);
 	for (int i = 0; i < NODES; i++) {
-		doc.members[i] = (struct member_claim){ .name = { (char)('A' + i) }, .port = 1, .weight = 1,
-							.is_running = true, .is_leader = i == 0 };
+		doc.members[i] = (struct member_claim){ .name = { (char)('A' + i) },
+			                                    .port = 1,
+			                                    .weight = 1,
+			                                    .is_running = true,
+			                                    .is_leader = i == 0 };
 		m->replayed[i] = m->primary_lsn;
 	}
 	view_on_cluster(&m->view, &doc);
@@ -239,9 +250,14 @@ static void model_write(struct tier_model *m, int session)
 
 static void model_read(struct tier_model *m, int session)
 {
-	const struct route_policy policy = { .level = CONSISTENCY_SESSION, .has_split = true, .has_primary_reads = true };
-	const struct route_ask ask = { .node = TXN_NODE_REPLICA_OK, .reads = &m->reads[session], .now_us = m->now_us,
-				       .arrived_us = m->now_us, .rotation = (uint32_t)rnd(100) };
+	const struct route_policy policy = { .level = CONSISTENCY_SESSION,
+		                                 .has_split = true,
+		                                 .has_primary_reads = true };
+	const struct route_ask ask = { .node = TXN_NODE_REPLICA_OK,
+		                           .reads = &m->reads[session],
+		                           .now_us = m->now_us,
+		                           .arrived_us = m->now_us,
+		                           .rotation = (uint32_t)rnd(100) };
 	struct route_choice c;
 	uint64_t position;
 
@@ -293,7 +309,8 @@ static void model_step(struct tier_model *m)
 		break;
 	case 1:
 	case 2:
-		m->replayed[replica] += rnd((m->primary_lsn - m->replayed[replica]) / (8192 + 64) + 1) * (8192 + 64);
+		m->replayed[replica] +=
+			rnd((m->primary_lsn - m->replayed[replica]) / (8192 + 64) + 1) * (8192 + 64);
 		break;
 	case 3:
 		model_probe(m, 0);
@@ -325,5 +342,6 @@ Test(choose, no_session_misses_its_writes_or_reads_backwards)
 		moves += m.moves;
 	}
 	cr_assert(from_replica > 10000 && from_primary > 100 && moves > 1000,
-		  "the property must not hold for want of reads: %u %u %u", from_replica, from_primary, moves);
+	          "the property must not hold for want of reads: %u %u %u", from_replica, from_primary,
+	          moves);
 }

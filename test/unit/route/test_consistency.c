@@ -8,7 +8,9 @@
 #include "route/consistency.h"
 
 static struct node_live live;
-static struct topology_node node = { .id = 3, .epoch = 9, .role = NODE_ROLE_REPLICA, .live = &live };
+static struct topology_node node = {
+	.id = 3, .epoch = 9, .role = NODE_ROLE_REPLICA, .live = &live
+};
 
 static bool allows(enum config_consistency level, const struct session_reads *r, uint64_t fresh)
 {

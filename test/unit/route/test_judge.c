@@ -12,7 +12,18 @@
 #include "route/judge.h"
 #include "tier/catalog_build.h"
 
-enum { T = 101, U, VIEW = 201, VIEW_WRITES, SEQ = 301, FOREIGN = 401, RLS, UNLOGGED, TRIGGERED, OTHER_T };
+enum {
+	T = 101,
+	U,
+	VIEW = 201,
+	VIEW_WRITES,
+	SEQ = 301,
+	FOREIGN = 401,
+	RLS,
+	UNLOGGED,
+	TRIGGERED,
+	OTHER_T
+};
 
 static void add_functions(struct catalog_builder *b)
 {
@@ -20,16 +31,21 @@ static void add_functions(struct catalog_builder *b)
 		const char *schema, *name;
 		enum catalog_volatility v;
 	} functions[] = {
-		{ "pg_catalog", "upper", CATALOG_IMMUTABLE }, { "pg_catalog", "count", CATALOG_IMMUTABLE },
-		{ "pg_catalog", "now", CATALOG_STABLE }, { "pg_catalog", "random", CATALOG_VOLATILE_HARMLESS },
-		{ "pg_catalog", "nextval", CATALOG_VOLATILE }, { "pg_catalog", "pg_is_in_recovery", CATALOG_VOLATILE },
-		{ "pg_catalog", "lo_import", CATALOG_VOLATILE }, { "public", "pure", CATALOG_IMMUTABLE },
-		{ "public", "looks", CATALOG_STABLE }, { "public", "writes", CATALOG_VOLATILE },
+		{ "pg_catalog", "upper", CATALOG_IMMUTABLE },
+		{ "pg_catalog", "count", CATALOG_IMMUTABLE },
+		{ "pg_catalog", "now", CATALOG_STABLE },
+		{ "pg_catalog", "random", CATALOG_VOLATILE_HARMLESS },
+		{ "pg_catalog", "nextval", CATALOG_VOLATILE },
+		{ "pg_catalog", "pg_is_in_recovery", CATALOG_VOLATILE },
+		{ "pg_catalog", "lo_import", CATALOG_VOLATILE },
+		{ "public", "pure", CATALOG_IMMUTABLE },
+		{ "public", "looks", CATALOG_STABLE },
+		{ "public", "writes", CATALOG_VOLATILE },
 	};
 
 	for (size_t i = 0; i < WEIR_COUNTOF(functions); i++)
 		catalog_builder_function(b, (uint32_t)(900 + i), functions[i].schema, functions[i].name,
-					 functions[i].v);
+		                         functions[i].v);
 }
 
 static struct catalog *make_catalog(void)
@@ -47,7 +63,8 @@ static struct catalog *make_catalog(void)
 	catalog_builder_relation(b, RLS, "public", "tenants", CATALOG_REL_ROW_SECURITY);
 	catalog_builder_relation(b, UNLOGGED, "public", "fast", CATALOG_REL_UNLOGGED);
 	catalog_builder_relation(b, TRIGGERED, "public", "triggered", CATALOG_REL_TRIGGERS);
-	catalog_builder_relation(b, 10, "pg_catalog", "pg_class", CATALOG_REL_SYSTEM | CATALOG_REL_UNCACHEABLE);
+	catalog_builder_relation(b, 10, "pg_catalog", "pg_class",
+	                         CATALOG_REL_SYSTEM | CATALOG_REL_UNCACHEABLE);
 	catalog_builder_edge(b, CATALOG_EDGE_READS, VIEW, T);
 	catalog_builder_edge(b, CATALOG_EDGE_READS, VIEW_WRITES, T);
 	catalog_builder_view_calls(b, VIEW_WRITES, 909);
@@ -62,8 +79,8 @@ static const char *verdict(const char *sql, const struct catalog *catalog)
 	uint32_t v = judge_statement(s, catalog);
 
 	snprintf(out, sizeof out, "%s%s%s%s", v & VERDICT_REPLICA_OK ? "replica" : "primary",
-		 v & VERDICT_CACHEABLE ? " cache" : "", v & VERDICT_MAY_WRITE ? " write" : "",
-		 v & VERDICT_WRITES_KNOWN ? " known" : "");
+	         v & VERDICT_CACHEABLE ? " cache" : "", v & VERDICT_MAY_WRITE ? " write" : "",
+	         v & VERDICT_WRITES_KNOWN ? " known" : "");
 	statement_put(&s);
 	return out;
 }
@@ -187,7 +204,8 @@ Test(judge, tables_read_and_written)
 	cr_expect_str_eq(tables("SELECT * FROM t", c, true), "");
 	cr_expect_str_eq(tables("DELETE FROM t", c, true), "101 102", "ON DELETE actions");
 	cr_expect_str_eq(tables("INSERT INTO triggered SELECT * FROM t", c, true), "404 ?");
-	cr_expect_str_eq(tables("WITH x AS (DELETE FROM public.u RETURNING *) SELECT * FROM x", c, true), "102");
+	cr_expect_str_eq(
+		tables("WITH x AS (DELETE FROM public.u RETURNING *) SELECT * FROM x", c, true), "102");
 	cr_expect_str_eq(tables("SELECT writes()", c, true), "?");
 	cr_expect_str_eq(tables("DROP TABLE t", c, true), "?");
 	catalog_put(&c);

@@ -12,15 +12,15 @@ static struct statement_name name(const char *schema, const char *n)
 	return (struct statement_name){ schema, n };
 }
 
-#define YES(check, schema, n)                                        \
-	do {                                                         \
-		struct statement_name at = name(schema, n);          \
-		cr_expect(names_##check(&at), #check " %s", n);      \
+#define YES(check, schema, n)                           \
+	do {                                                \
+		struct statement_name at = name(schema, n);     \
+		cr_expect(names_##check(&at), #check " %s", n); \
 	} while (0)
-#define NO(check, schema, n)                                         \
-	do {                                                         \
-		struct statement_name at = name(schema, n);          \
-		cr_expect_not(names_##check(&at), #check " %s", n);  \
+#define NO(check, schema, n)                                \
+	do {                                                    \
+		struct statement_name at = name(schema, n);         \
+		cr_expect_not(names_##check(&at), #check " %s", n); \
 	} while (0)
 
 Test(names, node_local_functions)

@@ -66,7 +66,7 @@ static struct txn_request request_of(const char *text)
 }
 
 static void feed_request(struct txn *txn, const struct txn_defaults *defaults, const char *text,
-			 char *out, size_t size)
+                         char *out, size_t size)
 {
 	struct txn_request request = request_of(text);
 	struct txn_plan plan = txn_plan(txn, &request, defaults);
@@ -76,8 +76,8 @@ static void feed_request(struct txn *txn, const struct txn_defaults *defaults, c
 	else
 		txn_answered(txn, &plan, &request, defaults);
 	snprintf(out, size, "%s%s%s%s %c", plan.needs_begin ? "begin+" : "",
-		 plan.act == TXN_FORWARD ? nodes[plan.node] : acts[plan.act],
-		 plan.warning ? " warning" : "", "", txn_status(txn));
+	         plan.act == TXN_FORWARD ? nodes[plan.node] : acts[plan.act],
+	         plan.warning ? " warning" : "", "", txn_status(txn));
 }
 
 static void feed_ready(struct txn *txn, char status, char *out, size_t size)
@@ -85,7 +85,7 @@ static void feed_ready(struct txn *txn, char status, char *out, size_t size)
 	struct txn_end end = txn_ready(txn, status);
 
 	snprintf(out, size, "%s%s%c", end.is_over ? "over " : "", end.has_written ? "written " : "",
-		 txn_status(txn));
+	         txn_status(txn));
 }
 
 static void feed_lost(struct txn *txn, char *out, size_t size)
@@ -116,19 +116,16 @@ static void run_with(struct txn_defaults defaults, const char *const *lines)
 
 Test(txn, single_statements_go_where_they_can)
 {
-	RUN("read", "replica I", "<I", "over I",
-	    "write", "primary I", "<I", "over written I",
-	    "stats", "primary I", "<I", "over I",
-	    "function", "primary I", "<I", "over written I",
-	    "set", "any I", "<I", "over I",
-	    "show", "primary I", "<I", "over I",
-	    "empty", "any I", "<I", "over I");
+	RUN("read", "replica I", "<I", "over I", "write", "primary I", "<I", "over written I", "stats",
+	    "primary I", "<I", "over I", "function", "primary I", "<I", "over written I", "set",
+	    "any I", "<I", "over I", "show", "primary I", "<I", "over I", "empty", "any I", "<I",
+	    "over I");
 }
 
 Test(txn, begin_is_deferred_and_travels_with_the_first_statement)
 {
-	RUN("begin", "BEGIN T", "read", "begin+primary T", "<T", "T", "write", "same T", "<T", "written T",
-	    "commit", "same T", "<I", "over written I", "read", "replica I");
+	RUN("begin", "BEGIN T", "read", "begin+primary T", "<T", "T", "write", "same T", "<T",
+	    "written T", "commit", "same T", "<I", "over written I", "read", "replica I");
 }
 
 Test(txn, an_unopened_transaction_ends_here)
@@ -140,32 +137,33 @@ Test(txn, an_unopened_transaction_ends_here)
 Test(txn, read_only_goes_to_a_replica_and_stays)
 {
 	RUN("begin-ro", "BEGIN T", "read", "begin+replica T", "<T", "T", "stats", "same T", "<T", "T",
-	    "commit", "same T", "<I", "over I",
-	    "begin-ro", "BEGIN T", "stats", "begin+primary T", "<T", "T",
-	    "rollback", "same T", "<I", "over I");
+	    "commit", "same T", "<I", "over I", "begin-ro", "BEGIN T", "stats", "begin+primary T", "<T",
+	    "T", "rollback", "same T", "<I", "over I");
 }
 
 Test(txn, read_only_in_higher_isolation_or_with_a_setting_stays_on_the_primary)
 {
-	RUN("begin-ro-rr", "BEGIN T", "read", "begin+primary T", "<T", "T", "commit", "same T", "<I", "over I",
-	    "begin-ro", "BEGIN T", "set-local", "begin+primary T", "<T", "T", "commit", "same T", "<I", "over I",
-	    "begin-ro", "BEGIN T", "savepoint", "begin+primary T");
+	RUN("begin-ro-rr", "BEGIN T", "read", "begin+primary T", "<T", "T", "commit", "same T", "<I",
+	    "over I", "begin-ro", "BEGIN T", "set-local", "begin+primary T", "<T", "T", "commit",
+	    "same T", "<I", "over I", "begin-ro", "BEGIN T", "savepoint", "begin+primary T");
 }
 
 Test(txn, session_defaults_count)
 {
-	run_with((struct txn_defaults){ .is_read_only = true }, (const char *const[]){
-		"begin", "BEGIN T", "read", "begin+replica T", "<T", "T", "commit", "same T", "<I", "over I",
-		"begin-rw", "BEGIN T", "read", "begin+primary T", NULL });
-	run_with((struct txn_defaults){ .is_isolated = true }, (const char *const[]){
-		"read", "primary I", "<I", "over I", "begin-ro", "BEGIN T", "read", "begin+primary T", NULL });
+	run_with((struct txn_defaults){ .is_read_only = true },
+	         (const char *const[]){ "begin", "BEGIN T", "read", "begin+replica T", "<T", "T",
+	                                "commit", "same T", "<I", "over I", "begin-rw", "BEGIN T",
+	                                "read", "begin+primary T", NULL });
+	run_with((struct txn_defaults){ .is_isolated = true },
+	         (const char *const[]){ "read", "primary I", "<I", "over I", "begin-ro", "BEGIN T",
+	                                "read", "begin+primary T", NULL });
 }
 
 Test(txn, the_server_has_the_last_word)
 {
-	RUN("begin", "BEGIN T", "write", "begin+primary T", "<E", "written E", "read", "same E", "<E", "written E",
-	    "rollback-to", "same E", "<T", "written T", "commit", "same T", "<I", "over written I",
-	    "multi", "primary I", "<T", "T", "commit", "same T", "<I", "over I");
+	RUN("begin", "BEGIN T", "write", "begin+primary T", "<E", "written E", "read", "same E", "<E",
+	    "written E", "rollback-to", "same E", "<T", "written T", "commit", "same T", "<I",
+	    "over written I", "multi", "primary I", "<T", "T", "commit", "same T", "<I", "over I");
 }
 
 Test(txn, a_second_begin_is_the_servers_to_warn_about)
@@ -175,23 +173,22 @@ Test(txn, a_second_begin_is_the_servers_to_warn_about)
 
 Test(txn, chained_commits_count_as_written)
 {
-	RUN("begin", "BEGIN T", "write", "begin+primary T", "<T", "written T",
-	    "commit-chain", "same T", "<T", "written T", "rollback", "same T", "<I", "over written I",
-	    "commit-chain", "primary I", "<I", "over I");
+	RUN("begin", "BEGIN T", "write", "begin+primary T", "<T", "written T", "commit-chain", "same T",
+	    "<T", "written T", "rollback", "same T", "<I", "over written I", "commit-chain",
+	    "primary I", "<I", "over I");
 }
 
 Test(txn, pipelines)
 {
-	RUN("begin read commit", "primary I", "<I", "over I",
-	    "begin-ro read", "replica I", "<T", "T", "commit", "same T", "<I", "over I",
-	    "begin-ro write", "primary I", "<E", "written E", "rollback", "same E", "<I", "over written I",
-	    "begin-ro-rr read", "primary I", "<T", "T", "commit", "same T", "<I", "over I",
-	    "read read", "replica I", "<I", "over I", "read write", "primary I", "<I", "over written I",
-	    "set read", "replica I");
+	RUN("begin read commit", "primary I", "<I", "over I", "begin-ro read", "replica I", "<T", "T",
+	    "commit", "same T", "<I", "over I", "begin-ro write", "primary I", "<E", "written E",
+	    "rollback", "same E", "<I", "over written I", "begin-ro-rr read", "primary I", "<T", "T",
+	    "commit", "same T", "<I", "over I", "read read", "replica I", "<I", "over I", "read write",
+	    "primary I", "<I", "over written I", "set read", "replica I");
 }
 
 Test(txn, a_lost_server_may_have_committed)
 {
-	RUN("begin", "BEGIN T", "write", "begin+primary T", "lost", "written I",
-	    "read", "replica I", "lost", "I", "begin", "BEGIN T", "lost", "I");
+	RUN("begin", "BEGIN T", "write", "begin+primary T", "lost", "written I", "read", "replica I",
+	    "lost", "I", "begin", "BEGIN T", "lost", "I");
 }

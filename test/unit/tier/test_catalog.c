@@ -114,7 +114,8 @@ Test(catalog, views_of_node_local_system_views_are_the_primarys)
 	struct catalog_builder *b = catalog_builder_create();
 	struct catalog *c;
 
-	catalog_builder_relation(b, 10, "pg_catalog", "pg_stat_activity", CATALOG_REL_VIEW | CATALOG_REL_SYSTEM);
+	catalog_builder_relation(b, 10, "pg_catalog", "pg_stat_activity",
+	                         CATALOG_REL_VIEW | CATALOG_REL_SYSTEM);
 	catalog_builder_relation(b, 11, "pg_catalog", "pg_class", CATALOG_REL_SYSTEM);
 	catalog_builder_relation(b, 12, "public", "who", CATALOG_REL_VIEW);
 	catalog_builder_relation(b, 13, "public", "what", CATALOG_REL_VIEW);

@@ -14,7 +14,7 @@ static void note(void *arg, const char *event, bool is_bad, const struct topolog
 	size_t n = strlen(out);
 
 	snprintf(out + n, 512 - n, "%s%s(%s)%s", n ? " " : "", event, node ? node->name : "",
-		 is_bad ? "!" : "");
+	         is_bad ? "!" : "");
 }
 
 /* "A=P1 B=r1 C=-1": role and timeline; - not running. */

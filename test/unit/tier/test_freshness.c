@@ -120,9 +120,9 @@ static void check(const struct world *w, uint64_t as_of, unsigned seed)
 {
 	for (size_t i = w->replayed; i < w->count; i++)
 		cr_assert_geq(w->records[i].acknowledged_us, as_of,
-			      "seed %u: fresh as of %llu, but a commit acknowledged at %llu is missing", seed,
-			      (unsigned long long)as_of,
-			      (unsigned long long)w->records[i].acknowledged_us);
+		              "seed %u: fresh as of %llu, but a commit acknowledged at %llu is missing",
+		              seed, (unsigned long long)as_of,
+		              (unsigned long long)w->records[i].acknowledged_us);
 }
 
 /* A primary that commits, a replica that follows, samples in between. */

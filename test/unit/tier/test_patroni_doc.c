@@ -39,30 +39,45 @@ Test(patroni_doc, reads_members_roles_states_and_tags)
 
 Test(patroni_doc, a_standby_cluster_has_no_leader)
 {
-	cr_assert_eq(patroni_doc_parse(slice_str("{\"members\":[{\"name\":\"a\",\"host\":\"h\",\"port\":1,"
-						 "\"role\":\"standby_leader\",\"state\":\"running\"}]}"),
-				       &doc), WEIR_OK);
+	cr_assert_eq(
+		patroni_doc_parse(slice_str("{\"members\":[{\"name\":\"a\",\"host\":\"h\",\"port\":1,"
+	                                "\"role\":\"standby_leader\",\"state\":\"running\"}]}"),
+	                      &doc),
+		WEIR_OK);
 	cr_assert_not(doc.cluster.members[0].is_leader);
 }
 
 Test(patroni_doc, refuses_what_is_no_document)
 {
 	static const char *const texts[] = {
-		"", "null", "[]", "{}", "{", "{\"members\": 7}", "{\"members\": []}", "not json",
-		"{\"members\": [1, \"x\", null, {}]}", "{\"members\": [{\"name\": \"a\"}]}",
-		"\xff\xfe", "{\"members\": [[]]}",
+		"",
+		"null",
+		"[]",
+		"{}",
+		"{",
+		"{\"members\": 7}",
+		"{\"members\": []}",
+		"not json",
+		"{\"members\": [1, \"x\", null, {}]}",
+		"{\"members\": [{\"name\": \"a\"}]}",
+		"\xff\xfe",
+		"{\"members\": [[]]}",
 	};
 
 	for (size_t i = 0; i < WEIR_COUNTOF(texts); i++)
-		cr_assert_eq(patroni_doc_parse(slice_str(texts[i]), &doc), WEIR_ERR_PROTOCOL, "%s", texts[i]);
+		cr_assert_eq(patroni_doc_parse(slice_str(texts[i]), &doc), WEIR_ERR_PROTOCOL, "%s",
+		             texts[i]);
 }
 
 Test(patroni_doc, drops_members_with_impossible_fields)
 {
 	static const char *const members[] = {
-		"\"name\":\"a\",\"host\":\"h\",\"port\":0", "\"name\":\"a\",\"host\":\"h\",\"port\":65536",
-		"\"name\":\"a\",\"host\":\"h\",\"port\":-1", "\"name\":\"a\",\"host\":\"h\",\"port\":\"5432\"",
-		"\"name\":\"a\",\"host\":7,\"port\":5432", "\"name\":\"\",\"host\":\"h\",\"port\":5432",
+		"\"name\":\"a\",\"host\":\"h\",\"port\":0",
+		"\"name\":\"a\",\"host\":\"h\",\"port\":65536",
+		"\"name\":\"a\",\"host\":\"h\",\"port\":-1",
+		"\"name\":\"a\",\"host\":\"h\",\"port\":\"5432\"",
+		"\"name\":\"a\",\"host\":7,\"port\":5432",
+		"\"name\":\"\",\"host\":\"h\",\"port\":5432",
 		"\"name\":\"a\\u0000b\",\"host\":\"h\",\"port\":5432",
 	};
 	char text[256];
@@ -76,15 +91,18 @@ Test(patroni_doc, drops_members_with_impossible_fields)
 Test(patroni_doc, names_and_members_are_bounded)
 {
 	static char text[64 * 1024];
-	size_t n = (size_t)snprintf(text, sizeof text, "{\"members\":[{\"name\":\"%0300d\",\"host\":\"h\",\"port\":1}", 0);
+	size_t n = (size_t)snprintf(text, sizeof text,
+	                            "{\"members\":[{\"name\":\"%0300d\",\"host\":\"h\",\"port\":1}", 0);
 
 	for (int i = 0; i < 100; i++)
-		n += (size_t)snprintf(text + n, sizeof text - n,
-				      ",{\"name\":\"n%d\",\"host\":\"h\",\"port\":1,\"timeline\":99999999999}", i);
+		n += (size_t)snprintf(
+			text + n, sizeof text - n,
+			",{\"name\":\"n%d\",\"host\":\"h\",\"port\":1,\"timeline\":99999999999}", i);
 	snprintf(text + n, sizeof text - n, "]}");
 	cr_assert_eq(patroni_doc_parse(slice_str(text), &doc), WEIR_OK);
 	cr_assert_eq(doc.cluster.count, TOPOLOGY_NODES_MAX);
-	cr_assert_str_eq(doc.cluster.members[0].name, "n0", "a name that is too long isn't cut to another one");
+	cr_assert_str_eq(doc.cluster.members[0].name, "n0",
+	                 "a name that is too long isn't cut to another one");
 	cr_assert_eq(doc.cluster.members[0].timeline, 0);
 }
 

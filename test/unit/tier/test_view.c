@@ -91,12 +91,12 @@ static void picture(struct trace *t, uint32_t actions)
 		const char role[] = { "?Pr"[node->role], '\0' };
 
 		n += (size_t)snprintf(t->picture + n, sizeof t->picture - n, "%s=%s%u%s ", node->name,
-				      node->is_running ? role : "-", (unsigned)node->timeline,
-				      node->weight ? "" : "~");
+		                      node->is_running ? role : "-", (unsigned)node->timeline,
+		                      node->weight ? "" : "~");
 	}
 	snprintf(t->picture + n, sizeof t->picture - n, "primary %s%s%s",
-		 topology.primary < 0 ? "none" : topology.nodes[topology.primary].name,
-		 actions & VIEW_LOOK ? " look" : "", actions & VIEW_PROBE ? " probe" : "");
+	         topology.primary < 0 ? "none" : topology.nodes[topology.primary].name,
+	         actions & VIEW_LOOK ? " look" : "", actions & VIEW_PROBE ? " probe" : "");
 }
 
 static void feed(struct trace *t, const char *event)
@@ -122,8 +122,8 @@ static void run(struct trace *t, const char *const *lines)
 	for (; lines[0]; lines += 2) {
 		feed(t, lines[0]);
 		if (lines[1][0])
-			cr_assert_str_eq(t->picture, lines[1], "after \"%s\": %s, not %s", lines[0],
-					 t->picture, lines[1]);
+			cr_assert_str_eq(t->picture, lines[1], "after \"%s\": %s, not %s", lines[0], t->picture,
+			                 lines[1]);
 	}
 }
 
@@ -147,37 +147,38 @@ Test(view, a_leader_is_published_only_once_its_own_probe_confirms_it)
 {
 	struct trace t = patroni();
 
-	run(&t, (const char *const[]){
-		"doc A*/1 B/1 C/1", "A=-1 B=-1 C=-1 primary none probe",
-		"B R1 90", "A=-1 B=r1 C=-1 primary none look",
-		"A P1 100", "A=P1 B=r1 C=-1 primary A",
-		"C R1 90", "A=P1 B=r1 C=r1 primary A",
-		"doc A*/1 B/1 C/1", "A=P1 B=r1 C=r1 primary A", NULL });
+	run(&t,
+	    (const char *const[]){ "doc A*/1 B/1 C/1", "A=-1 B=-1 C=-1 primary none probe", "B R1 90",
+	                           "A=-1 B=r1 C=-1 primary none look", "A P1 100",
+	                           "A=P1 B=r1 C=-1 primary A", "C R1 90", "A=P1 B=r1 C=r1 primary A",
+	                           "doc A*/1 B/1 C/1", "A=P1 B=r1 C=r1 primary A", NULL });
 }
 
 Test(view, a_leader_in_recovery_takes_no_writes_but_serves_reads)
 {
 	struct trace t = patroni();
 
-	run(&t, (const char *const[]){
-		"doc A* B", "", "A R1 100", "A=r1 B=-0 primary none look",
-		"A R1 110", "A=r1 B=-0 primary none look",
-		"A P2 120", "A=P2 B=-0 primary A",
-		"A P2 130", "A=P2 B=-0 primary A", NULL });
+	run(&t,
+	    (const char *const[]){ "doc A* B", "", "A R1 100", "A=r1 B=-0 primary none look",
+	                           "A R1 110", "A=r1 B=-0 primary none look", "A P2 120",
+	                           "A=P2 B=-0 primary A", "A P2 130", "A=P2 B=-0 primary A", NULL });
 }
 
 Test(view, switchover_pauses_writes_until_the_new_leader_is_out_of_recovery)
 {
 	struct trace t = patroni();
 
-	run(&t, (const char *const[]){
-		"doc A* B C", "", "A P1 100", "", "B R1 100", "", "C R1 100", "A=P1 B=r1 C=r1 primary A",
-		"A fails", "A=-0 B=r1 C=r1 primary none look",
-		"doc A B* C", "A=-0 B=r1 C=r1 primary none probe",
-		"B R1 110", "A=-0 B=r1 C=r1 primary none look",
-		"B P2 120", "A=-0 B=P2 C=r1 primary B",
-		"A R2 125", "A=r2 B=P2 C=r1 primary B",
-		"C R2 125", "A=r2 B=P2 C=r2 primary B", NULL });
+	run(&t, (const char *const[]){ "doc A* B C", "",
+	                               "A P1 100",   "",
+	                               "B R1 100",   "",
+	                               "C R1 100",   "A=P1 B=r1 C=r1 primary A",
+	                               "A fails",    "A=-0 B=r1 C=r1 primary none look",
+	                               "doc A B* C", "A=-0 B=r1 C=r1 primary none probe",
+	                               "B R1 110",   "A=-0 B=r1 C=r1 primary none look",
+	                               "B P2 120",   "A=-0 B=P2 C=r1 primary B",
+	                               "A R2 125",   "A=r2 B=P2 C=r1 primary B",
+	                               "C R2 125",   "A=r2 B=P2 C=r2 primary B",
+	                               NULL });
 }
 
 Test(view, two_leaders_at_once_are_none)
@@ -185,21 +186,18 @@ Test(view, two_leaders_at_once_are_none)
 	struct trace t = patroni();
 
 	run(&t, (const char *const[]){
-		"doc A* B", "", "A P1 100", "", "B P1 100", "A=P1 B=-1 primary A look",
-		"doc A* B*", "A=-1 B=-1 primary none",
-		"doc A* B", "A=P1 B=-1 primary A", NULL });
+				"doc A* B", "", "A P1 100", "", "B P1 100", "A=P1 B=-1 primary A look", "doc A* B*",
+				"A=-1 B=-1 primary none", "doc A* B", "A=P1 B=-1 primary A", NULL });
 }
 
 Test(view, a_node_of_an_older_timeline_is_never_primary_whoever_says_so)
 {
 	struct trace t = patroni();
 
-	run(&t, (const char *const[]){
-		"doc A B*", "", "B P3 100", "A=-0 B=P3 primary B",
-		"doc A*/9 B", "A=-9 B=-3 primary none probe",
-		"A P2 900", "A=-2 B=-3 primary none",
-		"A P2 910", "A=-2 B=-3 primary none",
-		"A P3 920", "A=P3 B=-3 primary A", NULL });
+	run(&t, (const char *const[]){ "doc A B*", "", "B P3 100", "A=-0 B=P3 primary B", "doc A*/9 B",
+	                               "A=-9 B=-3 primary none probe", "A P2 900",
+	                               "A=-2 B=-3 primary none", "A P2 910", "A=-2 B=-3 primary none",
+	                               "A P3 920", "A=P3 B=-3 primary A", NULL });
 }
 
 Test(view, a_primary_without_known_timeline_is_in_doubt)
@@ -213,11 +211,10 @@ Test(view, a_lone_promoted_replica_is_no_primary_until_the_authority_agrees)
 {
 	struct trace t = patroni();
 
-	run(&t, (const char *const[]){
-		"doc A* B", "", "A P1 100", "", "B R1 100", "A=P1 B=r1 primary A",
-		"B P2 120", "A=P1 B=-2 primary A look",
-		"doc A* B", "A=P1 B=-2 primary A",
-		"doc A B*", "A=-1 B=P2 primary B", NULL });
+	run(&t,
+	    (const char *const[]){ "doc A* B", "", "A P1 100", "", "B R1 100", "A=P1 B=r1 primary A",
+	                           "B P2 120", "A=P1 B=-2 primary A look", "doc A* B",
+	                           "A=P1 B=-2 primary A", "doc A B*", "A=-1 B=P2 primary B", NULL });
 }
 
 Test(view, members_come_go_and_return_with_their_ids)
@@ -228,9 +225,9 @@ Test(view, members_come_go_and_return_with_their_ids)
 	run(&t, (const char *const[]){ "doc A* B C", "", "C R1 5", "", NULL });
 	cr_assert_eq(id_of(&t.view, "C"), 2);
 	epoch = t.view.nodes[2].epoch;
-	run(&t, (const char *const[]){ "doc A* C", "A=-0 C=r1 primary none probe",
-				       "doc A* B C~", "A=-0 B=-0 C=r1~ primary none probe",
-				       "doc A* B C+", "A=-0 B=-0 C=-0 primary none probe", NULL });
+	run(&t, (const char *const[]){ "doc A* C", "A=-0 C=r1 primary none probe", "doc A* B C~",
+	                               "A=-0 B=-0 C=r1~ primary none probe", "doc A* B C+",
+	                               "A=-0 B=-0 C=-0 primary none probe", NULL });
 	cr_assert_eq(id_of(&t.view, "C"), 2);
 	cr_assert_gt(t.view.nodes[2].epoch, epoch, "another address is another server");
 }
@@ -239,10 +236,9 @@ Test(view, a_stopped_member_serves_nothing)
 {
 	struct trace t = patroni();
 
-	run(&t, (const char *const[]){
-		"doc A* B!", "", "A P1 100", "A=P1 B=-0 primary A",
-		"B R1 100", "A=P1 B=-1 primary A",
-		"doc A*! B", "A=-1 B=r1 primary none probe", NULL });
+	run(&t, (const char *const[]){ "doc A* B!", "", "A P1 100", "A=P1 B=-0 primary A", "B R1 100",
+	                               "A=P1 B=-1 primary A", "doc A*! B",
+	                               "A=-1 B=r1 primary none probe", NULL });
 }
 
 Test(view, without_credentials_patroni_is_believed_but_not_back_in_time)
@@ -250,10 +246,9 @@ Test(view, without_credentials_patroni_is_believed_but_not_back_in_time)
 	struct trace t = { 0 };
 
 	view_init(&t.view, false, false, 7);
-	run(&t, (const char *const[]){
-		"doc A*/3 B/3", "A=P3 B=r3 primary A",
-		"doc A/3 B*/4", "A=r3 B=P4 primary B",
-		"doc A*/3 B/4", "A=?3 B=r4 primary none probe", NULL });
+	run(&t, (const char *const[]){ "doc A*/3 B/3", "A=P3 B=r3 primary A", "doc A/3 B*/4",
+	                               "A=r3 B=P4 primary B", "doc A*/3 B/4",
+	                               "A=?3 B=r4 primary none probe", NULL });
 }
 
 Test(view, a_single_fixed_host_is_the_primary_unasked)
@@ -268,22 +263,19 @@ Test(view, fixed_hosts_are_told_apart_by_probes_and_all_are_heard_first)
 	struct trace t = fixed(true);
 
 	run(&t, (const char *const[]){
-		"hosts A B C", "A=-0 B=-0 C=-0 primary none",
-		"A P1 100", "A=-1 B=-0 C=-0 primary none",
-		"B R1 100", "A=-1 B=r1 C=-0 primary none",
-		"C fails", "A=P1 B=r1 C=-0 primary A",
-		"C R1 100", "A=P1 B=r1 C=r1 primary A", NULL });
+				"hosts A B C", "A=-0 B=-0 C=-0 primary none", "A P1 100",
+				"A=-1 B=-0 C=-0 primary none", "B R1 100", "A=-1 B=r1 C=-0 primary none", "C fails",
+				"A=P1 B=r1 C=-0 primary A", "C R1 100", "A=P1 B=r1 C=r1 primary A", NULL });
 }
 
 Test(view, of_two_fixed_primaries_the_newer_timeline_wins_and_equal_ones_lose)
 {
 	struct trace t = fixed(true);
 
-	run(&t, (const char *const[]){
-		"hosts A B", "", "A P1 100", "", "B P1 100", "A=-1 B=-1 primary none",
-		"B P2 110", "A=-1 B=P2 primary B",
-		"B fails", "A=-1 B=-0 primary none",
-		"A P2 120", "A=P2 B=-0 primary A", NULL });
+	run(&t, (const char *const[]){ "hosts A B", "", "A P1 100", "", "B P1 100",
+	                               "A=-1 B=-1 primary none", "B P2 110", "A=-1 B=P2 primary B",
+	                               "B fails", "A=-1 B=-0 primary none", "A P2 120",
+	                               "A=P2 B=-0 primary A", NULL });
 }
 
 Test(view, freshness_follows_the_primary_and_falls_with_the_epoch)
@@ -316,9 +308,8 @@ Test(view, samples_of_the_old_primary_say_nothing_about_the_new_one)
 {
 	struct trace t = patroni();
 
-	run(&t, (const char *const[]){
-		"doc A* B C", "", "A P1 1000", "", "C R1 1000", "", "B R1 1000", "",
-		"doc A B* C", "", "B P2 1100", "", NULL });
+	run(&t, (const char *const[]){ "doc A* B C", "", "A P1 1000", "", "C R1 1000", "", "B R1 1000",
+	                               "", "doc A B* C", "", "B P2 1100", "", NULL });
 	feed(&t, "C R1 5000"); /* beyond the fork on the dead timeline */
 	cr_assert_leq(t.view.nodes[2].fresh_as_of_us, 2000);
 	feed(&t, "C R2 1100");
@@ -336,7 +327,7 @@ Test(view, a_replica_that_loses_its_stream_keeps_what_it_showed)
 	fresh = t.view.nodes[1].fresh_as_of_us;
 	cr_assert_gt(fresh, 0);
 	run(&t, (const char *const[]){ "A fails", "", "B R1 1100", "A=-0 B=r3 primary none",
-				       "B R0 1100", "A=-0 B=r3 primary none", NULL });
+	                               "B R0 1100", "A=-0 B=r3 primary none", NULL });
 	cr_assert(t.view.nodes[1].epoch == epoch && t.view.nodes[1].fresh_as_of_us == fresh);
 	run(&t, (const char *const[]){ "B fails", "", "B R1 1100", "A=-0 B=r1 primary none", NULL });
 	cr_assert_neq(t.view.nodes[1].epoch, epoch);
