@@ -7,6 +7,9 @@
 # its program to FUZZ_TARGETS and its line below.
 
 FUZZ_TARGETS = \
+	test/fuzz/fuzz_cluster \
+	test/fuzz/fuzz_config \
+	test/fuzz/fuzz_entry \
 	test/fuzz/fuzz_framing \
 	test/fuzz/fuzz_http \
 	test/fuzz/fuzz_lexer \
@@ -14,6 +17,12 @@ FUZZ_TARGETS = \
 	test/fuzz/fuzz_scram \
 	test/fuzz/fuzz_startup
 
+test_fuzz_fuzz_entry_SOURCES = test/fuzz/fuzz_entry.c $(FUZZ_MAIN)
+test_fuzz_fuzz_entry_CPPFLAGS = $(TEST_CPPFLAGS)
+test_fuzz_fuzz_config_SOURCES = test/fuzz/fuzz_config.c $(FUZZ_MAIN)
+test_fuzz_fuzz_config_CPPFLAGS = $(TEST_CPPFLAGS)
+test_fuzz_fuzz_cluster_SOURCES = test/fuzz/fuzz_cluster.c $(FUZZ_MAIN)
+test_fuzz_fuzz_cluster_CPPFLAGS = $(TEST_CPPFLAGS)
 test_fuzz_fuzz_lexer_SOURCES = test/fuzz/fuzz_lexer.c test/unit/sql/describe.c \
 	test/unit/sql/rebuild.c $(FUZZ_MAIN)
 test_fuzz_fuzz_lexer_CPPFLAGS = $(TEST_CPPFLAGS)
