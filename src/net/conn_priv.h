@@ -88,6 +88,7 @@ void conn_write_ready(struct conn *conn);
 void conn_tls_step(struct conn *conn);                  /* the handshake, from the loop */
 ssize_t conn_receive(struct conn *conn, void *at, size_t room);
 ssize_t conn_transmit(struct conn *conn, const void *bytes, size_t len);
+ssize_t conn_io_failed(void);                           /* after a system call that failed */
 bool conn_tls_has_pending(const struct conn *conn);
 
 #endif

@@ -10,6 +10,15 @@
 #include "net/conn_priv.h"
 #include "net/tls_session.h"
 
+/* The result of a failed recv or send. */
+ssize_t conn_io_failed(void)
+{
+	if (errno == EAGAIN || errno == EWOULDBLOCK)
+		return CONN_IO_AGAIN;
+	log_debug("connection_lost", "errno=%d", errno);
+	return CONN_IO_ERROR;
+}
+
 static ssize_t plain_receive(struct conn *conn, void *at, size_t room)
 {
 	ssize_t got;
@@ -20,9 +29,7 @@ static ssize_t plain_receive(struct conn *conn, void *at, size_t room)
 	while (got < 0 && errno == EINTR);
 	if (got > 0)
 		return got;
-	if (got == 0)
-		return CONN_IO_CLOSED;
-	return errno == EAGAIN || errno == EWOULDBLOCK ? CONN_IO_AGAIN : CONN_IO_ERROR;
+	return got == 0 ? CONN_IO_CLOSED : conn_io_failed();
 }
 
 /* A TLS call that wants to write although it reads: the write event goes on with it. */
@@ -69,9 +76,7 @@ static ssize_t plain_transmit(struct conn *conn, const void *bytes, size_t len)
 	do
 		sent = send(conn->fd, bytes, len, MSG_NOSIGNAL);
 	while (sent < 0 && errno == EINTR);
-	if (sent >= 0)
-		return sent;
-	return errno == EAGAIN || errno == EWOULDBLOCK ? CONN_IO_AGAIN : CONN_IO_ERROR;
+	return sent >= 0 ? sent : conn_io_failed();
 }
 
 static ssize_t tls_transmit(struct conn *conn, const void *bytes, size_t len)
@@ -110,6 +115,7 @@ const struct tls_session *conn_tls(const struct conn *conn)
 static void handshake_wait(struct conn *conn, int want)
 {
 	if (want == TLS_WANT_WRITE) {
+		conn_read_disarm(conn); /* bytes that nobody takes would wake us again and again */
 		if (wait_writable(conn) != CONN_IO_AGAIN)
 			conn_fail_now(conn, WEIR_ERR_MEMORY);
 		return;
@@ -121,6 +127,7 @@ static void handshake_wait(struct conn *conn, int want)
 static void handshake_done(struct conn *conn)
 {
 	conn->is_handshaking = false;
+	conn_read_arm(conn);
 	if (conn_backlog_bytes(conn) > 0)
 		conn_write_arm(conn);
 	else

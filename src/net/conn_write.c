@@ -271,9 +271,7 @@ static ssize_t transmit_iov(struct conn *conn, struct span_cursor at, size_t *as
 	do
 		sent = sendmsg(conn->fd, &msg, MSG_NOSIGNAL);
 	while (sent < 0 && errno == EINTR);
-	if (sent >= 0)
-		return sent;
-	return errno == EAGAIN || errno == EWOULDBLOCK ? CONN_IO_AGAIN : CONN_IO_ERROR;
+	return sent >= 0 ? sent : conn_io_failed();
 }
 
 /* Copies from the spans until `room` is full; returns the bytes copied. */

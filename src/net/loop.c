@@ -290,7 +290,6 @@ void loop_destroy(struct loop *loop)
 {
 	WEIR_CHECK_MAGIC(loop, LOOP_MAGIC);
 	end_turn(loop);
-	WEIR_ASSERT(loop->again.count == 0);
 	loop_wheel_fini(loop);
 	event_del(&loop->stop_event);
 	event_base_free(loop->base);
