@@ -21,7 +21,7 @@
 #include "net/tls_session.h"
 
 static void conn_init(struct conn *conn, struct loop *loop, const struct conn_ops *ops,
-		      const struct conn_limits *limits)
+                      const struct conn_limits *limits)
 {
 	memset(conn, 0, sizeof(*conn));
 	conn->magic = CONN_MAGIC;
@@ -32,7 +32,7 @@ static void conn_init(struct conn *conn, struct loop *loop, const struct conn_op
 }
 
 void conn_open(struct conn *conn, struct loop *loop, int fd, const struct conn_ops *ops,
-	       const struct conn_limits *limits)
+               const struct conn_limits *limits)
 {
 	WEIR_ASSERT(fd >= 0);
 	conn_init(conn, loop, ops, limits);
@@ -42,8 +42,8 @@ void conn_open(struct conn *conn, struct loop *loop, int fd, const struct conn_o
 }
 
 enum weir_err conn_connect(struct conn *conn, struct loop *loop, const struct sockaddr *addr,
-			   socklen_t addr_len, const struct conn_ops *ops,
-			   const struct conn_limits *limits)
+                           socklen_t addr_len, const struct conn_ops *ops,
+                           const struct conn_limits *limits)
 {
 	conn_init(conn, loop, ops, limits);
 	conn->fd = socket(addr->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -73,7 +73,7 @@ static void conn_detach(struct conn *conn)
 		list_remove(&conn->loop->dirty, &conn->dirty_node);
 	if (list_node_linked(&conn->wake_node))
 		list_remove(conn->wakes & ~CONN_WAKE_READ ? &conn->loop->wakes : &conn->loop->again,
-			    &conn->wake_node);
+		            &conn->wake_node);
 	conn->wakes = 0;
 	conn->is_delivering = false;
 	conn_read_disarm(conn);
@@ -86,7 +86,7 @@ void conn_close(struct conn *conn)
 {
 	if (conn->state == CONN_CLOSED)
 		return;
-	WEIR_CHECK_MAGIC(conn, CONN_MAGIC);
+	WEIR_ASSERT(conn->magic == CONN_MAGIC);
 	conn_detach(conn);
 	if (conn->tls)
 		tls_session_destroy(conn->tls);
@@ -195,7 +195,7 @@ struct conn_moved conn_export(struct conn *conn)
 }
 
 void conn_adopt(struct conn *conn, struct loop *loop, struct conn_moved moved,
-		const struct conn_ops *ops, const struct conn_limits *limits)
+                const struct conn_ops *ops, const struct conn_limits *limits)
 {
 	conn_open(conn, loop, moved.fd, ops, limits);
 	conn->tls = moved.tls;

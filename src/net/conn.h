@@ -38,10 +38,10 @@ struct tls_session;
 
 struct conn_ops {
 	size_t (*on_bytes)(struct conn *conn, struct slice bytes);
-	void (*on_drained)(struct conn *conn);                    /* may be NULL */
-	void (*on_connected)(struct conn *conn);                  /* conn_connect done; may be NULL */
-	void (*on_tls_ready)(struct conn *conn);                  /* handshake done; may be NULL */
-	void (*on_closed)(struct conn *conn, enum weir_err why);  /* EOF, error, handshake failure */
+	void (*on_drained)(struct conn *conn);                   /* may be NULL */
+	void (*on_connected)(struct conn *conn);                 /* conn_connect done; may be NULL */
+	void (*on_tls_ready)(struct conn *conn);                 /* handshake done; may be NULL */
+	void (*on_closed)(struct conn *conn, enum weir_err why); /* EOF, error, handshake failure */
 };
 
 struct conn_limits {
@@ -55,12 +55,12 @@ struct conn_limits {
 
 /* fd is connected and non-blocking; consumed. limits: borrowed, outlives the connection. */
 void conn_open(struct conn *conn, struct loop *loop, int fd, const struct conn_ops *ops,
-	       const struct conn_limits *limits);
+               const struct conn_limits *limits);
 /* Starts a non-blocking connect to a resolved address; on_connected or on_closed follows. */
 enum weir_err conn_connect(struct conn *conn, struct loop *loop, const struct sockaddr *addr,
-			   socklen_t addr_len, const struct conn_ops *ops,
-			   const struct conn_limits *limits) WEIR_MUST_CHECK;
-void conn_close(struct conn *conn);             /* drops what is unsent */
+                           socklen_t addr_len, const struct conn_ops *ops,
+                           const struct conn_limits *limits) WEIR_MUST_CHECK;
+void conn_close(struct conn *conn); /* drops what is unsent */
 /*
  * Reads no more and sends what is queued, bounded by a timer of 5 s. Then on_closed follows from
  * the loop (WEIR_OK: all left), in which the owner calls conn_close as ever.
@@ -91,7 +91,7 @@ size_t conn_kept_bytes(const struct conn *conn);
  * verified by the context's mode; host is for SNI and verify-full, NULL on the server side.
  */
 enum weir_err conn_start_tls(struct conn *conn, struct tls_context *ctx,
-			     const char *host) WEIR_MUST_CHECK;
+                             const char *host) WEIR_MUST_CHECK;
 const struct tls_session *conn_tls(const struct conn *conn); /* NULL: plain, or not ready */
 
 /*
@@ -104,7 +104,7 @@ struct conn_moved {
 };
 struct conn_moved conn_export(struct conn *conn);
 void conn_adopt(struct conn *conn, struct loop *loop, struct conn_moved moved,
-		const struct conn_ops *ops, const struct conn_limits *limits);
+                const struct conn_ops *ops, const struct conn_limits *limits);
 
 int conn_fd(const struct conn *conn);
 /* Text such as "127.0.0.1" and port; "unix" and 0 for Unix sockets. */

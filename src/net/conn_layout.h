@@ -19,19 +19,19 @@ struct conn_backlog; /* bytes the socket didn't take, and the write event; conn_
 
 struct conn {
 	unsigned magic;
-	int fd;                  /* owned; -1: not open */
-	uint8_t state;           /* enum conn_state */
-	uint8_t wakes;           /* bits of enum conn_wake: what the turn's end has to do */
-	int8_t error;            /* enum weir_err to report at the turn's end */
-	bool is_paused : 1;      /* by the owner */
-	bool is_read_armed : 1;  /* the read event is registered */
-	bool is_eof : 1;         /* the peer sends no more; told when the kept bytes are consumed */
-	bool is_delivering : 1;  /* inside on_bytes */
+	int fd;                 /* owned; -1: not open */
+	uint8_t state;          /* enum conn_state */
+	uint8_t wakes;          /* bits of enum conn_wake: what the turn's end has to do */
+	int8_t error;           /* enum weir_err to report at the turn's end */
+	bool is_paused : 1;     /* by the owner */
+	bool is_read_armed : 1; /* the read event is registered */
+	bool is_eof : 1;        /* the peer sends no more; told when the kept bytes are consumed */
+	bool is_delivering : 1; /* inside on_bytes */
 	bool is_congested : 1;
 	bool is_handshaking : 1;
 	uint32_t span_count;
-	uint32_t span_cap;       /* of more_spans */
-	struct loop *loop;       /* borrowed: the owner's thread's */
+	uint32_t span_cap; /* of more_spans */
+	struct loop *loop; /* borrowed: the owner's thread's */
 	const struct conn_ops *ops;
 	const struct conn_limits *limits;
 	struct conn_kept *kept;       /* owned; NULL: nothing kept */

@@ -64,31 +64,31 @@ struct conn_backlog {
 
 /* conn.c */
 void conn_wake(struct conn *conn, enum conn_wake wake);
-void conn_wake_run(struct conn *conn);                  /* taken from loop->wakes by the loop */
-void conn_fail(struct conn *conn, enum weir_err why);   /* DEAD; on_closed at the turn's end */
+void conn_wake_run(struct conn *conn);                    /* taken from loop->wakes by the loop */
+void conn_fail(struct conn *conn, enum weir_err why);     /* DEAD; on_closed at the turn's end */
 void conn_fail_now(struct conn *conn, enum weir_err why); /* from the loop: on_closed now */
 
 /* conn_read.c */
-void conn_read_start(struct conn *conn);                /* a new socket: read event set and armed */
+void conn_read_start(struct conn *conn); /* a new socket: read event set and armed */
 void conn_read_arm(struct conn *conn);
 void conn_read_disarm(struct conn *conn);
-void conn_read_ready(struct conn *conn);                /* readable, or thought to be */
+void conn_read_ready(struct conn *conn); /* readable, or thought to be */
 void conn_kept_drop(struct conn *conn);
 
 /* conn_write.c */
-void conn_flush(struct conn *conn);                     /* taken from loop->dirty by the loop */
+void conn_flush(struct conn *conn); /* taken from loop->dirty by the loop */
 void conn_spans_drop(struct conn *conn);
-bool conn_backlog_need(struct conn *conn);              /* false: no memory */
+bool conn_backlog_need(struct conn *conn); /* false: no memory */
 void conn_backlog_drop(struct conn *conn);
-void conn_write_arm(struct conn *conn);                 /* call only with a backlog */
+void conn_write_arm(struct conn *conn); /* call only with a backlog */
 void conn_write_disarm(struct conn *conn);
 void conn_write_ready(struct conn *conn);
 
 /* conn_tls.c */
-void conn_tls_step(struct conn *conn);                  /* the handshake, from the loop */
+void conn_tls_step(struct conn *conn); /* the handshake, from the loop */
 ssize_t conn_receive(struct conn *conn, void *at, size_t room);
 ssize_t conn_transmit(struct conn *conn, const void *bytes, size_t len);
-ssize_t conn_io_failed(void);                           /* after a system call that failed */
+ssize_t conn_io_failed(void); /* after a system call that failed */
 bool conn_tls_has_pending(const struct conn *conn);
 
 #endif

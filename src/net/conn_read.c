@@ -21,8 +21,8 @@
 #include "net/conn_priv.h"
 
 enum {
-	CONN_READS_PER_EVENT = 4,      /* while each read fills its room */
-	CONN_PAUSED_KEPT = 16 * 1024,  /* bytes read ahead for a paused owner */
+	CONN_READS_PER_EVENT = 4,     /* while each read fills its room */
+	CONN_PAUSED_KEPT = 16 * 1024, /* bytes read ahead for a paused owner */
 	CONN_KEPT_ROUND = 256,
 };
 
@@ -35,8 +35,8 @@ static void on_read_event(evutil_socket_t fd, short what, void *arg)
 
 void conn_read_start(struct conn *conn)
 {
-	event_assign(&conn->read_event, conn->loop->base, conn->fd, EV_READ | EV_PERSIST,
-		     on_read_event, conn);
+	event_assign(&conn->read_event, conn->loop->base, conn->fd, EV_READ | EV_PERSIST, on_read_event,
+	             conn);
 	conn_read_arm(conn);
 }
 
@@ -193,8 +193,8 @@ static size_t read_room(const struct conn *conn)
 		max = CONN_PAUSED_KEPT;
 	if (kept >= max)
 		return 0;
-	return max - kept < conn->loop->options.read_bytes ? max - kept :
-							     conn->loop->options.read_bytes;
+	return max - kept < conn->loop->options.read_bytes ? max - kept
+	                                                   : conn->loop->options.read_bytes;
 }
 
 static bool read_ended(struct conn *conn, ssize_t why)
@@ -206,9 +206,9 @@ static bool read_ended(struct conn *conn, ssize_t why)
 		conn_read_disarm(conn);
 		return false;
 	}
-	conn_fail_now(conn, why == CONN_IO_CLOSED ? WEIR_ERR_CLOSED :
-			    why == CONN_IO_TLS	  ? WEIR_ERR_TLS :
-						    WEIR_ERR_IO);
+	conn_fail_now(conn, why == CONN_IO_CLOSED ? WEIR_ERR_CLOSED
+	                    : why == CONN_IO_TLS  ? WEIR_ERR_TLS
+	                                          : WEIR_ERR_IO);
 	return false;
 }
 

@@ -17,7 +17,7 @@
 #include "net/conn_priv.h"
 
 enum {
-	CONN_GATHER_MAX = 16 * 1024,   /* copying less than this is cheaper than an iovec */
+	CONN_GATHER_MAX = 16 * 1024, /* copying less than this is cheaper than an iovec */
 	CONN_IOV_MAX = 64,
 	CONN_FIRST_SPANS = 16,
 	CONN_BACKLOG_FIRST = 4096,
@@ -85,7 +85,7 @@ bool conn_backlog_need(struct conn *conn)
 	memset(b, 0, sizeof(*b));
 	b->conn = conn;
 	event_assign(&b->event, conn->loop->base, conn->fd, EV_WRITE | EV_PERSIST, on_write_event,
-		     conn);
+	             conn);
 	conn->backlog = b;
 	return true;
 }
@@ -177,8 +177,7 @@ static void backlog_append_spans(struct conn *conn, struct span_cursor at)
 
 static bool has_to_wait(const struct conn *conn)
 {
-	return conn->state == CONN_CONNECTING || conn->is_handshaking ||
-	       conn_backlog_bytes(conn) > 0;
+	return conn->state == CONN_CONNECTING || conn->is_handshaking || conn_backlog_bytes(conn) > 0;
 }
 
 static void spans_grow(struct conn *conn)
@@ -353,8 +352,8 @@ static void flushing_done(struct conn *conn)
 
 static void on_linger_due(struct loop_timer *timer)
 {
-	struct conn_backlog *b = (struct conn_backlog *)(void *)((char *)timer -
-						offsetof(struct conn_backlog, linger));
+	struct conn_backlog *b =
+		(struct conn_backlog *)(void *)((char *)timer - offsetof(struct conn_backlog, linger));
 
 	conn_fail_now(b->conn, WEIR_ERR_TIMEOUT);
 }

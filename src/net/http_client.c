@@ -34,7 +34,7 @@ struct http_get {
 	size_t max_body_bytes;
 	bool is_connected;
 	http_get_done_fn *on_done;
-	void *arg;                    /* borrowed */
+	void *arg; /* borrowed */
 };
 
 static struct http_get *get_of(struct conn *conn)
@@ -44,8 +44,8 @@ static struct http_get *get_of(struct conn *conn)
 
 static void run_freeing(struct loop_deferred *deferred)
 {
-	struct http_get *get = (struct http_get *)(void *)((char *)deferred -
-							   offsetof(struct http_get, freeing));
+	struct http_get *get =
+		(struct http_get *)(void *)((char *)deferred - offsetof(struct http_get, freeing));
 
 	buf_fini(&get->answer);
 	tls_context_put(&get->tls);
@@ -126,9 +126,9 @@ static void send_request(struct http_get *get)
 	const char *open = strchr(get->url.host, ':') ? "[" : "", *close = open[0] ? "]" : "";
 	char request[HTTP_REQUEST_MAX];
 	int len = snprintf(request, sizeof(request),
-			   "GET %s HTTP/1.0\r\nHost: %s%s%s:%u\r\nConnection: close\r\n"
-			   "User-Agent: pgweir\r\nAccept: application/json, */*\r\n\r\n",
-			   get->url.path, open, get->url.host, close, get->url.port);
+	                   "GET %s HTTP/1.0\r\nHost: %s%s%s:%u\r\nConnection: close\r\n"
+	                   "User-Agent: pgweir\r\nAccept: application/json, */*\r\n\r\n",
+	                   get->url.path, open, get->url.host, close, get->url.port);
 
 	WEIR_ASSERT(len > 0 && (size_t)len < sizeof(request));
 	conn_send_copy(&get->conn, slice_of(request, (size_t)len));
@@ -177,9 +177,8 @@ static enum weir_err connect_next(struct http_get *get)
 	while (get->next_address < get->resolved.count) {
 		unsigned i = get->next_address++;
 
-		if (conn_connect(&get->conn, get->loop,
-				 (const struct sockaddr *)&get->resolved.at[i].addr,
-				 get->resolved.at[i].len, &http_get_ops, &get->limits) == WEIR_OK)
+		if (conn_connect(&get->conn, get->loop, (const struct sockaddr *)&get->resolved.at[i].addr,
+		                 get->resolved.at[i].len, &http_get_ops, &get->limits) == WEIR_OK)
 			return WEIR_OK;
 	}
 	return WEIR_ERR_IO;
@@ -200,8 +199,8 @@ static void on_resolved(void *arg, enum weir_err err, const struct resolved *res
 
 static void on_timeout(struct loop_timer *timer)
 {
-	struct http_get *get = (struct http_get *)(void *)((char *)timer -
-							   offsetof(struct http_get, timeout));
+	struct http_get *get =
+		(struct http_get *)(void *)((char *)timer - offsetof(struct http_get, timeout));
 
 	finish_failed(get, WEIR_ERR_TIMEOUT);
 }
@@ -221,7 +220,7 @@ static struct http_get *get_create(struct loop *loop, const struct http_get_opti
 }
 
 enum weir_err http_get_start(struct loop *loop, const struct http_get_options *options,
-			     struct http_get **get)
+                             struct http_get **get)
 {
 	struct http_get *g = get_create(loop, options);
 	enum weir_err err = http_parse_url(options->url, &g->url);
@@ -236,14 +235,13 @@ enum weir_err http_get_start(struct loop *loop, const struct http_get_options *o
 	if (err == WEIR_OK)
 		err = connect_next(g);
 	else if (err == WEIR_ERR_AGAIN)
-		g->query = resolver_ask(options->resolver, options->mailbox, g->url.host,
-					g->url.port, on_resolved, g);
+		g->query = resolver_ask(options->resolver, options->mailbox, g->url.host, g->url.port,
+		                        on_resolved, g);
 	if (err != WEIR_OK && err != WEIR_ERR_AGAIN) {
 		run_freeing(&g->freeing);
 		return err;
 	}
-	loop_timer_arm(loop, &g->timeout, (uint64_t)options->timeout_ms * HTTP_US_PER_MS,
-		       on_timeout);
+	loop_timer_arm(loop, &g->timeout, (uint64_t)options->timeout_ms * HTTP_US_PER_MS, on_timeout);
 	*get = g;
 	return WEIR_OK;
 }

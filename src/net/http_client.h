@@ -21,19 +21,19 @@ struct tls_context;
 typedef void http_get_done_fn(void *arg, enum weir_err err, int status, struct slice body);
 
 struct http_get_options {
-	const char *url;            /* http[s]://host[:port]/path; borrowed for the call */
-	unsigned timeout_ms;        /* look-up, connect and answer together */
-	size_t max_body_bytes;      /* a longer body is WEIR_ERR_LIMIT */
-	struct resolver *resolver;  /* NULL: only numeric hosts */
-	struct mailbox *mailbox;    /* of the same loop, for the resolver */
-	struct tls_context *tls;    /* counted by the request; NULL: https is refused */
+	const char *url;           /* http[s]://host[:port]/path; borrowed for the call */
+	unsigned timeout_ms;       /* look-up, connect and answer together */
+	size_t max_body_bytes;     /* a longer body is WEIR_ERR_LIMIT */
+	struct resolver *resolver; /* NULL: only numeric hosts */
+	struct mailbox *mailbox;   /* of the same loop, for the resolver */
+	struct tls_context *tls;   /* counted by the request; NULL: https is refused */
 	http_get_done_fn *on_done;
 	void *arg;
 };
 
 /* on_done is called once, never from inside this call, unless cancelled. Refused: *get is NULL. */
 enum weir_err http_get_start(struct loop *loop, const struct http_get_options *options,
-			     struct http_get **get) WEIR_MUST_CHECK;
+                             struct http_get **get) WEIR_MUST_CHECK;
 void http_get_cancel(struct http_get *get); /* before on_done */
 
 #endif

@@ -18,13 +18,13 @@
 enum { HTTP_HEAD_MAX = 8 * 1024, HTTP_URL_HOST_MAX = 255, HTTP_URL_PATH_MAX = 1024 };
 
 struct http_head {
-	struct slice method;     /* requests */
-	struct slice target;     /* requests */
-	int status;              /* responses */
-	size_t head_len;         /* with the empty line */
-	bool has_length;         /* Content-Length was given */
-	size_t content_length;   /* 0 unless given */
-	bool is_chunked;         /* any Transfer-Encoding */
+	struct slice method;   /* requests */
+	struct slice target;   /* requests */
+	int status;            /* responses */
+	size_t head_len;       /* with the empty line */
+	bool has_length;       /* Content-Length was given */
+	size_t content_length; /* 0 unless given */
+	bool is_chunked;       /* any Transfer-Encoding */
 };
 
 /* WEIR_ERR_AGAIN: more bytes; _LIMIT: longer than HTTP_HEAD_MAX; _PROTOCOL: not HTTP/1.x. */

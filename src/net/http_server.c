@@ -28,11 +28,11 @@ enum {
 };
 
 struct http_server {
-	struct loop *loop;          /* borrowed */
-	struct listener *listener;  /* owned */
-	struct list clients;        /* http_peer.node */
+	struct loop *loop;         /* borrowed */
+	struct listener *listener; /* owned */
+	struct list clients;       /* http_peer.node */
 	http_handler_fn *handler;
-	void *arg;                  /* borrowed */
+	void *arg; /* borrowed */
 };
 
 /* One connection. */
@@ -109,12 +109,12 @@ static void on_timeout(struct loop_timer *timer)
 static void send_reply(struct http_peer *peer, const struct http_reply *reply, bool has_body)
 {
 	char head[HTTP_REPLY_HEAD_MAX];
-	int len = snprintf(head, sizeof(head),
-			   "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n"
-			   "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n"
-			   "Connection: close\r\n\r\n",
-			   reply->status, status_text(reply->status), reply->content_type,
-			   reply->body.len);
+	int len =
+		snprintf(head, sizeof(head),
+	             "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n"
+	             "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n"
+	             "Connection: close\r\n\r\n",
+	             reply->status, status_text(reply->status), reply->content_type, reply->body.len);
 
 	WEIR_ASSERT(len > 0 && (size_t)len < sizeof(head));
 	conn_send_copy(&peer->conn, slice_of(head, (size_t)len));
@@ -228,8 +228,8 @@ static void on_accept(void *receiver, int fd, bool is_unix)
 }
 
 enum weir_err http_server_open(struct loop *loop, const char *address, uint16_t port,
-			       http_handler_fn *handler, void *arg, struct http_server **server,
-			       char *why, size_t why_size)
+                               http_handler_fn *handler, void *arg, struct http_server **server,
+                               char *why, size_t why_size)
 {
 	const struct listener_options options = {
 		.addresses = address,

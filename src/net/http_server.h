@@ -28,12 +28,12 @@ struct http_reply {
 };
 
 typedef void http_handler_fn(void *arg, const struct http_request *request,
-			     struct http_reply *reply);
+                             struct http_reply *reply);
 
 /* address: a number or name; port 0: any, see http_server_port. `why` says what failed. */
 enum weir_err http_server_open(struct loop *loop, const char *address, uint16_t port,
-			       http_handler_fn *handler, void *arg, struct http_server **server,
-			       char *why, size_t why_size) WEIR_MUST_CHECK;
+                               http_handler_fn *handler, void *arg, struct http_server **server,
+                               char *why, size_t why_size) WEIR_MUST_CHECK;
 void http_server_close(struct http_server *server); /* NULL is fine */
 uint16_t http_server_port(const struct http_server *server);
 

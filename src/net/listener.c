@@ -38,14 +38,14 @@ enum {
 struct listener_socket {
 	struct listener *listener; /* borrowed: contains us */
 	struct event event;
-	int fd;                    /* owned */
+	int fd; /* owned */
 	bool is_unix;
 };
 
 struct listener {
 	struct loop *loop; /* borrowed */
 	listener_accept_fn *on_accept;
-	void *receiver;    /* borrowed */
+	void *receiver; /* borrowed */
 	struct socket_options tuning;
 	struct loop_timer rest;
 	bool is_paused;
@@ -68,7 +68,7 @@ static enum weir_err fail(struct reason r, const char *what, const char *where)
 	char text[128];
 
 	snprintf(r.why, r.size, "%s %s: %s", what, where,
-		 err ? strerror_r(err, text, sizeof(text)) : "not valid");
+	         err ? strerror_r(err, text, sizeof(text)) : "not valid");
 	return WEIR_ERR_IO;
 }
 
@@ -88,8 +88,8 @@ static void events_del(struct listener *l)
 
 static void on_rested(struct loop_timer *timer)
 {
-	struct listener *l = (struct listener *)(void *)((char *)timer -
-							 offsetof(struct listener, rest));
+	struct listener *l =
+		(struct listener *)(void *)((char *)timer - offsetof(struct listener, rest));
 
 	if (!l->is_paused)
 		events_add(l);
@@ -139,8 +139,7 @@ static enum weir_err socket_add(struct listener *l, int fd, bool is_unix, int ba
 	if (listen(fd, backlog) < 0)
 		return WEIR_ERR_IO;
 	*s = (struct listener_socket){ .listener = l, .fd = fd, .is_unix = is_unix };
-	event_assign(&s->event, loop_event_base(l->loop), fd, EV_READ | EV_PERSIST, on_accept_event,
-		     s);
+	event_assign(&s->event, loop_event_base(l->loop), fd, EV_READ | EV_PERSIST, on_accept_event, s);
 	l->count++;
 	return WEIR_OK;
 }
@@ -163,7 +162,7 @@ static bool prepare_tcp(int fd, int family, const struct listener_options *o)
 }
 
 static enum weir_err open_addr(struct listener *l, const struct addrinfo *ai,
-			       const struct listener_options *o)
+                               const struct listener_options *o)
 {
 	int fd = socket(ai->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	int err;
@@ -178,13 +177,12 @@ static enum weir_err open_addr(struct listener *l, const struct addrinfo *ai,
 	close(fd);
 	errno = err;
 	/* A system without IPv6 still has the wildcard in its answer. */
-	return err == EADDRNOTAVAIL && ai->ai_family == AF_INET6 ? WEIR_ERR_UNSUPPORTED :
-								   WEIR_ERR_IO;
+	return err == EADDRNOTAVAIL && ai->ai_family == AF_INET6 ? WEIR_ERR_UNSUPPORTED : WEIR_ERR_IO;
 }
 
 /* One name, number or "*": every address it stands for; at least one must open. */
 static enum weir_err open_name(struct listener *l, const char *name,
-			       const struct listener_options *o, struct reason r)
+                               const struct listener_options *o, struct reason r)
 {
 	struct addrinfo hints = { .ai_flags = AI_PASSIVE, .ai_socktype = SOCK_STREAM };
 	struct addrinfo *all = NULL;
@@ -227,8 +225,8 @@ static enum weir_err open_tcp(struct listener *l, const struct listener_options 
 static bool is_alive(const struct sockaddr_un *addr, socklen_t len)
 {
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	bool is_taken = fd >= 0 && (connect(fd, (const struct sockaddr *)addr, len) == 0 ||
-				    errno == EAGAIN);
+	bool is_taken =
+		fd >= 0 && (connect(fd, (const struct sockaddr *)addr, len) == 0 || errno == EAGAIN);
 
 	if (fd >= 0)
 		close(fd);
@@ -250,7 +248,7 @@ static bool group_id(const char *group, gid_t *gid)
 
 /* The file's mode and group, and its identity for listener_close. */
 static enum weir_err own_file(struct listener *l, const struct sockaddr_un *addr,
-			      const struct listener_options *o, struct reason r)
+                              const struct listener_options *o, struct reason r)
 {
 	struct stat st;
 	gid_t gid;
@@ -279,7 +277,7 @@ static enum weir_err bind_unix(int fd, const struct sockaddr_un *addr, socklen_t
 }
 
 static enum weir_err open_unix(struct listener *l, const struct listener_options *o,
-			       struct reason r)
+                               struct reason r)
 {
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
 	bool is_abstract = o->unix_dir && o->unix_dir[0] == '@';
@@ -310,8 +308,8 @@ static enum weir_err open_unix(struct listener *l, const struct listener_options
 }
 
 enum weir_err listener_open(struct loop *loop, const struct listener_options *options,
-			    listener_accept_fn *on_accept, void *receiver,
-			    struct listener **listener, char *why, size_t why_size)
+                            listener_accept_fn *on_accept, void *receiver,
+                            struct listener **listener, char *why, size_t why_size)
 {
 	struct listener *l = mem_zalloc(sizeof(*l));
 	struct reason r = { why, why_size };

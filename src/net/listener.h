@@ -15,10 +15,10 @@
 struct listener;
 
 struct listener_options {
-	const char *addresses; /* "*" or comma-separated names and numbers; empty: no TCP */
-	uint16_t port;         /* 0: any, see listener_port */
-	const char *unix_dir;  /* empty: none; '@' in front: abstract name space */
-	unsigned unix_mode;    /* such as 0777 */
+	const char *addresses;  /* "*" or comma-separated names and numbers; empty: no TCP */
+	uint16_t port;          /* 0: any, see listener_port */
+	const char *unix_dir;   /* empty: none; '@' in front: abstract name space */
+	unsigned unix_mode;     /* such as 0777 */
 	const char *unix_group; /* name or number; empty: unchanged */
 	int backlog;
 	int tcp_defer_accept_s; /* 0: off */
@@ -34,8 +34,8 @@ typedef void listener_accept_fn(void *receiver, int fd, bool is_unix);
  * is in `why`. Options are borrowed for the call.
  */
 enum weir_err listener_open(struct loop *loop, const struct listener_options *options,
-			    listener_accept_fn *on_accept, void *receiver,
-			    struct listener **listener, char *why, size_t why_size) WEIR_MUST_CHECK;
+                            listener_accept_fn *on_accept, void *receiver,
+                            struct listener **listener, char *why, size_t why_size) WEIR_MUST_CHECK;
 void listener_close(struct listener *listener); /* NULL is fine; removes the Unix socket's file */
 
 void listener_pause(struct listener *listener);

@@ -80,8 +80,8 @@ struct loop *loop_create(const struct loop_options *options)
 	list_init(&loop->again);
 	list_init(&loop->deferred);
 	arena_init(&loop->turn_arena, LOOP_ARENA_BLOCK);
-	event_assign(&loop->stop_event, loop->base, loop->stop_fd, EV_READ | EV_PERSIST,
-		     on_stop_event, loop);
+	event_assign(&loop->stop_event, loop->base, loop->stop_fd, EV_READ | EV_PERSIST, on_stop_event,
+	             loop);
 	event_add(&loop->stop_event, NULL);
 	loop_wheel_init(loop);
 	return loop;

@@ -18,15 +18,15 @@ struct event_base;
 struct loop;
 
 struct loop_options {
-	size_t scratch_bytes;  /* size of one read chunk, default 256 KiB when 0 */
-	size_t read_bytes;     /* most read from one socket at once, default 64 KiB when 0 */
-	unsigned tick_ms;      /* resolution of coarse timers, default 10 when 0 */
+	size_t scratch_bytes; /* size of one read chunk, default 256 KiB when 0 */
+	size_t read_bytes;    /* most read from one socket at once, default 64 KiB when 0 */
+	unsigned tick_ms;     /* resolution of coarse timers, default 10 when 0 */
 };
 
 struct loop *loop_create(const struct loop_options *options);
 void loop_destroy(struct loop *loop);
-void loop_run(struct loop *loop);  /* returns after loop_stop */
-void loop_stop(struct loop *loop); /* own thread: after this turn */
+void loop_run(struct loop *loop);       /* returns after loop_stop */
+void loop_stop(struct loop *loop);      /* own thread: after this turn */
 void loop_stop_post(struct loop *loop); /* any thread */
 
 uint64_t loop_now_us(const struct loop *loop); /* monotonic, read once per turn */
@@ -52,10 +52,10 @@ struct loop_timer {
 	struct loop *loop; /* borrowed: NULL while not armed */
 };
 void loop_timer_arm(struct loop *loop, struct loop_timer *timer, uint64_t delay_us,
-		    void (*on_due)(struct loop_timer *));
+                    void (*on_due)(struct loop_timer *));
 void loop_timer_cancel(struct loop_timer *timer); /* no-op when not armed */
 
-struct loop_stats { /* counted by the loop, read by its own thread */
+struct loop_stats {                               /* counted by the loop, read by its own thread */
 	uint64_t turns, reads, writes, polls_changed; /* system calls by kind */
 };
 const struct loop_stats *loop_stats(const struct loop *loop);

@@ -16,8 +16,8 @@
 enum {
 	LOOP_SCRATCH_BYTES = 256 * 1024,
 	LOOP_READ_BYTES = 64 * 1024,
-	LOOP_KEPT_SMALL = 16 * 1024,         /* kept bytes that travel through scratch again */
-	LOOP_SPARE_CHUNKS = 8,               /* scratch chunks kept between turns */
+	LOOP_KEPT_SMALL = 16 * 1024,           /* kept bytes that travel through scratch again */
+	LOOP_SPARE_CHUNKS = 8,                 /* scratch chunks kept between turns */
 	LOOP_TURN_READ_MAX = 16 * 1024 * 1024, /* bytes read in one turn; the rest waits */
 	LOOP_TURN_ALLOC_MAX = 1024 * 1024,
 	LOOP_TICK_MS = 10,
@@ -40,11 +40,11 @@ struct loop_retired {
 struct loop_wheel {
 	struct list slots[WHEEL_SLOTS];
 	uint64_t busy[WHEEL_SLOTS / WHEEL_WORD_BITS]; /* bit set: the slot may hold timers */
-	struct list due;      /* taken out of the slots, about to run */
+	struct list due;                              /* taken out of the slots, about to run */
 	size_t armed;
 	uint64_t tick_us;
-	uint64_t done_tick;   /* slots up to here were looked at */
-	uint64_t wake_tick;   /* the event is armed for it; 0: it isn't */
+	uint64_t done_tick; /* slots up to here were looked at */
+	uint64_t wake_tick; /* the event is armed for it; 0: it isn't */
 	struct event event;
 };
 
@@ -52,19 +52,19 @@ struct loop {
 	unsigned magic;
 	struct event_base *base; /* owned */
 	struct loop_options options;
-	uint64_t now_us;         /* 0: not read in this turn */
+	uint64_t now_us; /* 0: not read in this turn */
 	bool is_stopping;
 	atomic_bool is_stop_posted;
-	int stop_fd;             /* owned: eventfd */
+	int stop_fd; /* owned: eventfd */
 	struct event stop_event;
 	struct scratch_chunk *scratch; /* owned: the one in use, then those full in this turn */
 	struct scratch_chunk *spare;   /* owned */
 	unsigned spare_count;
 	size_t turn_read_bytes;
 	struct arena turn_arena;
-	struct loop_retired *retired;  /* owned: freed at the turn's end */
-	struct list dirty;    /* conn.dirty_node: spans to write */
-	struct list wakes;    /* conn.wake_node: to look at in this turn's end */
+	struct loop_retired *retired; /* owned: freed at the turn's end */
+	struct list dirty;            /* conn.dirty_node: spans to write */
+	struct list wakes;            /* conn.wake_node: to look at in this turn's end */
 	struct list again;    /* conn.wake_node: to read from in the next turn without waiting */
 	struct list deferred; /* loop_deferred.node */
 	struct loop_wheel wheel;

@@ -41,7 +41,7 @@ static void wake_at(struct loop *loop, uint64_t tick)
 	uint64_t due_us = tick * w->tick_us, now_us = loop_now_us(loop);
 	uint64_t delay_us = due_us > now_us ? due_us - now_us : 0;
 	struct timeval tv = { .tv_sec = (time_t)(delay_us / US_PER_SECOND),
-			      .tv_usec = (suseconds_t)(delay_us % US_PER_SECOND) };
+		                  .tv_usec = (suseconds_t)(delay_us % US_PER_SECOND) };
 
 	w->wake_tick = tick;
 	event_add(&w->event, &tv);
@@ -63,7 +63,7 @@ static void take_due(struct loop_wheel *w, size_t slot, uint64_t now_us)
 {
 	struct list *list = &w->slots[slot];
 
-	list_foreach_safe(list, n, next) {
+	list_foreach_safe (list, n, next) {
 		struct loop_timer *timer = list_entry(n, struct loop_timer, node);
 
 		if (timer->due_us > now_us)
@@ -139,7 +139,7 @@ void loop_wheel_fini(struct loop *loop)
 }
 
 void loop_timer_arm(struct loop *loop, struct loop_timer *timer, uint64_t delay_us,
-		    void (*on_due)(struct loop_timer *))
+                    void (*on_due)(struct loop_timer *))
 {
 	struct loop_wheel *w = &loop->wheel;
 	uint64_t now_us = loop_now_us(loop);

@@ -21,7 +21,7 @@ struct mailbox {
 	struct list queue; /* under lock */
 	int fd;            /* owned: eventfd */
 	struct event event;
-	void *receiver;    /* borrowed */
+	void *receiver; /* borrowed */
 };
 
 /* Moves everything out under the lock. list_init of `out` is done here. */
@@ -73,7 +73,7 @@ struct mailbox *mailbox_create(struct loop *loop, void *receiver)
 	list_init(&mailbox->queue);
 	mailbox->receiver = receiver;
 	event_assign(&mailbox->event, loop_event_base(loop), mailbox->fd, EV_READ | EV_PERSIST,
-		     on_mail_event, mailbox);
+	             on_mail_event, mailbox);
 	event_add(&mailbox->event, NULL);
 	return mailbox;
 }

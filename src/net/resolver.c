@@ -34,17 +34,17 @@ struct resolver_entry {
 	bool is_pending;             /* queued or being looked up */
 	enum weir_err err;
 	uint64_t expires_us;
-	struct resolved resolved;    /* ports are 0 */
+	struct resolved resolved; /* ports are 0 */
 	char host[RESOLVER_HOST_MAX + 1];
 };
 
 struct resolver_query {
-	struct mail mail;           /* node: in waiters, then in the mailbox */
-	struct resolver *resolver;  /* borrowed */
+	struct mail mail;             /* node: in waiters, then in the mailbox */
+	struct resolver *resolver;    /* borrowed */
 	struct resolver_entry *entry; /* not NULL: waits there; under the lock */
-	struct mailbox *mailbox;    /* borrowed */
+	struct mailbox *mailbox;      /* borrowed */
 	uint16_t port;
-	resolver_done_fn *on_done;  /* NULL: cancelled */
+	resolver_done_fn *on_done; /* NULL: cancelled */
 	void *arg;
 	enum weir_err err;
 	struct resolved resolved;
@@ -102,8 +102,8 @@ static enum weir_err unix_address(const char *dir, uint16_t port, struct resolve
 		return WEIR_ERR_RESOLVE;
 	if (dir[0] == '@')
 		addr->sun_path[0] = '\0';
-	r->at[0].len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + (size_t)len +
-				   (dir[0] == '/' ? 1 : 0));
+	r->at[0].len =
+		(socklen_t)(offsetof(struct sockaddr_un, sun_path) + (size_t)len + (dir[0] == '/' ? 1 : 0));
 	r->count = 1;
 	return WEIR_OK;
 }
@@ -269,7 +269,7 @@ void resolver_set_ttl(struct resolver *resolver, uint64_t ttl_us, uint64_t faile
 /* --- asking --- */
 
 enum weir_err resolver_try(struct resolver *resolver, const char *host, uint16_t port,
-			   struct resolved *resolved)
+                           struct resolved *resolved)
 {
 	const struct resolver_entry *e;
 	enum weir_err err = WEIR_ERR_AGAIN;
@@ -323,8 +323,8 @@ static void enqueue_locked(struct resolver *r, struct resolver_query *q, const c
 }
 
 struct resolver_query *resolver_ask(struct resolver *resolver, struct mailbox *mailbox,
-				    const char *host, uint16_t port, resolver_done_fn *on_done,
-				    void *arg)
+                                    const char *host, uint16_t port, resolver_done_fn *on_done,
+                                    void *arg)
 {
 	struct resolver_query *q = mem_zalloc(sizeof(*q));
 	enum weir_err err = resolver_try(resolver, host, port, &q->resolved);
@@ -370,8 +370,7 @@ void resolver_visit(struct resolver *resolver, resolver_visit_fn *visit, void *a
 	     n = map_next(&resolver->entries, n)) {
 		const struct resolver_entry *e = map_entry(n, struct resolver_entry, node);
 
-		visit(arg, e->host, e->expires_us > now_us ? e->expires_us - now_us : 0,
-		      &e->resolved);
+		visit(arg, e->host, e->expires_us > now_us ? e->expires_us - now_us : 0, &e->resolved);
 	}
 	pthread_mutex_unlock(&resolver->lock);
 }

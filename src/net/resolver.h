@@ -40,17 +40,17 @@ void resolver_set_ttl(struct resolver *resolver, uint64_t ttl_us, uint64_t faile
  * name is made with the port) and fresh cache entries. WEIR_ERR_AGAIN: use resolver_ask.
  */
 enum weir_err resolver_try(struct resolver *resolver, const char *host, uint16_t port,
-			   struct resolved *resolved) WEIR_MUST_CHECK;
+                           struct resolved *resolved) WEIR_MUST_CHECK;
 
 /* on_done is called once from the mailbox's loop, never from inside this call, unless cancelled. */
 struct resolver_query *resolver_ask(struct resolver *resolver, struct mailbox *mailbox,
-				    const char *host, uint16_t port, resolver_done_fn *on_done,
-				    void *arg);
+                                    const char *host, uint16_t port, resolver_done_fn *on_done,
+                                    void *arg);
 void resolver_cancel(struct resolver_query *query); /* the mailbox's thread, before on_done */
 
 /* One line per cached name, for SHOW DNS_HOSTS. Called under the mutex: must not call back. */
 typedef void resolver_visit_fn(void *arg, const char *host, uint64_t ttl_left_us,
-			       const struct resolved *resolved);
+                               const struct resolved *resolved);
 void resolver_visit(struct resolver *resolver, resolver_visit_fn *visit, void *arg);
 
 #endif

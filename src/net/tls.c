@@ -34,8 +34,8 @@ struct tls_context {
 };
 
 static const char *const mode_texts[] = {
-	[TLS_MODE_DISABLE] = "disable",	    [TLS_MODE_ALLOW] = "allow",
-	[TLS_MODE_PREFER] = "prefer",	    [TLS_MODE_REQUIRE] = "require",
+	[TLS_MODE_DISABLE] = "disable",     [TLS_MODE_ALLOW] = "allow",
+	[TLS_MODE_PREFER] = "prefer",       [TLS_MODE_REQUIRE] = "require",
 	[TLS_MODE_VERIFY_CA] = "verify-ca", [TLS_MODE_VERIFY_FULL] = "verify-full",
 };
 
@@ -78,7 +78,7 @@ static const struct {
 	const char *name;
 	int version;
 } protocol_names[] = {
-	{ "tlsv1.0", TLS1_VERSION }, { "tlsv1", TLS1_VERSION },	    { "tlsv1.1", TLS1_1_VERSION },
+	{ "tlsv1.0", TLS1_VERSION },   { "tlsv1", TLS1_VERSION },     { "tlsv1.1", TLS1_1_VERSION },
 	{ "tlsv1.2", TLS1_2_VERSION }, { "tlsv1.3", TLS1_3_VERSION },
 };
 
@@ -123,8 +123,7 @@ static bool set_protocols(SSL_CTX *ssl, const char *protocols)
 	static const char *const all_words[] = { "all", "legacy" };
 	int lowest = 0, highest = 0;
 
-	if (!is_given(protocols) ||
-	    is_any_of(protocols, secure_words, WEIR_COUNTOF(secure_words)))
+	if (!is_given(protocols) || is_any_of(protocols, secure_words, WEIR_COUNTOF(secure_words)))
 		return SSL_CTX_set_min_proto_version(ssl, TLS1_2_VERSION) == 1;
 	if (is_any_of(protocols, all_words, WEIR_COUNTOF(all_words)))
 		return SSL_CTX_set_min_proto_version(ssl, TLS1_VERSION) == 1;
@@ -166,12 +165,12 @@ static bool set_cert(SSL_CTX *ssl, const char *file)
 static bool set_key(SSL_CTX *ssl, const char *file)
 {
 	return !is_given(file) || (SSL_CTX_use_PrivateKey_file(ssl, file, SSL_FILETYPE_PEM) == 1 &&
-				   SSL_CTX_check_private_key(ssl) == 1);
+	                           SSL_CTX_check_private_key(ssl) == 1);
 }
 
 static bool set_ca(SSL_CTX *ssl, const char *file)
 {
-	STACK_OF(X509_NAME) *names;
+	STACK_OF(X509_NAME) * names;
 
 	if (!is_given(file))
 		return true;
@@ -186,14 +185,14 @@ static bool set_ca(SSL_CTX *ssl, const char *file)
 /* --- ALPN --- */
 
 static int on_alpn_select(SSL *ssl, const unsigned char **out, unsigned char *out_len,
-			  const unsigned char *in, unsigned in_len, void *arg)
+                          const unsigned char *in, unsigned in_len, void *arg)
 {
 	unsigned char *selected;
 
 	(void)ssl;
 	(void)arg;
-	if (SSL_select_next_proto(&selected, out_len, alpn_postgresql, sizeof(alpn_postgresql) - 1,
-				  in, in_len) != OPENSSL_NPN_NEGOTIATED)
+	if (SSL_select_next_proto(&selected, out_len, alpn_postgresql, sizeof(alpn_postgresql) - 1, in,
+	                          in_len) != OPENSSL_NPN_NEGOTIATED)
 		return SSL_TLSEXT_ERR_ALERT_FATAL;
 	*out = selected;
 	return SSL_TLSEXT_ERR_OK;
@@ -255,11 +254,11 @@ static const char *apply_options(SSL_CTX *ssl, const struct tls_options *o)
 static bool apply_modes(SSL_CTX *ssl, const struct tls_options *o)
 {
 	SSL_CTX_set_options(ssl, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
-					 SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_NO_TICKET);
+	                             SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_NO_TICKET);
 	SSL_CTX_set_num_tickets(ssl, 0);
 	SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_mode(ssl, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
-				      SSL_MODE_RELEASE_BUFFERS);
+	                          SSL_MODE_RELEASE_BUFFERS);
 	SSL_CTX_set_read_ahead(ssl, 1);
 	SSL_CTX_set_verify(ssl, verify_flags(o), NULL);
 	return set_alpn(ssl, o->side);
@@ -277,7 +276,7 @@ static void explain(char *why, size_t why_size, const char *option, const char *
 }
 
 enum weir_err tls_context_create(const struct tls_options *options, struct tls_context **context,
-				 char *why, size_t why_size)
+                                 char *why, size_t why_size)
 {
 	const char *missing = missing_option(options), *refused;
 	SSL_CTX *ssl;
@@ -288,8 +287,7 @@ enum weir_err tls_context_create(const struct tls_options *options, struct tls_c
 		explain(why, why_size, missing, "needed but not set");
 		return WEIR_ERR_CONFIG;
 	}
-	ssl = SSL_CTX_new(options->side == TLS_SIDE_SERVER ? TLS_server_method() :
-							     TLS_client_method());
+	ssl = SSL_CTX_new(options->side == TLS_SIDE_SERVER ? TLS_server_method() : TLS_client_method());
 	refused = !ssl || !apply_modes(ssl, options) ? "sslmode" : apply_options(ssl, options);
 	if (refused) {
 		explain(why, why_size, refused, NULL);

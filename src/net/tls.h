@@ -36,10 +36,10 @@ struct tls_options {
 	const char *key_file;
 	const char *cert_file;
 	const char *ca_file;
-	const char *protocols;     /* "secure" (1.2, 1.3), "all", or a list such as "tlsv1.2,tlsv1.3" */
-	const char *ciphers;       /* TLS 1.2; "default", "secure", "fast", or OpenSSL's syntax */
+	const char *protocols; /* "secure" (1.2, 1.3), "all", or a list such as "tlsv1.2,tlsv1.3" */
+	const char *ciphers;   /* TLS 1.2; "default", "secure", "fast", or OpenSSL's syntax */
 	const char *tls13_ciphers;
-	const char *ecdh_curve;    /* "auto" or a list of groups */
+	const char *ecdh_curve; /* "auto" or a list of groups */
 };
 
 bool tls_mode_parse(const char *text, enum tls_mode *mode); /* false: no such mode */
@@ -50,7 +50,7 @@ const char *tls_mode_text(enum tls_mode mode);
  * option and OpenSSL's reason; never a byte of the key. Any thread.
  */
 enum weir_err tls_context_create(const struct tls_options *options, struct tls_context **context,
-				 char *why, size_t why_size) WEIR_MUST_CHECK;
+                                 char *why, size_t why_size) WEIR_MUST_CHECK;
 struct tls_context *tls_context_get(struct tls_context *context);
 void tls_context_put(struct tls_context **context); /* NULLs; the last one frees */
 enum tls_mode tls_context_mode(const struct tls_context *context);

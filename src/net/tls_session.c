@@ -112,7 +112,7 @@ static void log_failure(const struct tls_session *s, const char *step)
 	else
 		ERR_error_string_n(code, reason, sizeof(reason));
 	log_info("tls_failed", "step=%s reason=\"%s\" certificate=\"%s\"", step, reason,
-		 X509_verify_cert_error_string(verdict));
+	         X509_verify_cert_error_string(verdict));
 }
 
 /* What a call that returned `rc` has to wait for, or how it ended. */
@@ -205,8 +205,7 @@ bool tls_peer_common_name(const struct tls_session *s, char *out, size_t out_siz
 
 	if (at < 0)
 		return false;
-	len = ASN1_STRING_to_UTF8(
-		&utf8, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, at)));
+	len = ASN1_STRING_to_UTF8(&utf8, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, at)));
 	/* A NUL inside would make two names look alike. */
 	if (len < 0 || (size_t)len >= out_size || memchr(utf8, '\0', (size_t)len)) {
 		OPENSSL_free(utf8);
@@ -222,10 +221,10 @@ bool tls_peer_has_dns_name(const struct tls_session *s, const char *name)
 {
 	X509 *peer = verified_peer(s);
 
-	return peer && X509_check_host(peer, name, 0,
-				       X509_CHECK_FLAG_NEVER_CHECK_SUBJECT |
-					       X509_CHECK_FLAG_NO_WILDCARDS,
-				       NULL) == 1;
+	return peer &&
+	       X509_check_host(peer, name, 0,
+	                       X509_CHECK_FLAG_NEVER_CHECK_SUBJECT | X509_CHECK_FLAG_NO_WILDCARDS,
+	                       NULL) == 1;
 }
 
 /* RFC 5929, section 4.1: the signature's hash, but SHA-256 instead of MD5 and SHA-1. */

@@ -23,7 +23,8 @@ enum tls_want {
 
 /* host: for SNI and verify-full, borrowed; NULL on the server side. NULL: it failed. */
 struct tls_session *tls_session_create(struct tls_context *context, int fd, const char *host);
-void tls_session_destroy(struct tls_session *session); /* sends close_notify if the socket takes it */
+void tls_session_destroy(
+	struct tls_session *session); /* sends close_notify if the socket takes it */
 
 int tls_session_handshake(struct tls_session *session); /* 0: done */
 ssize_t tls_session_read(struct tls_session *session, void *out, size_t size);

@@ -14,7 +14,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static void check_head(struct slice in, enum weir_err err, const struct http_head *head)
 {
 	WEIR_ASSERT(err == WEIR_OK || err == WEIR_ERR_AGAIN || err == WEIR_ERR_LIMIT ||
-		    err == WEIR_ERR_PROTOCOL);
+	            err == WEIR_ERR_PROTOCOL);
 	if (err == WEIR_OK)
 		WEIR_ASSERT(head->head_len > 0 && head->head_len <= in.len);
 	if (err == WEIR_ERR_AGAIN)

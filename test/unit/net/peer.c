@@ -29,7 +29,7 @@ static void note(struct peer *peer, const char *event, struct slice detail)
 	size_t len = strlen(peer->trace);
 
 	snprintf(peer->trace + len, sizeof(peer->trace) - len, "%s%s(%.*s)", len ? " " : "", event,
-		 (int)detail.len, detail.ptr);
+	         (int)detail.len, detail.ptr);
 }
 
 static size_t on_bytes(struct conn *conn, struct slice bytes)

@@ -15,11 +15,11 @@ enum { PEER_TRACE_MAX = 4096 };
 struct peer {
 	struct conn conn;
 	struct loop *loop;
-	int raw;                   /* the other end; -1 when closed */
+	int raw; /* the other end; -1 when closed */
 	char trace[PEER_TRACE_MAX];
-	size_t consume;            /* of each delivery; SIZE_MAX: all */
-	size_t total;              /* bytes consumed */
-	bool is_quiet;             /* bytes are counted only */
+	size_t consume;                                          /* of each delivery; SIZE_MAX: all */
+	size_t total;                                            /* bytes consumed */
+	bool is_quiet;                                           /* bytes are counted only */
 	void (*on_bytes)(struct peer *peer, struct slice bytes); /* called first, if set */
 	void (*on_closed)(struct peer *peer);
 	void (*on_ready)(struct peer *peer);
@@ -30,10 +30,10 @@ extern const struct conn_ops peer_ops;
 extern const struct conn_limits peer_limits;
 
 struct loop *peer_loop(void);
-void peer_open(struct peer *peer, struct loop *loop); /* a socket pair, plain */
+void peer_open(struct peer *peer, struct loop *loop);         /* a socket pair, plain */
 void peer_wrap(struct peer *peer, struct loop *loop, int fd); /* no other end of its own */
 void peer_close(struct peer *peer);
-void peer_say(struct peer *peer, const char *text); /* the raw end writes */
+void peer_say(struct peer *peer, const char *text);          /* the raw end writes */
 size_t peer_hear(struct peer *peer, char *out, size_t size); /* what the raw end can read now */
 void peer_hang_up(struct peer *peer);
 void peer_turns(struct loop *loop, unsigned count);

@@ -130,8 +130,8 @@ static int listen_any(struct sockaddr_in *addr)
 	socklen_t len = sizeof(*addr);
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
 
-	*addr = (struct sockaddr_in){ .sin_family = AF_INET,
-				      .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	*addr =
+		(struct sockaddr_in){ .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	cr_assert_eq(bind(fd, (struct sockaddr *)addr, sizeof(*addr)), 0);
 	cr_assert_eq(listen(fd, 4), 0);
 	cr_assert_eq(getsockname(fd, (struct sockaddr *)addr, &len), 0);
@@ -148,8 +148,8 @@ Test(conn, connect_then_send_what_was_queued)
 	uint16_t port;
 
 	cr_assert_eq(conn_connect(&p.conn, loop, (struct sockaddr *)&addr, sizeof(addr), &peer_ops,
-				  &peer_limits),
-		     WEIR_OK);
+	                          &peer_limits),
+	             WEIR_OK);
 	conn_send(&p.conn, slice_str("early"));
 	cr_assert(peer_wait(&p, "connected()"));
 	p.raw = accept(listening, NULL, NULL);
@@ -175,7 +175,7 @@ Test(conn, connect_refused_is_told_by_the_loop)
 
 	close(listen_any(&addr));
 	if (conn_connect(&p.conn, loop, (struct sockaddr *)&addr, sizeof(addr), &peer_ops,
-			 &peer_limits) == WEIR_OK) {
+	                 &peer_limits) == WEIR_OK) {
 		cr_assert(peer_wait(&p, "closed(-5)"));
 		cr_assert_str_eq(p.trace, "closed(-5)");
 	}

@@ -16,9 +16,9 @@ enum { STEPS = 400, RUNS = 60, CHUNK_MAX = 40000, PERIOD = 251 };
 
 struct model {
 	struct loop *loop;
-	struct peer a, b;      /* the two ends */
+	struct peer a, b; /* the two ends */
 	uint64_t random;
-	size_t sent_by_b;      /* bytes given to conn_send */
+	size_t sent_by_b; /* bytes given to conn_send */
 };
 
 static uint64_t next_random(struct model *m)
@@ -42,7 +42,7 @@ static void check_stream(struct peer *peer, struct slice bytes)
 	for (size_t i = 0; i < bytes.len; i += 97)
 		cr_assert_eq((unsigned char)bytes.ptr[i], (unsigned char)((peer->total + i) % PERIOD));
 	cr_assert_eq((unsigned char)bytes.ptr[bytes.len - 1],
-		     (unsigned char)((peer->total + bytes.len - 1) % PERIOD));
+	             (unsigned char)((peer->total + bytes.len - 1) % PERIOD));
 	peer->consume = below(m, 3) ? bytes.len : below(m, bytes.len + 1);
 	if (below(m, 8) == 0)
 		conn_pause_read(&peer->conn);

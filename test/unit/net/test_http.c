@@ -50,7 +50,7 @@ static void handler(void *arg, const struct http_request *request, struct http_r
 	if (strcmp(request->path, "/missing") == 0)
 		reply->status = 404;
 	buf_appendf(&reply->body, "%s %s ?%s %.*s", request->method, request->path, request->query,
-		    (int)request->body.len, request->body.ptr);
+	            (int)request->body.len, request->body.ptr);
 }
 
 static struct http_server *serve(struct loop *loop)
@@ -58,14 +58,13 @@ static struct http_server *serve(struct loop *loop)
 	struct http_server *server;
 	char why[256] = "";
 
-	cr_assert_eq(http_server_open(loop, "127.0.0.1", 0, handler, NULL, &server, why,
-				      sizeof(why)),
-		     WEIR_OK, "%s", why);
+	cr_assert_eq(http_server_open(loop, "127.0.0.1", 0, handler, NULL, &server, why, sizeof(why)),
+	             WEIR_OK, "%s", why);
 	return server;
 }
 
 static enum weir_err get(struct loop *loop, const char *host, uint16_t port, const char *path,
-			 struct http_get_options *o, struct got *got)
+                         struct http_get_options *o, struct got *got)
 {
 	struct http_get *request;
 	char url[256];
@@ -88,8 +87,7 @@ Test(http, get_is_answered, .timeout = 20)
 	struct http_get_options o = { 0 };
 	struct got got = { 0 };
 
-	cr_assert_eq(get(loop, "127.0.0.1", http_server_port(server), "/a%20b?c=d", &o, &got),
-		     WEIR_OK);
+	cr_assert_eq(get(loop, "127.0.0.1", http_server_port(server), "/a%20b?c=d", &o, &got), WEIR_OK);
 	wait_done(loop, &got);
 	cr_assert_eq(got.err, WEIR_OK);
 	cr_assert_eq(got.status, 200);
@@ -105,8 +103,7 @@ Test(http, any_status_is_an_answer, .timeout = 20)
 	struct http_get_options o = { 0 };
 	struct got got = { 0 };
 
-	cr_assert_eq(get(loop, "127.0.0.1", http_server_port(server), "/missing", &o, &got),
-		     WEIR_OK);
+	cr_assert_eq(get(loop, "127.0.0.1", http_server_port(server), "/missing", &o, &got), WEIR_OK);
 	wait_done(loop, &got);
 	cr_assert_eq(got.status, 404);
 	http_server_close(server);
@@ -202,7 +199,7 @@ Test(http, broken_answers, .timeout = 20)
 	cr_assert_eq(script("SSH-2.0-x\r\n\r\n", false, 0).err, WEIR_ERR_PROTOCOL);
 	cr_assert_eq(script("HTTP/1.0 200 OK\r\n", true, 0).err, WEIR_ERR_CLOSED);
 	cr_assert_eq(script("HTTP/1.0 200 OK\r\nContent-Length: 9\r\n\r\nx", true, 0).err,
-		     WEIR_ERR_CLOSED);
+	             WEIR_ERR_CLOSED);
 	cr_assert_eq(script("HTTP/1.0 200 OK\r\n", false, 50).err, WEIR_ERR_TIMEOUT);
 }
 
@@ -233,8 +230,9 @@ Test(http, cancelled_request_is_silent, .timeout = 20)
 	struct loop *loop = peer_loop();
 	struct http_server *server = serve(loop);
 	struct got got = { 0 };
-	struct http_get_options o = { .timeout_ms = 50, .max_body_bytes = 10, .on_done = on_done,
-				      .arg = &got };
+	struct http_get_options o = {
+		.timeout_ms = 50, .max_body_bytes = 10, .on_done = on_done, .arg = &got
+	};
 	struct http_get *request;
 	char url[64];
 
@@ -257,8 +255,8 @@ static void raw(const char *text, char *out, size_t size)
 	struct loop *loop = peer_loop();
 	struct http_server *server = serve(loop);
 	struct sockaddr_in addr = { .sin_family = AF_INET,
-				    .sin_port = htons(http_server_port(server)),
-				    .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+		                        .sin_port = htons(http_server_port(server)),
+		                        .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
 	ssize_t len;
 
@@ -298,11 +296,9 @@ Test(http, server_exchanges, .timeout = 60)
 		size_t ends = strlen(exchanges[i].ends);
 
 		raw(exchanges[i].request, got, sizeof(got));
-		cr_assert(strncmp(got, exchanges[i].begins, strlen(exchanges[i].begins)) == 0, "%s",
-			  got);
-		cr_assert(strlen(got) >= ends &&
-				  strcmp(got + strlen(got) - ends, exchanges[i].ends) == 0,
-			  "%s", got);
+		cr_assert(strncmp(got, exchanges[i].begins, strlen(exchanges[i].begins)) == 0, "%s", got);
+		cr_assert(strlen(got) >= ends && strcmp(got + strlen(got) - ends, exchanges[i].ends) == 0,
+		          "%s", got);
 		cr_assert(exchanges[i].begins[0] || !got[0]);
 	}
 }

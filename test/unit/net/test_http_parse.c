@@ -46,8 +46,7 @@ Test(http_parse, refused_requests)
 	struct http_head head;
 
 	for (size_t i = 0; i < WEIR_COUNTOF(bad); i++)
-		cr_assert_eq(http_parse_request(slice_str(bad[i]), &head), WEIR_ERR_PROTOCOL, "%s",
-			     bad[i]);
+		cr_assert_eq(http_parse_request(slice_str(bad[i]), &head), WEIR_ERR_PROTOCOL, "%s", bad[i]);
 }
 
 Test(http_parse, endless_head_is_a_limit)
@@ -66,17 +65,15 @@ Test(http_parse, response)
 	struct http_head head;
 
 	cr_assert_eq(http_parse_response(slice_str("HTTP/1.0 503 Service Unavailable\r\n"
-						   "Transfer-Encoding: chunked\r\n\r\n"),
-					 &head),
-		     WEIR_OK);
+	                                           "Transfer-Encoding: chunked\r\n\r\n"),
+	                                 &head),
+	             WEIR_OK);
 	cr_assert_eq(head.status, 503);
 	cr_assert(head.is_chunked);
 	cr_assert_not(head.has_length);
 	cr_assert_eq(http_parse_response(slice_str("HTTP/1.1 200\r\n\r\n"), &head), WEIR_OK);
-	cr_assert_eq(http_parse_response(slice_str("HTTP/1.1 99 x\r\n\r\n"), &head),
-		     WEIR_ERR_PROTOCOL);
-	cr_assert_eq(http_parse_response(slice_str("ICY 200 OK\r\n\r\n"), &head),
-		     WEIR_ERR_PROTOCOL);
+	cr_assert_eq(http_parse_response(slice_str("HTTP/1.1 99 x\r\n\r\n"), &head), WEIR_ERR_PROTOCOL);
+	cr_assert_eq(http_parse_response(slice_str("ICY 200 OK\r\n\r\n"), &head), WEIR_ERR_PROTOCOL);
 }
 
 static const struct {

@@ -32,7 +32,7 @@ static void on_accept(void *receiver, int fd, bool is_unix)
 }
 
 static struct listener *open_or_die(struct loop *loop, const struct listener_options *o,
-				    struct accepted *a)
+                                    struct accepted *a)
 {
 	struct listener *l;
 	char why[256] = "";
@@ -44,8 +44,8 @@ static struct listener *open_or_die(struct loop *loop, const struct listener_opt
 static int dial(uint16_t port)
 {
 	struct sockaddr_in addr = { .sin_family = AF_INET,
-				    .sin_port = htons(port),
-				    .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+		                        .sin_port = htons(port),
+		                        .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
 
 	cr_assert_eq(connect(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
@@ -147,7 +147,7 @@ static int dial_unix(const char *dir, unsigned port)
 	if (dir[0] == '@')
 		addr.sun_path[0] = '\0';
 	if (connect(fd, (struct sockaddr *)&addr,
-		    (socklen_t)(offsetof(struct sockaddr_un, sun_path) + (size_t)len)) == 0)
+	            (socklen_t)(offsetof(struct sockaddr_un, sun_path) + (size_t)len)) == 0)
 		return fd;
 	close(fd);
 	return -1;

@@ -29,8 +29,9 @@ Test(loop, deferred_work_runs_once_and_may_defer)
 	struct loop *loop = peer_loop();
 	int count = 0;
 	struct step second = { .deferred.run = run_step, .loop = loop, .count = &count };
-	struct step first = { .deferred.run = run_step, .loop = loop, .count = &count,
-			      .next = &second };
+	struct step first = {
+		.deferred.run = run_step, .loop = loop, .count = &count, .next = &second
+	};
 
 	loop_defer(loop, &first.deferred);
 	cr_assert_eq(count, 0);

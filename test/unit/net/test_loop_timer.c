@@ -14,7 +14,7 @@ struct clockwork {
 	struct loop *loop;
 	struct clockwork *victim; /* cancelled when due */
 	int due_count;
-	int again;                /* times to arm again */
+	int again; /* times to arm again */
 };
 
 static void on_due(struct loop_timer *timer)
@@ -92,8 +92,7 @@ Test(loop_timer, a_later_rotation_is_not_due_now, .timeout = 10)
 	struct clockwork soon = { .loop = loop }, later = { .loop = loop };
 
 	loop_timer_arm(loop, &soon.timer, 20000, on_due);
-	loop_timer_arm(loop, &later.timer,
-		       20000 + (uint64_t)WHEEL_SLOTS * loop->wheel.tick_us, on_due);
+	loop_timer_arm(loop, &later.timer, 20000 + (uint64_t)WHEEL_SLOTS * loop->wheel.tick_us, on_due);
 	loop_run(loop);
 	cr_assert_eq(soon.due_count, 1);
 	cr_assert_eq(later.due_count, 0);

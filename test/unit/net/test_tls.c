@@ -25,10 +25,10 @@ struct pair {
 static struct tls_options server_options(const struct pair *p, enum tls_mode mode)
 {
 	return (struct tls_options){ .side = TLS_SIDE_SERVER,
-				     .mode = mode,
-				     .cert_file = p->files.server_cert,
-				     .key_file = p->files.server_key,
-				     .ca_file = p->files.ca };
+		                         .mode = mode,
+		                         .cert_file = p->files.server_cert,
+		                         .key_file = p->files.server_key,
+		                         .ca_file = p->files.ca };
 }
 
 static struct tls_options client_options(const struct pair *p, enum tls_mode mode)
@@ -53,7 +53,7 @@ static void pair_begin(struct pair *p)
 }
 
 static void pair_open(struct pair *p, const struct tls_options *server,
-		      const struct tls_options *client)
+                      const struct tls_options *client)
 {
 	int fds[2];
 
@@ -226,7 +226,7 @@ Test(tls, server_certificate_is_checked_by_mode, .timeout = 30)
 		pair_open(&p, &server, &client);
 		pair_start(&p, checks[i].host);
 		cr_assert_str_eq(p.client.trace, checks[i].is_accepted ? "ready()" : "closed(-9)",
-				 "case %zu", i);
+		                 "case %zu", i);
 		pair_end(&p);
 	}
 }
@@ -259,7 +259,7 @@ Test(tls, client_certificate_gives_names)
 	cr_assert(tls_peer_has_dns_name(conn_tls(&p.server.conn), "alice.test"));
 	cr_assert_not(tls_peer_has_dns_name(conn_tls(&p.server.conn), "alice"));
 	cr_assert_not(tls_peer_common_name(conn_tls(&p.client.conn), name, sizeof(name)),
-		      "the client verified nothing");
+	              "the client verified nothing");
 	pair_end(&p);
 }
 

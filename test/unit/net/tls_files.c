@@ -35,7 +35,7 @@ static void add_extension(X509 *cert, X509 *issuer, int nid, const char *value)
 
 /* Self-signed when issuer is NULL. */
 static struct issuer make(const char *name, const char *alt_names, const struct issuer *issuer,
-			  long serial)
+                          long serial)
 {
 	struct issuer made = { X509_new(), EVP_EC_gen("P-256") };
 	const struct issuer *by = issuer ? issuer : &made;
@@ -47,7 +47,7 @@ static struct issuer make(const char *name, const char *alt_names, const struct 
 	X509_gmtime_adj(X509_getm_notBefore(made.cert), -LIFE_SECONDS);
 	X509_gmtime_adj(X509_getm_notAfter(made.cert), LIFE_SECONDS);
 	X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_UTF8, (const unsigned char *)name, -1, -1,
-				   0);
+	                           0);
 	X509_set_issuer_name(made.cert, X509_get_subject_name(by->cert));
 	X509_set_pubkey(made.cert, made.key);
 	if (!issuer)
@@ -113,8 +113,8 @@ void tls_files_make(struct tls_files *files)
 
 void tls_files_remove(const struct tls_files *files)
 {
-	const char *const paths[] = { files->ca,	  files->other_ca,   files->server_cert,
-				      files->server_key,  files->client_cert, files->client_key };
+	const char *const paths[] = { files->ca,         files->other_ca,    files->server_cert,
+		                          files->server_key, files->client_cert, files->client_key };
 
 	for (size_t i = 0; i < WEIR_COUNTOF(paths); i++)
 		unlink(paths[i]);
