@@ -48,6 +48,7 @@ struct server {
 	struct pool *pool;            /* borrowed: outlives its servers */
 	void *client;                 /* borrowed: the linked client, while ACTIVE */
 	void *login;                  /* owned by proxy/ while LOGIN */
+	void *departure;              /* proxy's, between MOVING and leaving this worker */
 	struct session_state *session; /* counted: settings it has now */
 	struct params *params;        /* counted: what it reported last */
 	struct replies replies;

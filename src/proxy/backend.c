@@ -93,6 +93,8 @@ void backend_close(struct server *s, enum close_reason reason)
 		conn_close(&s->conn);
 	}
 	login_free(s);
+	if (s->departure)
+		link_departure_lost(s);
 	if (s->cancels)
 		cancel_forget_server(backend_proxy(s), s);
 	server_set_state(s, SERVER_CLOSED);

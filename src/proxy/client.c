@@ -55,9 +55,13 @@ static size_t on_bytes(struct conn *conn, struct slice bytes)
 {
 	struct client *c = client_of(conn);
 
+	size_t used = 0;
+
 	if (c->state == CLIENT_LOGIN)
-		return login_on_bytes(c, bytes);
-	return serve_bytes(c, bytes);
+		used = login_on_bytes(c, bytes);
+	if (c->state != CLIENT_LOGIN && c->state != CLIENT_CLOSED && used < bytes.len)
+		used += serve_bytes(c, slice_of(bytes.ptr + used, bytes.len - used));
+	return used;
 }
 
 static void on_drained(struct conn *conn)

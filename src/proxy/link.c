@@ -21,6 +21,8 @@ struct move_mail { /* an idle server, or NULL: choose again */
 	struct server *server; /* owned while under way */
 	struct conn_moved moved;
 	struct ledger_waiter *waiter; /* borrowed: its client waits for this mail */
+	struct proxy *from;           /* borrowed */
+	struct loop_deferred deferred;
 };
 
 struct steal_mail {
@@ -140,19 +142,43 @@ static void on_move_mail(struct mail *mail, void *receiver)
 	}
 }
 
+/* At the turn's end nothing of the connection is in use any more. */
+static void on_departure(struct loop_deferred *deferred)
+{
+	struct move_mail *m = list_entry(deferred, struct move_mail, deferred);
+	struct server *s = m->server;
+
+	if (s) {
+		s->departure = NULL;
+		server_leave(s);
+		m->moved = conn_export(&s->conn);
+		metrics_add(m->from->metrics, METRIC_SERVER_MOVES, 1);
+	}
+	mailbox_post(m->from->shared->proxies[m->waiter->worker]->mailbox, &m->mail);
+}
+
 static void post_move(struct proxy *from, struct server *s, struct ledger_waiter *w)
 {
 	struct move_mail *m = mem_zalloc(sizeof *m);
 
 	m->mail.deliver = on_move_mail;
 	m->waiter = w;
+	m->from = from;
+	m->server = s;
 	if (s) {
 		server_set_state(s, SERVER_MOVING);
-		server_leave(s);
-		m->server = s;
-		m->moved = conn_export(&s->conn);
+		s->departure = m;
 	}
-	mailbox_post(from->shared->proxies[w->worker]->mailbox, &m->mail);
+	m->deferred.run = on_departure;
+	loop_defer(from->loop, &m->deferred);
+}
+
+void link_departure_lost(struct server *s)
+{
+	struct move_mail *m = s->departure;
+
+	s->departure = NULL;
+	m->server = NULL; /* the waiter is told to choose again */
 }
 
 static void on_steal_mail(struct mail *mail, void *receiver)

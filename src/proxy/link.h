@@ -24,6 +24,8 @@ void link_empty_pool(struct pool *pool);
 void link_serve_waiters(struct pool *pool);
 /* No server can be had there now: those who wait choose again. error: what to tell instead, or NULL. */
 void link_refuse_waiters(struct pool *pool, const struct pg_error *error);
+/* A server that was about to move to another worker is closed instead. */
+void link_departure_lost(struct server *s);
 /* Waits for a primary or for freshness; served again when the topology changes or shortly. */
 void link_wait_node(struct client *c);
 /* A cancel reaches a client that waits: its request is answered with 57014. */

@@ -466,6 +466,7 @@ size_t login_on_bytes(struct client *c, struct slice bytes)
 {
 	size_t at = 0;
 
+	c->is_serving = true;
 	while (c->state == CLIENT_LOGIN && at < bytes.len) {
 		struct slice rest = slice_of(bytes.ptr + at, bytes.len - at);
 		size_t used = 0;
@@ -478,5 +479,6 @@ size_t login_on_bytes(struct client *c, struct slice bytes)
 			break;
 		at += used;
 	}
+	c->is_serving = false;
 	return c->state == CLIENT_CLOSED ? bytes.len : at;
 }
