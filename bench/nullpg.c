@@ -43,12 +43,12 @@ struct named {
 struct session {
 	int fd;
 	bool is_started, is_closing, is_closed, wants_out, is_copy_simple;
-	struct session *real;        /* passed on: the other side */
+	struct session *real; /* passed on: the other side */
 	struct session *next_closed;
 	struct bytes in, out;
 	struct session_state state;
 	struct statement portal;
-	struct named *named;         /* the first one is the unnamed */
+	struct named *named; /* the first one is the unnamed */
 	size_t named_count;
 };
 
@@ -169,8 +169,9 @@ static void on_describe(struct session *s, const char *body)
 	say_description(&s->out, st);
 }
 
-/* body is NUL-terminated for sure: the byte behind a message is overwritten while it is looked at. */
-static void on_message(struct server *srv, struct session *s, char type, const char *body, size_t len)
+/* body is NUL-terminated: the byte behind a message is overwritten while it is looked at. */
+static void on_message(struct server *srv, struct session *s, char type, const char *body,
+                       size_t len)
 {
 	switch (type) {
 	case 'Q':
@@ -309,7 +310,7 @@ static bool send_out(struct server *srv, struct session *s)
 		if (s->out.sent == s->out.len)
 			break;
 		ssize_t n = send(s->fd, s->out.data + s->out.sent, s->out.len - s->out.sent,
-				 MSG_DONTWAIT | MSG_NOSIGNAL);
+		                 MSG_DONTWAIT | MSG_NOSIGNAL);
 		if (n < 0 && errno != EAGAIN)
 			return false;
 		is_full = n < 0;
@@ -321,7 +322,7 @@ static bool send_out(struct server *srv, struct session *s)
 	}
 	if (is_full != s->wants_out) {
 		struct epoll_event e = { .events = is_full ? EPOLLIN | EPOLLOUT : EPOLLIN,
-					 .data = { .ptr = s } };
+			                     .data = { .ptr = s } };
 
 		s->wants_out = is_full;
 		epoll_ctl(srv->epoll_fd, EPOLL_CTL_MOD, s->fd, &e);

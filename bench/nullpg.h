@@ -20,7 +20,7 @@ void bytes_add(struct bytes *b, const void *data, size_t len);
 
 enum statement_kind {
 	KIND_EMPTY,
-	KIND_ROW,      /* answers with one row */
+	KIND_ROW, /* answers with one row */
 	KIND_BEGIN,
 	KIND_END,
 	KIND_SET,
@@ -33,8 +33,8 @@ enum { WORD_MAX = 20, SETTING_MAX = 64 };
 
 struct statement {
 	enum statement_kind kind;
-	char word[WORD_MAX];         /* first word, upper case */
-	const char *setting;         /* KIND_SET: reported setting, static; NULL: another one */
+	char word[WORD_MAX]; /* first word, upper case */
+	const char *setting; /* KIND_SET: reported setting, static; NULL: another one */
 	char value[SETTING_MAX];
 };
 
@@ -52,8 +52,8 @@ void say_message(struct bytes *out, char type, const void *body, size_t len);
 void say_description(struct bytes *out, const struct statement *s); /* RowDescription or NoData */
 /* Row, settings and tag; begins a stream for KIND_COPY_OUT. */
 void say_execution(struct bytes *out, const struct statement *s, struct session_state *state,
-		   uint64_t copy_rows);
-/* More of the stream into an empty `out`, about `until` bytes; true: it has ended, CopyDone and tag said. */
+                   uint64_t copy_rows);
+/* About `until` bytes of the stream into an empty `out`; true: it has ended, tag and all. */
 bool say_copy(struct bytes *out, struct session_state *state, size_t until, uint64_t copy_rows);
 
 enum { COPY_ROW_BYTES = 100 }; /* payload of one CopyData */

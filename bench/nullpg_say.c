@@ -33,11 +33,18 @@ void bytes_add(struct bytes *b, const void *data, size_t len)
 static const struct {
 	const char *name, *value;
 } settings[] = {
-	{ "application_name", "" }, { "client_encoding", "UTF8" }, { "DateStyle", "ISO, MDY" },
-	{ "default_transaction_read_only", "off" }, { "in_hot_standby", "off" },
-	{ "integer_datetimes", "on" }, { "IntervalStyle", "postgres" }, { "is_superuser", "off" },
-	{ "server_encoding", "UTF8" }, { "server_version", "15.0 (null)" },
-	{ "session_authorization", "bench" }, { "standard_conforming_strings", "on" },
+	{ "application_name", "" },
+	{ "client_encoding", "UTF8" },
+	{ "DateStyle", "ISO, MDY" },
+	{ "default_transaction_read_only", "off" },
+	{ "in_hot_standby", "off" },
+	{ "integer_datetimes", "on" },
+	{ "IntervalStyle", "postgres" },
+	{ "is_superuser", "off" },
+	{ "server_encoding", "UTF8" },
+	{ "server_version", "15.0 (null)" },
+	{ "session_authorization", "bench" },
+	{ "standard_conforming_strings", "on" },
 	{ "TimeZone", "UTC" },
 };
 
@@ -47,10 +54,11 @@ static const struct {
 	const char *word;
 	enum statement_kind kind;
 } words[] = {
-	{ "SELECT", KIND_ROW }, { "SHOW", KIND_ROW }, { "VALUES", KIND_ROW }, { "WITH", KIND_ROW },
-	{ "TABLE", KIND_ROW }, { "FETCH", KIND_ROW }, { "BEGIN", KIND_BEGIN }, { "START", KIND_BEGIN },
-	{ "COMMIT", KIND_END }, { "END", KIND_END }, { "ROLLBACK", KIND_END }, { "ABORT", KIND_END },
-	{ "SET", KIND_SET }, { "COPY", KIND_COPY_OUT }, { "UPDATE", KIND_COUNT },
+	{ "SELECT", KIND_ROW },   { "SHOW", KIND_ROW },      { "VALUES", KIND_ROW },
+	{ "WITH", KIND_ROW },     { "TABLE", KIND_ROW },     { "FETCH", KIND_ROW },
+	{ "BEGIN", KIND_BEGIN },  { "START", KIND_BEGIN },   { "COMMIT", KIND_END },
+	{ "END", KIND_END },      { "ROLLBACK", KIND_END },  { "ABORT", KIND_END },
+	{ "SET", KIND_SET },      { "COPY", KIND_COPY_OUT }, { "UPDATE", KIND_COUNT },
 	{ "DELETE", KIND_COUNT }, { "INSERT", KIND_COUNT },
 };
 
@@ -164,9 +172,9 @@ void say_ready(struct bytes *out, const struct session_state *state)
 void say_description(struct bytes *out, const struct statement *s)
 {
 	static const char column[] = "\0\1"
-				     "n\0"
-				     "\0\0\0\0\0\0"
-				     "\0\0\0\x17\0\4\xff\xff\xff\xff\0";
+								 "n\0"
+								 "\0\0\0\0\0\0"
+								 "\0\0\0\x17\0\4\xff\xff\xff\xff\0";
 
 	if (s->kind == KIND_ROW)
 		say_message(out, 'T', column, sizeof column);
@@ -183,14 +191,17 @@ static void say_tag(struct bytes *out, const char *word, const char *rest)
 }
 
 void say_execution(struct bytes *out, const struct statement *s, struct session_state *state,
-		   uint64_t copy_rows)
+                   uint64_t copy_rows)
 {
 	switch (s->kind) {
 	case KIND_EMPTY:
 		say_message(out, 'I', "", 0);
 		return;
 	case KIND_ROW:
-		say_message(out, 'D', "\0\1\0\0\0\1" "1", 7);
+		say_message(out, 'D',
+		            "\0\1\0\0\0\1"
+		            "1",
+		            7);
 		say_tag(out, s->word, " 1");
 		return;
 	case KIND_COUNT:

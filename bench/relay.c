@@ -29,8 +29,8 @@ struct side {
 	struct side *other;
 	struct side *next_closed;
 	bool is_closed;
-	bool is_stuck;    /* the other side waits for room here */
-	char *rest;       /* what this side's socket didn't take; NULL: nothing */
+	bool is_stuck; /* the other side waits for room here */
+	char *rest;    /* what this side's socket didn't take; NULL: nothing */
 	size_t rest_len;
 };
 
@@ -101,7 +101,7 @@ static void on_readable(struct relay *r, struct side *from)
 		close_pair(r, from);
 	else if (put < got)
 		keep_rest(r, from->other, r->chunk + (put > 0 ? put : 0),
-			  (size_t)(got - (put > 0 ? put : 0)));
+		          (size_t)(got - (put > 0 ? put : 0)));
 }
 
 static void on_writable(struct relay *r, struct side *to)
@@ -195,7 +195,8 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	signal(SIGPIPE, SIG_IGN);
-	r.target = (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(argv[2])) };
+	r.target =
+		(struct sockaddr_in){ .sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(argv[2])) };
 	r.target.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	r.listen_fd = listen_on((uint16_t)atoi(argv[1]));
 	r.epoll_fd = epoll_create1(EPOLL_CLOEXEC);

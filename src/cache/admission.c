@@ -79,8 +79,7 @@ static uint32_t sketch_min(const struct sketch *s, const struct hash128 *key)
 	uint32_t min = UINT8_MAX;
 
 	for (unsigned row = 0; row < ROWS; row++) {
-		uint8_t n = atomic_load_explicit(&s->counters[row][column(key, row)],
-						 memory_order_relaxed);
+		uint8_t n = atomic_load_explicit(&s->counters[row][column(key, row)], memory_order_relaxed);
 
 		if (n < min)
 			min = n;

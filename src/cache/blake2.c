@@ -36,8 +36,8 @@ static const uint8_t sigma[10][16] = {
 
 /* The four words that each of the eight mixes of a round works on: columns, then diagonals. */
 static const uint8_t lanes[8][4] = {
-	{ 0, 4, 8, 12 }, { 1, 5, 9, 13 }, { 2, 6, 10, 14 }, { 3, 7, 11, 15 },
-	{ 0, 5, 10, 15 }, { 1, 6, 11, 12 }, { 2, 7, 8, 13 }, { 3, 4, 9, 14 },
+	{ 0, 4, 8, 12 },  { 1, 5, 9, 13 },  { 2, 6, 10, 14 }, { 3, 7, 11, 15 },
+	{ 0, 5, 10, 15 }, { 1, 6, 11, 12 }, { 2, 7, 8, 13 },  { 3, 4, 9, 14 },
 };
 
 static inline uint64_t rotate_right(uint64_t v, unsigned bits)

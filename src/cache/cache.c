@@ -218,9 +218,9 @@ void cache_worker_destroy(struct cache_worker *w)
 }
 
 enum cache_result cache_lookup_start(struct cache_worker *w, struct cache_lookup *lookup,
-				     const struct hash128 *key, const struct cache_deps *deps,
-				     uint64_t not_before_us, struct cache_fill *fill,
-				     struct cache_entry **entry)
+                                     const struct hash128 *key, const struct cache_deps *deps,
+                                     uint64_t not_before_us, struct cache_fill *fill,
+                                     struct cache_entry **entry)
 {
 	struct cache *c = w->cache;
 	uint64_t now_us = loop_now_us(w->loop);
@@ -236,12 +236,12 @@ enum cache_result cache_lookup_start(struct cache_worker *w, struct cache_lookup
 	fill->is_admitted = asked >= c->options.min_hits;
 	fill_begin(w, &view, fill); /* before it is asked whether a change is pending */
 	*entry = local_find(c->local, &(struct local_question){
-					      .key = *key,
-					      .identity = view.identity,
-					      .generation_sum = fill->generation_sum,
-					      .now_us = now_us,
-					      .not_before_us = not_before_us,
-				      });
+									  .key = *key,
+									  .identity = view.identity,
+									  .generation_sum = fill->generation_sum,
+									  .now_us = now_us,
+									  .not_before_us = not_before_us,
+								  });
 	if (*entry) {
 		worker_count(w, COUNT_HITS_LOCAL);
 		return CACHE_HIT;
@@ -254,7 +254,7 @@ enum cache_result cache_lookup_start(struct cache_worker *w, struct cache_lookup
 }
 
 static void store_local(struct cache_worker *w, const struct cache_fill *fill, uint64_t identity,
-			struct slice description, struct slice rows)
+                        struct slice description, struct slice rows)
 {
 	struct cache *c = w->cache;
 	struct local_terms terms = {
@@ -271,7 +271,7 @@ static void store_local(struct cache_worker *w, const struct cache_fill *fill, u
 }
 
 void cache_store(struct cache_worker *w, const struct cache_fill *fill, uint64_t fresh_as_of_us,
-		 struct slice description, struct slice rows)
+                 struct slice description, struct slice rows)
 {
 	struct cache *c = w->cache;
 	struct tables_view view;
@@ -311,9 +311,9 @@ void cache_invalidate(struct cache_worker *w, const struct cache_deps *deps)
 		publish_change(w, kind, deps->database, is_database ? 0 : deps->tables[i]);
 	now_us = clock_monotonic_us();
 	for (uint32_t i = 0; i < count; i++)
-		tables_change(tables_slot(c->tables, kind, deps->database,
-					  is_database ? 0 : deps->tables[i]),
-			      now_us);
+		tables_change(
+			tables_slot(c->tables, kind, deps->database, is_database ? 0 : deps->tables[i]),
+			now_us);
 	if (c->has_redis)
 		publish_flush(w);
 }
@@ -342,8 +342,7 @@ void cache_void_cluster(struct cache *c, struct slice cluster)
 
 	pthread_mutex_lock(&c->workers_mutex);
 	if (c->has_redis && c->workers.count > 0) {
-		struct cache_worker *w =
-			list_entry(list_first(&c->workers), struct cache_worker, node);
+		struct cache_worker *w = list_entry(list_first(&c->workers), struct cache_worker, node);
 
 		m = mem_zalloc(sizeof *m + cluster.len + 1);
 		m->slot = slot;

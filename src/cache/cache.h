@@ -31,17 +31,17 @@ struct loop;
 enum { CACHE_TABLES_MAX = 32 };
 
 struct cache_options {
-	size_t local_bytes;          /* bound of the local store */
-	size_t entry_bytes;          /* largest result kept */
-	uint32_t ttl_ms;             /* default life of an entry */
-	uint32_t min_hits;           /* admission: requests of a key within the window before it is stored */
+	size_t local_bytes; /* bound of the local store */
+	size_t entry_bytes; /* largest result kept */
+	uint32_t ttl_ms;    /* default life of an entry */
+	uint32_t min_hits;  /* admission: requests of a key within the window before it is stored */
 	uint32_t admission_window_ms;
-	const char *redis_host;      /* borrowed during create; NULL: local only */
+	const char *redis_host; /* borrowed during create; NULL: local only */
 	uint16_t redis_port;
-	const char *redis_user;      /* NULL: none */
-	const char *redis_password;  /* NULL: none */
+	const char *redis_user;     /* NULL: none */
+	const char *redis_password; /* NULL: none */
 	uint32_t redis_timeout_ms;
-	const char *redis_prefix;    /* key prefix, e.g. "pgweir" */
+	const char *redis_prefix; /* key prefix, e.g. "pgweir" */
 };
 
 /* Everything that can change a result, by value; hashed into the key by cache_key (cache/key.h). */
@@ -49,24 +49,26 @@ struct cache_key_parts {
 	struct slice cluster;
 	struct slice database;
 	struct slice role;
-	struct slice settings;     /* canonical text of the result-changing settings */
+	struct slice settings; /* canonical text of the result-changing settings */
 	struct slice sql;
-	struct slice params;       /* Bind's parameter formats and values, raw; empty for simple queries */
-	struct slice formats;      /* Bind's result formats, raw; empty: all text */
+	struct slice params;  /* Bind's parameter formats and values, raw; empty for simple queries */
+	struct slice formats; /* Bind's result formats, raw; empty: all text */
 };
 struct hash128 cache_key(const struct cache_key_parts *parts);
 
 struct cache_deps {
-	struct slice database;             /* "cluster/dbname" scope of the table ids */
+	struct slice database; /* "cluster/dbname" scope of the table ids */
 	uint32_t table_count;
 	uint32_t tables[CACHE_TABLES_MAX]; /* oids, sorted */
 };
 
 /* A counted, immutable result: protocol messages as the server sent them. */
 struct cache_entry;
-struct slice cache_entry_description(const struct cache_entry *e); /* RowDescription or NoData, whole message */
-struct slice cache_entry_rows(const struct cache_entry *e);        /* DataRow* CommandComplete */
-uint64_t cache_entry_computed_us(const struct cache_entry *e);     /* monotonic, this process's; 0: another's */
+struct slice cache_entry_description(
+	const struct cache_entry *e); /* RowDescription or NoData, whole message */
+struct slice cache_entry_rows(const struct cache_entry *e); /* DataRow* CommandComplete */
+uint64_t cache_entry_computed_us(
+	const struct cache_entry *e); /* monotonic, this process's; 0: another's */
 void cache_entry_put(struct cache_entry **e);
 
 /* Generations at the time of the miss; by value, held by the client while its query runs. */
@@ -74,19 +76,20 @@ struct cache_fill {
 	struct hash128 key;
 	uint64_t started_us;
 	uint64_t generation_sum; /* combined local generations of the deps */
-	uint64_t shared_sum;     /* combined Redis generations; 0: not known, then only the local store is filled */
+	uint64_t shared_sum;     /* combined Redis generations; 0: not known, fills the local store only */
 	struct cache_deps deps;
 	uint32_t ttl_ms;
-	bool is_admitted;        /* hot enough: collect the result and store it */
+	bool is_admitted; /* hot enough: collect the result and store it */
 };
 
 enum cache_result { CACHE_MISS, CACHE_HIT, CACHE_PENDING };
 
-struct cache_lookup {       /* embedded in the client; zero-initialise */
+struct cache_lookup { /* embedded in the client; zero-initialise */
 	struct cache_worker *worker;
 	void (*on_done)(struct cache_lookup *self, enum cache_result result, struct cache_entry *entry);
 	void *pending; /* private: NULL when none */
-	uint32_t ttl_ms; /* life this request allows an entry, also one found in Redis; 0: the default */
+	uint32_t
+		ttl_ms; /* life this request allows an entry, also one found in Redis; 0: the default */
 };
 
 struct cache *cache_create(const struct cache_options *options);
@@ -101,9 +104,9 @@ void cache_worker_destroy(struct cache_worker *worker);
  * not_before_us: entries computed earlier (monotonic) are not served to this session.
  */
 enum cache_result cache_lookup_start(struct cache_worker *worker, struct cache_lookup *lookup,
-				     const struct hash128 *key, const struct cache_deps *deps,
-				     uint64_t not_before_us, struct cache_fill *fill,
-				     struct cache_entry **entry);
+                                     const struct hash128 *key, const struct cache_deps *deps,
+                                     uint64_t not_before_us, struct cache_fill *fill,
+                                     struct cache_entry **entry);
 void cache_lookup_cancel(struct cache_lookup *lookup);
 
 /*
@@ -111,9 +114,9 @@ void cache_lookup_cancel(struct cache_lookup *lookup);
  * was read from at the time the query started; UINT64_MAX for the primary.
  */
 void cache_store(struct cache_worker *worker, const struct cache_fill *fill,
-		 uint64_t fresh_as_of_us, struct slice description, struct slice rows);
+                 uint64_t fresh_as_of_us, struct slice description, struct slice rows);
 
-/* A write to these tables committed (table_count 0: any table of the database). Local at once, Redis asynchronously. */
+/* A write to these tables committed (none: any of the database). Local at once, Redis soon after. */
 void cache_invalidate(struct cache_worker *worker, const struct cache_deps *deps);
 /* A failover: everything of that cluster is void. Any thread. */
 void cache_void_cluster(struct cache *cache, struct slice cluster);

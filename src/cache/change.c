@@ -51,14 +51,13 @@ static bool take_item(struct slice *s, struct change_item *out)
 {
 	uint64_t kind, oid, scope_len;
 
-	if (!take_number(s, 1, &kind) || !take_number(s, 4, &oid) ||
-	    !take_number(s, 2, &scope_len) || scope_len > CHANGE_SCOPE_MAX ||
-	    !take(s, (size_t)scope_len, &out->scope))
+	if (!take_number(s, 1, &kind) || !take_number(s, 4, &oid) || !take_number(s, 2, &scope_len) ||
+	    scope_len > CHANGE_SCOPE_MAX || !take(s, (size_t)scope_len, &out->scope))
 		return false;
 	out->kind = (enum generation_kind)kind;
 	out->oid = (uint32_t)oid;
-	return kind == GENERATION_ALL || kind == GENERATION_CLUSTER ||
-	       kind == GENERATION_DATABASE || kind == GENERATION_TABLE;
+	return kind == GENERATION_ALL || kind == GENERATION_CLUSTER || kind == GENERATION_DATABASE ||
+	       kind == GENERATION_TABLE;
 }
 
 bool change_decode(struct slice bytes, struct change_message *out)
@@ -68,8 +67,7 @@ bool change_decode(struct slice bytes, struct change_message *out)
 	out->count = 0;
 	if (!take(&bytes, sizeof change_magic, &magic) ||
 	    memcmp(magic.ptr, change_magic, sizeof change_magic) != 0 ||
-	    !take_number(&bytes, 8, &out->sender) ||
-	    !take(&bytes, CHANGE_TOKEN_BYTES, &out->token))
+	    !take_number(&bytes, 8, &out->sender) || !take(&bytes, CHANGE_TOKEN_BYTES, &out->token))
 		return false;
 	while (bytes.len > 0) {
 		if (out->count == CHANGE_ITEMS_MAX || !take_item(&bytes, &out->items[out->count]))

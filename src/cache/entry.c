@@ -32,15 +32,14 @@ bool shared_entry_encode(const struct shared_entry *e, struct buf *out)
 	hash128_to_bytes(e->key, key);
 	bson_init(&doc);
 	is_ok = bson_append_int32(&doc, "v", 1, VERSION) &&
-		bson_append_binary(&doc, "k", 1, BSON_SUBTYPE_BINARY, key, sizeof key) &&
-		bson_append_int64(&doc, "g", 1, (int64_t)e->shared_sum) &&
-		bson_append_int64(&doc, "c", 1, e->computed_wall_us) &&
-		bson_append_int64(&doc, "t", 1, e->ttl_ms) &&
-		bson_append_binary(&doc, "d", 1, BSON_SUBTYPE_BINARY,
-				   (const uint8_t *)e->description.ptr,
-				   (uint32_t)e->description.len) &&
-		bson_append_binary(&doc, "r", 1, BSON_SUBTYPE_BINARY,
-				   (const uint8_t *)e->rows.ptr, (uint32_t)e->rows.len);
+	        bson_append_binary(&doc, "k", 1, BSON_SUBTYPE_BINARY, key, sizeof key) &&
+	        bson_append_int64(&doc, "g", 1, (int64_t)e->shared_sum) &&
+	        bson_append_int64(&doc, "c", 1, e->computed_wall_us) &&
+	        bson_append_int64(&doc, "t", 1, e->ttl_ms) &&
+	        bson_append_binary(&doc, "d", 1, BSON_SUBTYPE_BINARY,
+	                           (const uint8_t *)e->description.ptr, (uint32_t)e->description.len) &&
+	        bson_append_binary(&doc, "r", 1, BSON_SUBTYPE_BINARY, (const uint8_t *)e->rows.ptr,
+	                           (uint32_t)e->rows.len);
 	if (is_ok)
 		buf_append(out, bson_get_data(&doc), doc.len);
 	bson_destroy(&doc);
@@ -50,8 +49,7 @@ bool shared_entry_encode(const struct shared_entry *e, struct buf *out)
 /* The next field must have this one-letter name and type. */
 static bool next_is(bson_iter_t *at, const char *name, bson_type_t type)
 {
-	return bson_iter_next(at) && strcmp(bson_iter_key(at), name) == 0 &&
-	       bson_iter_type(at) == type;
+	return bson_iter_next(at) && strcmp(bson_iter_key(at), name) == 0 && bson_iter_type(at) == type;
 }
 
 static bool next_int64(bson_iter_t *at, const char *name, int64_t *out)

@@ -18,9 +18,9 @@
 
 struct shared_entry {
 	struct hash128 key;
-	uint64_t shared_sum;    /* the generations it was computed under */
+	uint64_t shared_sum; /* the generations it was computed under */
 	int64_t computed_wall_us;
-	uint32_t ttl_ms;        /* from its computation */
+	uint32_t ttl_ms;          /* from its computation */
 	struct slice description; /* one RowDescription or NoData */
 	struct slice rows;        /* DataRow* CommandComplete */
 };

@@ -63,8 +63,7 @@ static void tell_requests(struct link *link)
 
 static void disconnect(struct link *link)
 {
-	if (link->state == LINK_CONNECTING || link->state == LINK_GREETING ||
-	    link->state == LINK_READY)
+	if (link->state == LINK_CONNECTING || link->state == LINK_GREETING || link->state == LINK_READY)
 		conn_close(&link->conn);
 	if (link->reader)
 		redis_reader_destroy(link->reader);
@@ -79,8 +78,8 @@ static void fail(struct link *link, const char *why)
 
 	disconnect(link);
 	if (was_ready || link->failures == 0)
-		log_warn("redis_down", "link=%s why=%s", link->options->channel ? "subscription" : "commands",
-			 why);
+		log_warn("redis_down", "link=%s why=%s",
+		         link->options->channel ? "subscription" : "commands", why);
 	link->state = LINK_DOWN;
 	link->failures++;
 	arm(link, link->backoff_us);
@@ -101,7 +100,7 @@ static void connect_now(struct link *link)
 	link->run_id[0] = '\0';
 	link->conn = (struct conn){ 0 };
 	if (conn_connect(&link->conn, link->loop, (const struct sockaddr *)&o->addr, o->addr_len,
-			 &conn_ops, &limits) != WEIR_OK) {
+	                 &conn_ops, &limits) != WEIR_OK) {
 		fail(link, "connect");
 		return;
 	}
@@ -111,10 +110,14 @@ static void connect_now(struct link *link)
 }
 
 void link_open(struct link *link, struct loop *loop, const struct link_options *options,
-	       const struct link_ops *ops)
+               const struct link_ops *ops)
 {
-	*link = (struct link){ .magic = LINK_MAGIC, .state = LINK_DOWN, .loop = loop,
-			       .options = options, .ops = ops, .backoff_us = BACKOFF_MIN_US };
+	*link = (struct link){ .magic = LINK_MAGIC,
+		                   .state = LINK_DOWN,
+		                   .loop = loop,
+		                   .options = options,
+		                   .ops = ops,
+		                   .backoff_us = BACKOFF_MIN_US };
 	buf_init(&link->out, OUT_MAX_BYTES);
 	list_init(&link->requests);
 	connect_now(link);
@@ -243,7 +246,7 @@ static void on_greeting(struct link *link, const struct redis_reply *reply)
 		find_run_id(link, v->text);
 		become_ready(link);
 	} else if (v->type == REDIS_TYPE_ERROR && v->text.len >= 6 &&
-		   memcmp(v->text.ptr, "NOPERM", 6) == 0) {
+	           memcmp(v->text.ptr, "NOPERM", 6) == 0) {
 		log_warn("redis_info_denied", "effect=restarts_unnoticed");
 		become_ready(link);
 	} else {
@@ -257,7 +260,7 @@ static void on_push(struct link *link, const struct redis_reply *reply)
 	if (reply->value.type == REDIS_TYPE_ERROR)
 		fail(link, "subscription lost");
 	else if (reply->value.type == REDIS_TYPE_ARRAY && reply->count == 3 &&
-		 element_is(reply, 0, "message") && reply->elements[2].type == REDIS_TYPE_STRING)
+	         element_is(reply, 0, "message") && reply->elements[2].type == REDIS_TYPE_STRING)
 		link->ops->on_message(link, reply->elements[2].text);
 }
 

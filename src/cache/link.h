@@ -28,7 +28,7 @@ struct link;
 struct link_request {
 	struct list_node node;
 	unsigned remaining; /* replies still to come; counted down before the call */
-	/* reply NULL: the link went down, nothing more comes. Unlinked when remaining is 0 or reply is NULL. */
+	/* reply NULL: the link went down, nothing more comes. Unlinked then, and at remaining 0. */
 	void (*on_reply)(struct link_request *self, const struct redis_reply *reply);
 };
 
@@ -40,7 +40,7 @@ struct link_options {
 	const char *channel;    /* NULL: commands; else subscribed to it */
 	size_t reply_max_bytes; /* a larger reply takes the link down */
 	uint64_t greeting_us;   /* bound of connect and log-in */
-	uint64_t patience_us;   /* requests that time out for so long, without any reply, take it down */
+	uint64_t patience_us; /* requests that time out for so long, without any reply, take it down */
 };
 
 struct link_ops {
@@ -56,24 +56,24 @@ struct link {
 	unsigned magic;
 	enum link_state state;
 	struct conn conn;
-	struct loop *loop;                 /* borrowed: outlives the link */
+	struct loop *loop; /* borrowed: outlives the link */
 	const struct link_options *options;
 	const struct link_ops *ops;
-	struct redis_reader *reader;       /* owned; NULL while not connected */
-	struct buf out;                    /* scratch for commands */
-	struct list requests;              /* in the order of their replies */
+	struct redis_reader *reader; /* owned; NULL while not connected */
+	struct buf out;              /* scratch for commands */
+	struct list requests;        /* in the order of their replies */
 	struct link_request ping;
-	struct loop_timer timer;           /* reconnect, end of greeting, or beat: by state */
+	struct loop_timer timer; /* reconnect, end of greeting, or beat: by state */
 	uint64_t backoff_us;
-	unsigned greeting_left;            /* replies of the greeting still to come */
-	uint64_t first_timeout_us;         /* of the row without a reply; 0: none */
-	bool is_ping_out;                  /* nothing heard since the last beat's ping */
-	char run_id[LINK_RUN_ID_LEN + 1];  /* of the server process; empty: it doesn't say */
-	uint64_t failures;                 /* times it went down or couldn't come up */
+	unsigned greeting_left;           /* replies of the greeting still to come */
+	uint64_t first_timeout_us;        /* of the row without a reply; 0: none */
+	bool is_ping_out;                 /* nothing heard since the last beat's ping */
+	char run_id[LINK_RUN_ID_LEN + 1]; /* of the server process; empty: it doesn't say */
+	uint64_t failures;                /* times it went down or couldn't come up */
 };
 
 void link_open(struct link *link, struct loop *loop, const struct link_options *options,
-	       const struct link_ops *ops);
+               const struct link_ops *ops);
 void link_close(struct link *link); /* requests are told; no on_down */
 bool link_is_ready(const struct link *link);
 /* False: too much is waiting already, try nothing that can be left out. */

@@ -17,14 +17,14 @@
 static struct cache_worker *worker_of(struct link *link)
 {
 	return (struct cache_worker *)(void *)((char *)link -
-					       offsetof(struct cache_worker, subscription));
+	                                       offsetof(struct cache_worker, subscription));
 }
 
 static void on_ready(struct link *link)
 {
 	struct cache *c = worker_of(link)->cache;
 
-	/* First void, then hear: who sees the flag and stores for long began before the void or after it. */
+	/* First void, then hear: what is stored for long was asked for after the void, or is void. */
 	tables_change_all(c->tables, clock_monotonic_us());
 	atomic_store(&c->is_hearing, true);
 }
@@ -43,7 +43,7 @@ static void apply(struct cache *c, const struct change_item *item, uint64_t toke
 
 	if (item->kind != GENERATION_ALL)
 		tables_token_seen(tables_slot(c->tables, item->kind, item->scope, item->oid), token,
-				  now_us);
+		                  now_us);
 	else if (tables_token_seen(c->all, token, now_us))
 		tables_change_all(c->tables, now_us);
 }

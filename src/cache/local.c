@@ -58,17 +58,16 @@ struct local {
 };
 
 struct cache_entry *entry_create(const struct local_terms *terms, struct slice description,
-				 struct slice rows)
+                                 struct slice rows)
 {
-	struct cache_entry *e =
-		mem_try_alloc(sizeof *e + description.len + rows.len);
+	struct cache_entry *e = mem_try_alloc(sizeof *e + description.len + rows.len);
 
 	if (!e)
 		return NULL;
 	*e = (struct cache_entry){ .magic = ENTRY_MAGIC,
-				   .terms = *terms,
-				   .description_len = description.len,
-				   .rows_len = rows.len };
+		                       .terms = *terms,
+		                       .description_len = description.len,
+		                       .rows_len = rows.len };
 	atomic_init(&e->refcount, 1);
 	if (description.len)
 		memcpy(e->data, description.ptr, description.len);
@@ -199,8 +198,7 @@ void local_destroy(struct local *l)
 
 		list_init(&dropped);
 		while (s->used.count)
-			remove_locked(s, list_entry(list_first(&s->used), struct cache_entry, node),
-				      &dropped);
+			remove_locked(s, list_entry(list_first(&s->used), struct cache_entry, node), &dropped);
 		release(&dropped);
 		mem_free(s->heads);
 		pthread_mutex_destroy(&s->mutex);
@@ -236,21 +234,21 @@ struct cache_entry *local_find(struct local *l, const struct local_question *q)
 	return found;
 }
 
-static bool is_hotter(const struct local *l, const struct cache_entry *a, const struct cache_entry *b)
+static bool is_hotter(const struct local *l, const struct cache_entry *a,
+                      const struct cache_entry *b)
 {
 	return l->admission && admission_estimate(l->admission, &a->terms.key) >
-				       admission_estimate(l->admission, &b->terms.key);
+	                           admission_estimate(l->admission, &b->terms.key);
 }
 
-/* True if there is room for it now; drops from the old end, but nothing hotter than the newcomer. */
+/* True if there is room now; drops from the old end, but nothing hotter than the newcomer. */
 static bool make_room_locked(struct local *l, struct stripe *s, const struct cache_entry *newcomer,
-			     struct list *dropped)
+                             struct list *dropped)
 {
 	size_t need = entry_bytes(newcomer);
 
 	for (unsigned i = 0; i < DISPLACED_MAX && s->max_bytes - s->bytes < need; i++) {
-		struct cache_entry *oldest =
-			list_entry(list_last(&s->used), struct cache_entry, node);
+		struct cache_entry *oldest = list_entry(list_last(&s->used), struct cache_entry, node);
 
 		if (is_hotter(l, oldest, newcomer))
 			return false;

@@ -37,7 +37,7 @@ struct local_terms {
 
 /* Copies both messages; one reference is the caller's. NULL: out of memory. */
 struct cache_entry *entry_create(const struct local_terms *terms, struct slice description,
-				 struct slice rows);
+                                 struct slice rows);
 struct cache_entry *entry_get(struct cache_entry *e); /* counted; cache_entry_put gives back */
 size_t entry_bytes(const struct cache_entry *e);
 
@@ -54,7 +54,7 @@ struct local_question {
 /* A reference for the caller, or NULL. An entry that can never be valid again is dropped. */
 struct cache_entry *local_find(struct local *l, const struct local_question *question);
 
-/* Replaces an entry of the same key. False: too large, or everything it would displace is hotter. */
+/* Replaces an entry of the same key. False: too large, or what it would displace is hotter. */
 bool local_insert(struct local *l, struct cache_entry *entry); /* takes its own reference */
 void local_stats(struct local *l, struct local_stats *out);
 

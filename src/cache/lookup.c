@@ -41,7 +41,7 @@ struct lookup {
 	uint64_t not_before_us;
 	uint32_t ttl_ms;
 	enum stage stage;
-	uint64_t shared_sum;        /* 0: some generation isn't known */
+	uint64_t shared_sum; /* 0: some generation isn't known */
 	int64_t life_left_ms;
 	struct tables_view view;
 	unsigned name_count;
@@ -198,7 +198,8 @@ static bool note_tokens(struct lookup *l)
 }
 
 /* The entry in the reply if it may be served; else NULL. terms: completed except the sum. */
-static struct cache_entry *accept_entry(struct lookup *l, struct slice bytes, struct local_terms *terms)
+static struct cache_entry *accept_entry(struct lookup *l, struct slice bytes,
+                                        struct local_terms *terms)
 {
 	const struct cache *c = l->worker->cache;
 	uint64_t now_us = loop_now_us(l->worker->loop);
@@ -208,8 +209,7 @@ static struct cache_entry *accept_entry(struct lookup *l, struct slice bytes, st
 	if (bytes.len == 0)
 		return NULL;
 	if (!shared_entry_decode(bytes, &e) || e.key.hi != l->fill->key.hi ||
-	    e.key.lo != l->fill->key.lo ||
-	    e.description.len + e.rows.len > c->options.entry_bytes) {
+	    e.key.lo != l->fill->key.lo || e.description.len + e.rows.len > c->options.entry_bytes) {
 		worker_count(l->worker, COUNT_REDIS_ERRORS);
 		return NULL;
 	}
@@ -231,10 +231,11 @@ static struct cache_entry *accept_entry(struct lookup *l, struct slice bytes, st
 static struct cache_entry *judge(struct lookup *l, const struct redis_reply *reply)
 {
 	struct cache *c = l->worker->cache;
-	struct local_terms terms = { .key = l->fill->key, .identity = l->view.identity,
-				     .generation_sum = l->fill->generation_sum };
+	struct local_terms terms = { .key = l->fill->key,
+		                         .identity = l->view.identity,
+		                         .generation_sum = l->fill->generation_sum };
 	bool is_current = tables_sum(c->tables, &l->view) == terms.generation_sum &&
-			  !tables_is_pending(&l->view) && shared_is_usable(l->worker);
+	                  !tables_is_pending(&l->view) && shared_is_usable(l->worker);
 	struct cache_entry *entry = NULL;
 	bool is_news;
 
@@ -288,20 +289,20 @@ static void add_commands(struct lookup *l)
 	char keys[SHARED_NAMES_MAX][SHARED_KEY_MAX], entry_key[SHARED_KEY_MAX], last[24];
 	struct slice mget[SHARED_NAMES_MAX + 1] = { slice_str("MGET") };
 	struct slice entry = shared_key(c, 'e', l->fill->key, entry_key);
-	int last_len = snprintf(last, sizeof last, "%zu",
-				c->options.entry_bytes + SHARED_ENTRY_OVERHEAD);
+	int last_len =
+		snprintf(last, sizeof last, "%zu", c->options.entry_bytes + SHARED_ENTRY_OVERHEAD);
 
 	for (unsigned i = 0; i < l->name_count; i++)
 		mget[i + 1] = shared_key(c, 'g', l->names[i], keys[i]);
 	link_add(&l->worker->commands, l->name_count + 1, mget);
 	link_add(&l->worker->commands, 2, (struct slice[]){ slice_str("PTTL"), entry });
 	link_add(&l->worker->commands, 4,
-		 (struct slice[]){ slice_str("GETRANGE"), entry, slice_str("0"),
-				   slice_of(last, (size_t)last_len) });
+	         (struct slice[]){ slice_str("GETRANGE"), entry, slice_str("0"),
+	                           slice_of(last, (size_t)last_len) });
 }
 
 bool lookup_start(struct cache_worker *w, struct cache_lookup *lookup, struct cache_fill *fill,
-		  uint64_t not_before_us)
+                  uint64_t not_before_us)
 {
 	struct lookup *l;
 
@@ -323,18 +324,21 @@ bool lookup_start(struct cache_worker *w, struct cache_lookup *lookup, struct ca
 	}
 	lookup->pending = l;
 	loop_timer_arm(w->loop, &l->timer, (uint64_t)w->cache->options.redis_timeout_ms * 1000,
-		       on_timeout);
+	               on_timeout);
 	return true;
 }
 
 void lookup_store(struct cache_worker *w, const struct cache_fill *fill, struct slice description,
-		  struct slice rows)
+                  struct slice rows)
 {
 	const struct cache *c = w->cache;
 	uint64_t now_us = loop_now_us(w->loop), age_us = now_us - fill->started_us;
-	struct shared_entry e = { .key = fill->key, .shared_sum = fill->shared_sum,
-				  .computed_wall_us = clock_wall_us() - (int64_t)age_us,
-				  .ttl_ms = fill->ttl_ms, .description = description, .rows = rows };
+	struct shared_entry e = { .key = fill->key,
+		                      .shared_sum = fill->shared_sum,
+		                      .computed_wall_us = clock_wall_us() - (int64_t)age_us,
+		                      .ttl_ms = fill->ttl_ms,
+		                      .description = description,
+		                      .rows = rows };
 	char key[SHARED_KEY_MAX], life[24];
 	struct buf doc;
 	int life_len;
@@ -345,9 +349,9 @@ void lookup_store(struct cache_worker *w, const struct cache_fill *fill, struct 
 	if (shared_entry_encode(&e, &doc)) {
 		life_len = snprintf(life, sizeof life, "%" PRIu64, fill->ttl_ms - age_us / 1000);
 		link_add(&w->commands, 5,
-			 (struct slice[]){ slice_str("SET"), shared_key(c, 'e', fill->key, key),
-					   buf_slice(&doc), slice_str("PX"),
-					   slice_of(life, (size_t)life_len) });
+		         (struct slice[]){ slice_str("SET"), shared_key(c, 'e', fill->key, key),
+		                           buf_slice(&doc), slice_str("PX"),
+		                           slice_of(life, (size_t)life_len) });
 		shared_send_and_forget(w);
 	}
 	buf_fini(&doc);

@@ -73,7 +73,7 @@ static void release(struct list *changes)
 
 static void release_waiting(struct publisher *p)
 {
-	list_foreach(&p->waiting, n)
+	list_foreach (&p->waiting, n)
 		map_remove(&p->dirty, &change_of(n)->map_node);
 	release(&p->waiting);
 }
@@ -154,7 +154,7 @@ void publish_flush(struct cache_worker *w)
 }
 
 void publish_change(struct cache_worker *w, enum generation_kind kind, struct slice scope,
-		    uint32_t oid)
+                    uint32_t oid)
 {
 	struct publisher *p = &w->publisher;
 	struct change_item key = { kind, oid, scope };

@@ -20,10 +20,10 @@
 enum { CHUNK_SLACK = 1024 * 1024 };
 
 struct redis_reader {
-	redisReader *hi;    /* owned */
+	redisReader *hi; /* owned */
 	size_t max_bytes;
-	size_t fed;         /* bytes since the last whole reply */
-	struct buf text;    /* of the reply under way; slices point here once it is whole */
+	size_t fed;      /* bytes since the last whole reply */
+	struct buf text; /* of the reply under way; slices point here once it is whole */
 	struct redis_reply reply;
 };
 
@@ -69,8 +69,8 @@ static void *on_text(const redisReadTask *task, char *text, size_t len)
 		return r;
 	/* An offset for now: the buffer may still move. */
 	*v = (struct redis_value){ .type = type_of(task->type),
-				   .text = { .ptr = NULL, .len = len },
-				   .integer = (int64_t)r->text.len };
+		                       .text = { .ptr = NULL, .len = len },
+		                       .integer = (int64_t)r->text.len };
 	buf_append(&r->text, text, len);
 	return r->text.err == WEIR_OK ? r : NULL;
 }
@@ -152,8 +152,7 @@ enum weir_err redis_reader_feed(struct redis_reader *r, struct slice bytes)
 
 static void settle_text(struct redis_reader *r, struct redis_value *v)
 {
-	if (v->type != REDIS_TYPE_STRING && v->type != REDIS_TYPE_STATUS &&
-	    v->type != REDIS_TYPE_ERROR)
+	if (v->type != REDIS_TYPE_STRING && v->type != REDIS_TYPE_STATUS && v->type != REDIS_TYPE_ERROR)
 		return;
 	v->text.ptr = v->text.len ? r->text.data + v->integer : "";
 	v->integer = 0;

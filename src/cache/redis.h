@@ -48,8 +48,8 @@ void redis_reader_destroy(struct redis_reader *r);
 /* WEIR_ERR_LIMIT or WEIR_ERR_PROTOCOL: the reader is of no more use. */
 enum weir_err redis_reader_feed(struct redis_reader *r, struct slice bytes) WEIR_MUST_CHECK;
 /* WEIR_OK: *reply is valid until the next call. WEIR_ERR_AGAIN: more bytes needed. */
-enum weir_err redis_reader_next(struct redis_reader *r, const struct redis_reply **reply)
-	WEIR_MUST_CHECK;
+enum weir_err redis_reader_next(struct redis_reader *r,
+                                const struct redis_reply **reply) WEIR_MUST_CHECK;
 
 void redis_append_command(struct buf *out, size_t argc, const struct slice *argv);
 

@@ -12,7 +12,7 @@
 
 enum store_verdict {
 	STORE_YES,
-	STORE_NOT_HOT,      /* not admitted when it was asked for */
+	STORE_NOT_HOT, /* not admitted when it was asked for */
 	STORE_TOO_LARGE,
 	STORE_CHANGED,      /* a dependency changed since the query was about to start */
 	STORE_STALE_SOURCE, /* the replica may not have had the last change yet */

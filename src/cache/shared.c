@@ -86,13 +86,14 @@ void shared_send_and_forget(struct cache_worker *w)
 		mem_free(f);
 }
 
-void shared_set_token(struct cache_worker *w, struct hash128 name, struct slice token, bool if_absent)
+void shared_set_token(struct cache_worker *w, struct hash128 name, struct slice token,
+                      bool if_absent)
 {
 	char key[SHARED_KEY_MAX], life[16];
 	int life_len = snprintf(life, sizeof life, "%d", SHARED_TOKEN_LIFE_MS);
 	struct slice argv[6] = {
-		slice_str("SET"), shared_key(w->cache, 'g', name, key), token, slice_str("PX"),
-		slice_of(life, (size_t)life_len), slice_str("NX"),
+		slice_str("SET"), shared_key(w->cache, 'g', name, key), token,
+		slice_str("PX"),  slice_of(life, (size_t)life_len),     slice_str("NX"),
 	};
 
 	link_add(&w->commands, if_absent ? 6 : 5, argv);

@@ -46,7 +46,7 @@ struct cache {
 	char channel[SHARED_PREFIX_MAX + 2];
 	struct tables_slot *all; /* the token that stands for everything under the prefix */
 	bool has_redis;
-	uint64_t nonce;             /* of this process */
+	uint64_t nonce; /* of this process */
 	_Atomic uint64_t tokens_made;
 	/* Changes that Redis couldn't be told: while owed > paid nothing is read from it or stored. */
 	_Atomic uint64_t owed, paid;
@@ -57,27 +57,34 @@ struct cache {
 };
 
 enum worker_counter { /* long names are in cache_stats */
-	COUNT_HITS_LOCAL, COUNT_HITS_REDIS, COUNT_MISSES, COUNT_STORES, COUNT_REFUSED,
-	COUNT_INVALIDATIONS, COUNT_REDIS_ERRORS, COUNT_REDIS_TIMEOUTS, COUNT_BREAKER_OPENS,
-	COUNTERS,
+	                  COUNT_HITS_LOCAL,
+	                  COUNT_HITS_REDIS,
+	                  COUNT_MISSES,
+	                  COUNT_STORES,
+	                  COUNT_REFUSED,
+	                  COUNT_INVALIDATIONS,
+	                  COUNT_REDIS_ERRORS,
+	                  COUNT_REDIS_TIMEOUTS,
+	                  COUNT_BREAKER_OPENS,
+	                  COUNTERS,
 };
 
 struct publisher {
-	struct map dirty;       /* the waiting ones by name */
+	struct map dirty; /* the waiting ones by name */
 	struct list waiting;
-	struct list flying;     /* sent, not yet acknowledged */
+	struct list flying; /* sent, not yet acknowledged */
 	struct link_request request;
-	bool has_failed;        /* one of the replies was an error */
+	bool has_failed; /* one of the replies was an error */
 	struct link_request payment;
-	uint64_t payment_debt;  /* what the payment under way settles */
+	uint64_t payment_debt; /* what the payment under way settles */
 	bool payment_failed;
 };
 
 struct cache_worker {
-	struct cache *cache;      /* borrowed: outlives its workers */
+	struct cache *cache; /* borrowed: outlives its workers */
 	struct loop *loop;
-	struct mailbox *mailbox;  /* owned; NULL without Redis */
-	struct list_node node;    /* in cache.workers */
+	struct mailbox *mailbox; /* owned; NULL without Redis */
+	struct list_node node;   /* in cache.workers */
 	struct link commands;
 	struct link subscription; /* of the listener only */
 	bool is_listener;
@@ -101,13 +108,14 @@ uint64_t shared_token_hash(struct slice token); /* never 0 */
 unsigned shared_names(const struct cache_deps *deps, struct hash128 out[SHARED_NAMES_MAX]);
 /* A reply that nobody waits for; errors are counted. */
 void shared_send_and_forget(struct cache_worker *w);
-void shared_set_token(struct cache_worker *w, struct hash128 name, struct slice token, bool if_absent);
+void shared_set_token(struct cache_worker *w, struct hash128 name, struct slice token,
+                      bool if_absent);
 
 /* lookup.c */
 bool lookup_start(struct cache_worker *w, struct cache_lookup *lookup, struct cache_fill *fill,
-		  uint64_t not_before_us);
+                  uint64_t not_before_us);
 void lookup_store(struct cache_worker *w, const struct cache_fill *fill, struct slice description,
-		  struct slice rows);
+                  struct slice rows);
 void lookup_free_idle(struct cache_worker *w);
 /* Generations as of now: for a query that starts now or later. */
 void fill_begin(struct cache_worker *w, const struct tables_view *view, struct cache_fill *fill);
@@ -117,9 +125,9 @@ uint64_t shared_expiry_us(const struct cache *c, uint64_t from_us, uint32_t ttl_
 /* publish.c */
 void publish_init(struct cache_worker *w);
 void publish_fini(struct cache_worker *w); /* after its link was closed */
-/* Marks it pending (or owed). To be called before the local generation is bumped, publish_flush after. */
+/* Marks it pending (or owed): before the local generation is bumped; publish_flush after. */
 void publish_change(struct cache_worker *w, enum generation_kind kind, struct slice scope,
-		    uint32_t oid);
+                    uint32_t oid);
 void publish_flush(struct cache_worker *w);
 void publish_ready(struct cache_worker *w); /* the link is up: settle what is owed */
 void publish_owe(struct cache *c);

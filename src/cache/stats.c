@@ -10,7 +10,7 @@ static uint64_t sum(struct cache *c, enum worker_counter which)
 {
 	uint64_t total = 0;
 
-	list_foreach(&c->workers, n) {
+	list_foreach (&c->workers, n) {
 		struct cache_worker *w = list_entry(n, struct cache_worker, node);
 
 		total += atomic_load_explicit(&w->counters[which], memory_order_relaxed);
@@ -22,9 +22,9 @@ static size_t count_up(struct cache *c)
 {
 	size_t up = 0;
 
-	list_foreach(&c->workers, n)
+	list_foreach (&c->workers, n)
 		up += atomic_load_explicit(&list_entry(n, struct cache_worker, node)->is_up,
-					   memory_order_relaxed);
+		                           memory_order_relaxed);
 	return up;
 }
 
@@ -49,8 +49,8 @@ void cache_stats(struct cache *c, struct cache_stats *out)
 		.breaker_opens = sum(c, COUNT_BREAKER_OPENS),
 		.bytes = local.bytes,
 		.entries = local.entries,
-		.redis_connected = c->has_redis && up > 0 && up == c->workers.count &&
-				   atomic_load(&c->is_hearing),
+		.redis_connected =
+			c->has_redis && up > 0 && up == c->workers.count && atomic_load(&c->is_hearing),
 		.breaker_open = c->has_redis && up < c->workers.count,
 	};
 	pthread_mutex_unlock(&c->workers_mutex);

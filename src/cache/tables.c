@@ -80,7 +80,7 @@ static struct tables_slot *find(struct tables *t, uint64_t tag)
 }
 
 struct tables_slot *tables_slot(struct tables *t, enum generation_kind kind, struct slice scope,
-				uint32_t oid)
+                                uint32_t oid)
 {
 	return find(t, name_tag(kind, hash_bytes(scope.ptr, scope.len), oid));
 }
@@ -119,8 +119,7 @@ uint64_t tables_last_change_us(const struct tables *t, const struct tables_view 
 	uint64_t last = atomic_load_explicit(&t->floor_us, memory_order_acquire);
 
 	for (uint32_t i = 0; i < view->count; i++) {
-		uint64_t at = atomic_load_explicit(&view->slots[i]->last_change_us,
-						   memory_order_acquire);
+		uint64_t at = atomic_load_explicit(&view->slots[i]->last_change_us, memory_order_acquire);
 
 		if (at > last)
 			last = at;

@@ -34,12 +34,12 @@ void tables_destroy(struct tables *t);
 
 void tables_resolve(struct tables *t, const struct cache_deps *deps, struct tables_view *view);
 struct tables_slot *tables_slot(struct tables *t, enum generation_kind kind, struct slice scope,
-				uint32_t oid);
+                                uint32_t oid);
 struct slice tables_cluster_of(struct slice scope); /* "cluster/dbname": up to the first slash */
 
 /* Any thread. */
 uint64_t tables_sum(const struct tables *t, const struct tables_view *view);
-/* Newest change of any of them; never earlier than the process's start or a gap in what it hears. */
+/* Newest change of any of them; not before the process's start or a gap in what it hears. */
 uint64_t tables_last_change_us(const struct tables *t, const struct tables_view *view);
 
 /* now_us: read from the clock after the change, not the turn's. */

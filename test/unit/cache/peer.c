@@ -37,8 +37,9 @@ static bool never(void *arg)
 
 static void run(struct loop *loop, until_fn *holds, void *arg, uint64_t limit_us)
 {
-	struct wait w = { .loop = loop, .holds = holds, .arg = arg,
-			  .end_us = clock_monotonic_us() + limit_us };
+	struct wait w = {
+		.loop = loop, .holds = holds, .arg = arg, .end_us = clock_monotonic_us() + limit_us
+	};
 
 	loop_timer_arm(loop, &w.timer, 1, on_step);
 	loop_run(loop);
@@ -55,7 +56,8 @@ void run_for_ms(struct loop *loop, unsigned ms)
 	run(loop, never, NULL, ms * 1000u);
 }
 
-void peer_open(struct peer *p, struct loop *loop, uint16_t port, void (*tweak)(struct cache_options *))
+void peer_open(struct peer *p, struct loop *loop, uint16_t port,
+               void (*tweak)(struct cache_options *))
 {
 	struct cache_options options = {
 		.local_bytes = 1 << 20,
@@ -104,8 +106,9 @@ void peer_until_connected(struct peer *p)
 
 struct cache_deps deps_of(uint32_t oid)
 {
-	return (struct cache_deps){ .database = slice_str("main/app"), .table_count = 1,
-				    .tables = { oid } };
+	return (struct cache_deps){ .database = slice_str("main/app"),
+		                        .table_count = 1,
+		                        .tables = { oid } };
 }
 
 static void take_hit(struct peer *p, struct cache_entry *entry)
@@ -117,7 +120,8 @@ static void take_hit(struct peer *p, struct cache_entry *entry)
 	cache_entry_put(&entry);
 }
 
-static void on_done(struct cache_lookup *lookup, enum cache_result result, struct cache_entry *entry)
+static void on_done(struct cache_lookup *lookup, enum cache_result result,
+                    struct cache_entry *entry)
 {
 	struct peer *p = (struct peer *)(void *)((char *)lookup - offsetof(struct peer, lookup));
 
@@ -137,8 +141,8 @@ enum cache_result peer_start(struct peer *p, uint64_t n, uint32_t oid, uint64_t 
 
 	p->is_done = false;
 	p->lookup.on_done = on_done;
-	result = cache_lookup_start(p->worker, &p->lookup, &key, &deps, not_before_us, &p->fill,
-				    &entry);
+	result =
+		cache_lookup_start(p->worker, &p->lookup, &key, &deps, not_before_us, &p->fill, &entry);
 	snprintf(p->result, sizeof p->result, "%s", result == CACHE_HIT ? "hit" : "miss");
 	if (entry)
 		take_hit(p, entry);

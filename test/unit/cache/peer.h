@@ -18,16 +18,16 @@ struct peer {
 	struct loop *loop; /* borrowed */
 	struct cache *cache;
 	struct cache_worker *worker;
-	struct cache_fill fill;         /* of the last miss */
+	struct cache_fill fill; /* of the last miss */
 	struct cache_lookup lookup;
-	char text[256];                 /* rows of the last hit, without the header */
+	char text[256]; /* rows of the last hit, without the header */
 	char result[16];
 	bool is_done;
 };
 
 /* port 0: no Redis. tweak: changes the options before use; may be NULL. */
 void peer_open(struct peer *p, struct loop *loop, uint16_t port,
-	       void (*tweak)(struct cache_options *));
+               void (*tweak)(struct cache_options *));
 void peer_close(struct peer *p);
 
 typedef bool until_fn(void *arg);

@@ -49,7 +49,7 @@ static void write_config(const struct redis_server *s)
 	f = fopen(path, "w");
 	cr_assert_not_null(f);
 	fprintf(f, "bind 127.0.0.1\nport %u\ndir %s\nsave \"\"\nlogfile %s/log\n%s\n", s->port, s->dir,
-		s->dir, s->config);
+	        s->dir, s->config);
 	fclose(f);
 }
 
@@ -131,7 +131,8 @@ void redis_server_resume(struct redis_server *s)
 	kill(s->pid, SIGCONT);
 }
 
-void redis_server_command(struct redis_server *s, char *reply, size_t reply_size, const char *fmt, ...)
+void redis_server_command(struct redis_server *s, char *reply, size_t reply_size, const char *fmt,
+                          ...)
 {
 	char line[4096], *words[64], *save = NULL;
 	redisContext *c = connect_to(s);

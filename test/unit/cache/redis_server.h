@@ -26,6 +26,6 @@ void redis_server_resume(struct redis_server *s);
 
 /* One command, words apart by blanks; its reply as text ("nil" for none). */
 void redis_server_command(struct redis_server *s, char *reply, size_t reply_size, const char *fmt,
-			  ...) __attribute__((format(printf, 4, 5)));
+                          ...) __attribute__((format(printf, 4, 5)));
 
 #endif

@@ -36,8 +36,10 @@ Test(admission, remembers_one_window_back_and_no_further)
 	admission_count(a, &k, clock.now_us);
 	admission_count(a, &k, clock.now_us);
 	cr_assert_eq(admission_count(a, &k, fake_clock_advance_ms(&clock, 1100)), 3);
-	cr_assert_eq(admission_count(a, &k, fake_clock_advance_ms(&clock, 1000)), 2, "the first two are gone");
-	cr_assert_eq(admission_count(a, &k, fake_clock_advance_s(&clock, 60)), 1, "after a pause all are");
+	cr_assert_eq(admission_count(a, &k, fake_clock_advance_ms(&clock, 1000)), 2,
+	             "the first two are gone");
+	cr_assert_eq(admission_count(a, &k, fake_clock_advance_s(&clock, 60)), 1,
+	             "after a pause all are");
 	admission_destroy(a);
 }
 

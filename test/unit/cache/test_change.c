@@ -14,8 +14,8 @@ static void make(struct buf *out)
 		.token = slice_str("0123456789abcdef"),
 		.count = 3,
 		.items = { { GENERATION_TABLE, 4711, slice_str("main/app") },
-			   { GENERATION_CLUSTER, 0, slice_str("main") },
-			   { GENERATION_ALL, 0, slice_of("", 0) } },
+		           { GENERATION_CLUSTER, 0, slice_str("main") },
+		           { GENERATION_ALL, 0, slice_of("", 0) } },
 	};
 
 	buf_init(out, 65536);

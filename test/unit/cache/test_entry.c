@@ -21,10 +21,12 @@ static void fixture_init(struct fixture *f, const char *description, const char 
 	buf_init(&f->doc, 65536);
 	script_bytes(&f->description, description);
 	script_bytes(&f->rows, rows);
-	f->e = (struct shared_entry){ .key = { 1, 2 }, .shared_sum = 0xfedcba9876543210u,
-				      .computed_wall_us = 1234567, .ttl_ms = 30000,
-				      .description = buf_slice(&f->description),
-				      .rows = buf_slice(&f->rows) };
+	f->e = (struct shared_entry){ .key = { 1, 2 },
+		                          .shared_sum = 0xfedcba9876543210u,
+		                          .computed_wall_us = 1234567,
+		                          .ttl_ms = 30000,
+		                          .description = buf_slice(&f->description),
+		                          .rows = buf_slice(&f->rows) };
 	cr_assert(shared_entry_encode(&f->e, &f->doc));
 }
 
@@ -168,7 +170,7 @@ Test(entry, only_whole_result_messages_pass)
 			script_bytes(&r, cases[i].rows);
 		}
 		cr_expect_eq(result_is_well_formed(buf_slice(&d), buf_slice(&r)), cases[i].is_ok,
-			     "case %zu", i);
+		             "case %zu", i);
 		buf_fini(&d);
 		buf_fini(&r);
 	}
@@ -176,14 +178,14 @@ Test(entry, only_whole_result_messages_pass)
 
 Test(entry, message_lengths_are_hostile)
 {
-	static const char *const lengths[] = { "\0\0\0\0", "\0\0\0\3", "\x7f\xff\xff\xff",
-					       "\xff\xff\xff\xff", "\x80\0\0\0", "\0\0\0\6" };
+	static const char *const lengths[] = { "\0\0\0\0",         "\0\0\0\3",   "\x7f\xff\xff\xff",
+		                                   "\xff\xff\xff\xff", "\x80\0\0\0", "\0\0\0\6" };
 
 	for (size_t i = 0; i < WEIR_COUNTOF(lengths); i++) {
 		char rows[6] = { 'C', 0, 0, 0, 0, 0 };
 
 		memcpy(rows + 1, lengths[i], 4);
 		cr_expect_not(result_is_well_formed(slice_of("n\0\0\0\4", 5), slice_of(rows, 6)),
-			      "case %zu", i);
+		              "case %zu", i);
 	}
 }

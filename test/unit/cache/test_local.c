@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/* The local store: what is found, what makes room, what survives; from one thread and from several. */
+/* The local store: what is found, makes room, survives; from one thread and from several. */
 #include "cache/local.h"
 
 #include <criterion/criterion.h>
@@ -20,8 +20,9 @@ static struct hash128 key_of(uint64_t n)
 
 static struct cache_entry *entry_of(uint64_t n, size_t bytes)
 {
-	struct local_terms terms = { .key = key_of(n), .identity = 1, .generation_sum = 7,
-				     .computed_us = 500, .expires_us = 2000 };
+	struct local_terms terms = {
+		.key = key_of(n), .identity = 1, .generation_sum = 7, .computed_us = 500, .expires_us = 2000
+	};
 	char *rows = mem_zalloc(bytes + 1);
 	struct cache_entry *e = entry_create(&terms, slice_str("T"), slice_of(rows, bytes));
 
@@ -63,8 +64,9 @@ static size_t count(struct local *l)
 Test(local, finds_what_was_put)
 {
 	struct local *l = local_create(1 << 20, NULL);
-	struct local_terms terms = { .key = key_of(3), .identity = 1, .generation_sum = 7,
-				     .computed_us = 500, .expires_us = 2000 };
+	struct local_terms terms = {
+		.key = key_of(3), .identity = 1, .generation_sum = 7, .computed_us = 500, .expires_us = 2000
+	};
 	struct cache_entry *e = entry_create(&terms, slice_str("desc"), slice_str("rows")), *found;
 
 	cr_assert(local_insert(l, e));
@@ -162,8 +164,10 @@ Test(local, bytes_never_pass_the_bound)
 	struct local_stats s;
 
 	for (uint64_t n = 0; n < 5000; n++) {
-		struct local_terms terms = { .key = { n * 0x9e3779b97f4a7c15u, n }, .identity = 1,
-					     .generation_sum = 7, .expires_us = 2000 };
+		struct local_terms terms = { .key = { n * 0x9e3779b97f4a7c15u, n },
+			                         .identity = 1,
+			                         .generation_sum = 7,
+			                         .expires_us = 2000 };
 		char rows[4096] = { 0 };
 		struct cache_entry *e =
 			entry_create(&terms, slice_str("T"), slice_of(rows, n * 37 % sizeof rows));

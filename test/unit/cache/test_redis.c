@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/* RESP: replies as traces, in any cut; hostile counts and lengths end the reader, not the process. */
+/* RESP: replies as traces, in any cut; hostile counts and lengths end the reader only. */
 #include "cache/redis.h"
 
 #include <criterion/criterion.h>
@@ -47,8 +47,8 @@ static enum weir_err feed(struct trace *t, const char *bytes, size_t len, size_t
 Test(redis, replies_in_any_cut)
 {
 	static const char bytes[] = "+OK\r\n:42\r\n-ERR no\r\n$-1\r\n$5\r\nhello\r\n$0\r\n\r\n"
-				    "*3\r\n$1\r\na\r\n$-1\r\n:7\r\n*0\r\n*-1\r\n"
-				    "*2\r\n*2\r\n+x\r\n+y\r\n$1\r\nz\r\n";
+								"*3\r\n$1\r\na\r\n$-1\r\n:7\r\n*0\r\n*-1\r\n"
+								"*2\r\n*2\r\n+x\r\n+y\r\n$1\r\nz\r\n";
 
 	for (size_t step = 1; step < sizeof bytes; step++) {
 		struct trace t;
@@ -56,8 +56,8 @@ Test(redis, replies_in_any_cut)
 		trace_init(&t);
 		cr_assert_eq(feed(&t, bytes, sizeof bytes - 1, step), WEIR_ERR_AGAIN);
 		trace_expect(&t, "status OK\ninteger 42\nerror ERR no\nnil \nstring hello\nstring \n"
-				 "array \nstring a\nnil \ninteger 7\narray \nnil \n"
-				 "array \narray \nstring z\n");
+		                 "array \nstring a\nnil \ninteger 7\narray \nnil \n"
+		                 "array \narray \nstring z\n");
 		trace_fini(&t);
 	}
 }
@@ -65,8 +65,17 @@ Test(redis, replies_in_any_cut)
 Test(redis, hostile_replies_end_the_reader)
 {
 	static const char *const cases[] = {
-		"*2147483647\r\n", "*65\r\n", "*99999999999999999999\r\n", "*-2\r\n", "*\r\n",
-		"$-2\r\n", "$99999999999999999999\r\n", "$x\r\n", "?what\r\n", "hello\r\n", "\r\n",
+		"*2147483647\r\n",
+		"*65\r\n",
+		"*99999999999999999999\r\n",
+		"*-2\r\n",
+		"*\r\n",
+		"$-2\r\n",
+		"$99999999999999999999\r\n",
+		"$x\r\n",
+		"?what\r\n",
+		"hello\r\n",
+		"\r\n",
 		"*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n:1\r\n",
 		"*2\r\n*1000000000\r\n",
 	};
@@ -117,7 +126,8 @@ Test(redis, commands_are_binary_safe)
 {
 	static const char want[] = "*4\r\n$3\r\nSET\r\n$3\r\na\r\n\r\n$2\r\n\0\1\r\n$0\r\n\r\n";
 	struct buf out;
-	struct slice argv[] = { slice_str("SET"), slice_of("a\r\n", 3), slice_of("\0\1", 2), slice_of("", 0) };
+	struct slice argv[] = { slice_str("SET"), slice_of("a\r\n", 3), slice_of("\0\1", 2),
+		                    slice_of("", 0) };
 
 	buf_init(&out, 4096);
 	redis_append_command(&out, 4, argv);

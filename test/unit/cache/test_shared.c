@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/* The level in Redis on a real server: two pgweirs, a and b, and everything that can go wrong between them. */
+/* The level in Redis on a real server: two pgweirs, a and b, and what can go wrong between them. */
 #include <criterion/criterion.h>
 #include <stdio.h>
 
@@ -117,7 +117,7 @@ Test(shared, a_failover_voids_everywhere, .init = start, .fini = stop)
 	expect(peer_ask(&b, 1, 10), "miss");
 }
 
-/* While the change is on its way to Redis, its process neither reads nor fills Redis for that table. */
+/* While a change is on its way, its process neither reads nor fills Redis for that table. */
 Test(shared, a_change_on_its_way_keeps_its_process_off_redis, .init = start, .fini = stop)
 {
 	fill(&a, 1, 10, "old");
@@ -156,7 +156,7 @@ Test(shared, a_fill_that_another_process_overtook_is_void, .init = start, .fini 
 	expect(peer_ask(&b, 1, 10), "miss");
 }
 
-/* b's change is known by its token: a lagging replica's answer isn't stored, not even for a moment. */
+/* b's change is known by its token: a lagging replica's answer isn't stored at all. */
 Test(shared, news_found_in_redis_count_as_a_change_now, .init = start, .fini = stop)
 {
 	uint64_t before;
@@ -202,8 +202,8 @@ Test(shared, a_cancelled_question_is_never_answered, .init = start, .fini = stop
 Test(shared, hostile_values_are_misses, .init = start, .fini = stop)
 {
 	static const char *const commands[] = {
-		"LPUSH %s a b", "HSET %s a b", "SADD %s a", "SET %s junk", "SETRANGE %s 50000000 x",
-		"SET %s \x05", "DEL %s",
+		"LPUSH %s a b",           "HSET %s a b", "SADD %s a", "SET %s junk",
+		"SETRANGE %s 50000000 x", "SET %s \x05", "DEL %s",
 	};
 	char entry[128], reply[128];
 
@@ -258,7 +258,8 @@ Test(shared, an_evicted_generation_voids, .init = start, .fini = stop)
 	run_for_ms(loop, 50);
 	redis_server_command(&server, entry, sizeof entry, "KEYS test:e:*");
 	redis_server_command(&server, reply, sizeof reply, "RENAME %s kept", entry);
-	redis_server_command(&server, reply, sizeof reply, "EVAL return(redis.call('DEL',unpack(redis.call('KEYS','test:g:*')))) 0");
+	redis_server_command(&server, reply, sizeof reply,
+	                     "EVAL return(redis.call('DEL',unpack(redis.call('KEYS','test:g:*')))) 0");
 	redis_server_command(&server, reply, sizeof reply, "RENAME kept %s", entry);
 	for (unsigned i = 0; i < 4; i++)
 		expect(peer_ask(&b, 1, 10), "miss");
@@ -375,9 +376,10 @@ Test(shared, password)
 /* No more rights than README.md asks for. */
 Test(shared, user_with_the_rights_of_the_readme)
 {
-	start_with("user weir on >other ~test:* resetchannels &test:i -@all +auth +info +ping +mget +getrange "
-		   "+pttl +set +publish +subscribe\nuser default off",
-		   named_user);
+	start_with(
+		"user weir on >other ~test:* resetchannels &test:i -@all +auth +info +ping +mget +getrange "
+		"+pttl +set +publish +subscribe\nuser default off",
+		named_user);
 	peer_until_connected(&a);
 	fill(&a, 1, 10, "SELECT 1");
 	peer_until_connected(&b);

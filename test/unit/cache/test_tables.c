@@ -19,8 +19,9 @@ static void fixture_init(struct fixture *f, uint32_t oid_a, uint32_t oid_b)
 {
 	hash_seed_init();
 	f->t = tables_create(1024, 1000);
-	f->deps = (struct cache_deps){ .database = slice_str("main/app"), .table_count = 2,
-				       .tables = { oid_a, oid_b } };
+	f->deps = (struct cache_deps){ .database = slice_str("main/app"),
+		                           .table_count = 2,
+		                           .tables = { oid_a, oid_b } };
 	tables_resolve(f->t, &f->deps, &f->view);
 	f->sum = tables_sum(f->t, &f->view);
 }
@@ -93,8 +94,9 @@ Test(tables, a_change_of_everything_voids_and_lifts_the_floor)
 Test(tables, equal_sums_of_other_tables_are_not_the_same_dependencies)
 {
 	struct fixture f;
-	struct cache_deps other = { .database = slice_str("main/app"), .table_count = 2,
-				    .tables = { 10, 30 } };
+	struct cache_deps other = { .database = slice_str("main/app"),
+		                        .table_count = 2,
+		                        .tables = { 10, 30 } };
 	struct tables_view view;
 
 	fixture_init(&f, 10, 20);
@@ -149,8 +151,9 @@ Test(tables, a_full_table_still_voids)
 
 	hash_seed_init();
 	for (uint32_t oid = 1; oid <= 200; oid++) {
-		struct cache_deps deps = { .database = slice_str("main/app"), .table_count = 1,
-					   .tables = { oid } };
+		struct cache_deps deps = { .database = slice_str("main/app"),
+			                       .table_count = 1,
+			                       .tables = { oid } };
 		struct tables_view view;
 		uint64_t sum;
 
