@@ -34,31 +34,40 @@ enum {
 	PATIENCE_TIMEOUTS = 5, /* the breaker opens after so many redis_timeouts without a reply */
 };
 
-static bool resolve(const struct cache_options *o, struct link_options *link)
+static void unix_address(const char *path, struct link_options *link)
+{
+	struct sockaddr_un *un = (struct sockaddr_un *)(void *)&link->addr;
+
+	if (strlen(path) >= sizeof un->sun_path) {
+		log_error("redis_path_too_long", "path=%s", path);
+		return;
+	}
+	un->sun_family = AF_UNIX;
+	memcpy(un->sun_path, path, strlen(path) + 1);
+	link->addr_len = sizeof *un;
+}
+
+/* Numbers and paths now; names by the resolver at every connect, or here where there is none. */
+static void set_address(const struct cache_options *o, struct link_options *link)
 {
 	struct addrinfo hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM };
 	struct addrinfo *found = NULL;
 	char port[8];
-	int err;
 
 	if (o->redis_host[0] == '/') {
-		struct sockaddr_un *un = (struct sockaddr_un *)(void *)&link->addr;
-
-		if (strlen(o->redis_host) >= sizeof un->sun_path)
-			return false;
-		un->sun_family = AF_UNIX;
-		memcpy(un->sun_path, o->redis_host, strlen(o->redis_host) + 1);
-		link->addr_len = sizeof *un;
-		return true;
+		unix_address(o->redis_host, link);
+		return;
 	}
 	snprintf(port, sizeof port, "%u", (unsigned)o->redis_port);
-	err = getaddrinfo(o->redis_host, port, &hints, &found);
-	if (err != 0)
-		return false;
-	memcpy(&link->addr, found->ai_addr, found->ai_addrlen);
-	link->addr_len = found->ai_addrlen;
-	freeaddrinfo(found);
-	return true;
+	if (o->resolver)
+		hints.ai_flags = AI_NUMERICHOST;
+	if (getaddrinfo(o->redis_host, port, &hints, &found) == 0) {
+		memcpy(&link->addr, found->ai_addr, found->ai_addrlen);
+		link->addr_len = found->ai_addrlen;
+		freeaddrinfo(found);
+	} else if (!o->resolver) {
+		log_error("redis_host_unknown", "host=%s", o->redis_host);
+	}
 }
 
 static void copy_options(struct cache *c, const struct cache_options *options)
@@ -82,14 +91,16 @@ static void redis_init(struct cache *c)
 	c->has_redis = true;
 	snprintf(c->channel, sizeof c->channel, "%s:i", o->redis_prefix);
 	c->commands = (struct link_options){
+		.host = o->redis_host,
+		.port = o->redis_port,
+		.resolver = o->resolver,
 		.user = o->redis_user,
 		.password = o->redis_password,
 		.reply_max_bytes = o->entry_bytes + SHARED_ENTRY_OVERHEAD + 64 * 1024,
 		.greeting_us = GREETING_US,
 		.patience_us = (uint64_t)o->redis_timeout_ms * 1000 * PATIENCE_TIMEOUTS,
 	};
-	if (!resolve(o, &c->commands))
-		log_error("redis_host_unknown", "host=%s", o->redis_host);
+	set_address(o, &c->commands);
 	c->subscription = c->commands;
 	c->subscription.channel = c->channel;
 	if (getrandom(&c->nonce, sizeof c->nonce, 0) != (ssize_t)sizeof c->nonce)
@@ -184,11 +195,10 @@ struct cache_worker *cache_worker_create(struct cache *c, struct loop *loop)
 	if (c->has_redis)
 		w->mailbox = mailbox_create(loop, w);
 	pthread_mutex_unlock(&c->workers_mutex);
-	if (c->has_redis && c->commands.addr_len > 0) {
-		link_open(&w->commands, loop, &c->commands, &commands_ops);
-		if (w->is_listener)
-			link_open(&w->subscription, loop, &c->subscription, &listen_ops);
-	}
+	if (c->has_redis)
+		link_open(&w->commands, w->mailbox, loop, &c->commands, &commands_ops);
+	if (w->is_listener)
+		link_open(&w->subscription, w->mailbox, loop, &c->subscription, &listen_ops);
 	return w;
 }
 
@@ -202,16 +212,15 @@ void cache_worker_destroy(struct cache_worker *w)
 	if (w->is_listener)
 		c->listener = NULL;
 	pthread_mutex_unlock(&c->workers_mutex);
-	if (w->mailbox)
-		mailbox_destroy(w->mailbox);
 	if (w->is_listener) {
 		atomic_store(&c->is_hearing, false);
 		tables_change_all(c->tables, clock_monotonic_us());
-		if (c->commands.addr_len > 0)
-			link_close(&w->subscription);
+		link_close(&w->subscription);
 	}
-	if (c->has_redis && c->commands.addr_len > 0)
+	if (c->has_redis) {
 		link_close(&w->commands);
+		mailbox_destroy(w->mailbox); /* what was posted meanwhile finds the link closed: owed */
+	}
 	publish_fini(w);
 	lookup_free_idle(w);
 	mem_free(w);

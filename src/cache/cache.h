@@ -27,6 +27,7 @@
 struct cache;        /* process-wide */
 struct cache_worker; /* one per worker: its Redis connection and pending look-ups */
 struct loop;
+struct resolver;
 
 enum { CACHE_TABLES_MAX = 32 };
 
@@ -42,6 +43,8 @@ struct cache_options {
 	const char *redis_password; /* NULL: none */
 	uint32_t redis_timeout_ms;
 	const char *redis_prefix; /* key prefix, e.g. "pgweir" */
+	/* Borrowed: outlives the cache. NULL: a name in redis_host is looked up once, by cache_create. */
+	struct resolver *resolver;
 };
 
 /* Everything that can change a result, by value; hashed into the key by cache_key (cache/key.h). */
@@ -76,7 +79,7 @@ struct cache_fill {
 	struct hash128 key;
 	uint64_t started_us;
 	uint64_t generation_sum; /* combined local generations of the deps */
-	uint64_t shared_sum;     /* combined Redis generations; 0: not known, fills the local store only */
+	uint64_t shared_sum;     /* combined Redis generations; 0: not known, local store only */
 	struct cache_deps deps;
 	uint32_t ttl_ms;
 	bool is_admitted; /* hot enough: collect the result and store it */
@@ -116,7 +119,7 @@ void cache_lookup_cancel(struct cache_lookup *lookup);
 void cache_store(struct cache_worker *worker, const struct cache_fill *fill,
                  uint64_t fresh_as_of_us, struct slice description, struct slice rows);
 
-/* A write to these tables committed (none: any of the database). Local at once, Redis soon after. */
+/* A write to these tables committed (none: any of the database). Here at once, Redis soon after. */
 void cache_invalidate(struct cache_worker *worker, const struct cache_deps *deps);
 /* A failover: everything of that cluster is void. Any thread. */
 void cache_void_cluster(struct cache *cache, struct slice cluster);

@@ -2,10 +2,11 @@
 /*
  * A Redis connection and its breaker.
  *
- *            connect            connected           greeted
- *   DOWN -------------> CONNECTING -------> GREETING -------> READY
- *    ^  timer, back-off      |  timer          |  timer         |  error, silence,
- *    +-----------------------+-----------------+----------------+  timeouts in a row
+ *         timer            address           connected          greeted
+ *   DOWN -------> RESOLVING -------> CONNECTING -------> GREETING -------> READY
+ *    ^                |                  |                   |               |
+ *    +----------------+------------------+-------------------+---------------+
+ *                 error or timer                      error, silence, timeouts in a row
  *
  * The greeting is AUTH (with a password) and INFO or SUBSCRIBE. INFO tells the
  * server's run id: a restarted or promoted server has another one, and what
@@ -18,6 +19,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "net/resolver.h"
 
 enum {
 	LINK_MAGIC = 0x6c696e6b,
@@ -63,7 +65,10 @@ static void tell_requests(struct link *link)
 
 static void disconnect(struct link *link)
 {
-	if (link->state == LINK_CONNECTING || link->state == LINK_GREETING || link->state == LINK_READY)
+	if (link->query)
+		resolver_cancel(link->query);
+	link->query = NULL;
+	if (link->state >= LINK_CONNECTING)
 		conn_close(&link->conn);
 	if (link->reader)
 		redis_reader_destroy(link->reader);
@@ -91,6 +96,30 @@ static void fail(struct link *link, const char *why)
 		link->ops->on_down(link);
 }
 
+static void connect_to(struct link *link, const struct sockaddr_storage *addr, socklen_t len)
+{
+	link->conn = (struct conn){ 0 };
+	if (len == 0 || conn_connect(&link->conn, link->loop, (const struct sockaddr *)addr, len,
+	                             &conn_ops, &limits) != WEIR_OK) {
+		fail(link, "connect");
+		return;
+	}
+	link->state = LINK_CONNECTING;
+	link->reader = redis_reader_create(link->options->reply_max_bytes);
+}
+
+static void on_resolved(void *arg, enum weir_err err, const struct resolved *resolved)
+{
+	struct link *link = arg;
+
+	WEIR_CHECK_MAGIC(link, LINK_MAGIC);
+	link->query = NULL;
+	if (err != WEIR_OK || resolved->count == 0)
+		fail(link, "name");
+	else
+		connect_to(link, &resolved->at[0].addr, resolved->at[0].len);
+}
+
 static void connect_now(struct link *link)
 {
 	const struct link_options *o = link->options;
@@ -98,26 +127,27 @@ static void connect_now(struct link *link)
 	link->first_timeout_us = 0;
 	link->is_ping_out = false;
 	link->run_id[0] = '\0';
-	link->conn = (struct conn){ 0 };
-	if (conn_connect(&link->conn, link->loop, (const struct sockaddr *)&o->addr, o->addr_len,
-	                 &conn_ops, &limits) != WEIR_OK) {
-		fail(link, "connect");
+	arm(link, o->greeting_us); /* of all of it */
+	if (o->addr_len > 0 || !o->resolver) {
+		connect_to(link, &o->addr, o->addr_len);
 		return;
 	}
-	link->state = LINK_CONNECTING;
-	link->reader = redis_reader_create(o->reply_max_bytes);
-	arm(link, o->greeting_us);
+	link->state = LINK_RESOLVING;
+	link->query = resolver_ask(o->resolver, link->mailbox, o->host, o->port, on_resolved, link);
 }
 
-void link_open(struct link *link, struct loop *loop, const struct link_options *options,
-               const struct link_ops *ops)
+void link_open(struct link *link, struct mailbox *mailbox, struct loop *loop,
+               const struct link_options *options, const struct link_ops *ops)
 {
-	*link = (struct link){ .magic = LINK_MAGIC,
-		                   .state = LINK_DOWN,
-		                   .loop = loop,
-		                   .options = options,
-		                   .ops = ops,
-		                   .backoff_us = BACKOFF_MIN_US };
+	*link = (struct link){
+		.magic = LINK_MAGIC,
+		.state = LINK_DOWN,
+		.loop = loop,
+		.mailbox = mailbox,
+		.options = options,
+		.ops = ops,
+		.backoff_us = BACKOFF_MIN_US,
+	};
 	buf_init(&link->out, OUT_MAX_BYTES);
 	list_init(&link->requests);
 	connect_now(link);
@@ -353,6 +383,7 @@ static void on_timer(struct loop_timer *timer)
 	case LINK_DOWN:
 		connect_now(link);
 		break;
+	case LINK_RESOLVING:
 	case LINK_CONNECTING:
 	case LINK_GREETING:
 		fail(link, "greeting timeout");

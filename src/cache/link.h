@@ -23,6 +23,9 @@
 enum { LINK_RUN_ID_LEN = 40 };
 
 struct link;
+struct mailbox;
+struct resolver;
+struct resolver_query;
 
 /* One or more commands sent together. Embedded in what waits for the replies. */
 struct link_request {
@@ -33,8 +36,11 @@ struct link_request {
 };
 
 struct link_options {
+	const char *host; /* for the resolver, where addr isn't known; borrowed: outlives the link */
+	uint16_t port;
+	struct resolver *resolver; /* borrowed: outlives the link; NULL: addr or nothing */
 	struct sockaddr_storage addr;
-	socklen_t addr_len;
+	socklen_t addr_len;     /* 0: not known */
 	const char *user;       /* borrowed: outlives the link; NULL: none */
 	const char *password;   /* the same */
 	const char *channel;    /* NULL: commands; else subscribed to it */
@@ -50,13 +56,22 @@ struct link_ops {
 	void (*on_message)(struct link *link, struct slice payload); /* subscribed links */
 };
 
-enum link_state { LINK_CLOSED, LINK_DOWN, LINK_CONNECTING, LINK_GREETING, LINK_READY };
+enum link_state {
+	LINK_CLOSED,
+	LINK_DOWN,
+	LINK_RESOLVING,
+	LINK_CONNECTING,
+	LINK_GREETING,
+	LINK_READY,
+};
 
 struct link {
 	unsigned magic;
 	enum link_state state;
 	struct conn conn;
-	struct loop *loop; /* borrowed: outlives the link */
+	struct loop *loop;            /* borrowed: outlives the link */
+	struct mailbox *mailbox;      /* borrowed: outlives the link; for the resolver's answers */
+	struct resolver_query *query; /* state RESOLVING; else NULL */
 	const struct link_options *options;
 	const struct link_ops *ops;
 	struct redis_reader *reader; /* owned; NULL while not connected */
@@ -72,8 +87,8 @@ struct link {
 	uint64_t failures;                /* times it went down or couldn't come up */
 };
 
-void link_open(struct link *link, struct loop *loop, const struct link_options *options,
-               const struct link_ops *ops);
+void link_open(struct link *link, struct mailbox *mailbox, struct loop *loop,
+               const struct link_options *options, const struct link_ops *ops);
 void link_close(struct link *link); /* requests are told; no on_down */
 bool link_is_ready(const struct link *link);
 /* False: too much is waiting already, try nothing that can be left out. */

@@ -14,6 +14,7 @@ test_unit_cache_test_cache_SOURCES = \
 	test/unit/cache/test_change.c \
 	test/unit/cache/test_entry.c \
 	test/unit/cache/test_key.c \
+	test/unit/cache/test_link.c \
 	test/unit/cache/test_local.c \
 	test/unit/cache/test_redis.c \
 	test/unit/cache/test_rules.c \
