@@ -27,13 +27,12 @@ enum { ARENA_BLOCK_BYTES = 64 * 1024, ANALYSE_TEXT_MAX = 1024 * 1024 };
 /* Flags that speak of the only statement in the text. */
 static const uint32_t single_flags =
 	STATEMENT_BEGIN | STATEMENT_BEGIN_READ_ONLY | STATEMENT_BEGIN_READ_WRITE |
-	STATEMENT_BEGIN_ISOLATED | STATEMENT_BEGIN_SERIALIZABLE | STATEMENT_COMMIT |
-	STATEMENT_ROLLBACK;
+	STATEMENT_BEGIN_ISOLATED | STATEMENT_BEGIN_SERIALIZABLE | STATEMENT_COMMIT | STATEMENT_ROLLBACK;
 
 static bool is_plain_dml(const char *node)
 {
 	static const char *const nodes[] = { "SelectStmt", "InsertStmt", "UpdateStmt", "DeleteStmt",
-					     "MergeStmt" };
+		                                 "MergeStmt" };
 
 	for (size_t i = 0; i < WEIR_COUNTOF(nodes); i++)
 		if (strcmp(node, nodes[i]) == 0)
@@ -45,8 +44,7 @@ static enum statement_class join_class(enum statement_class a, enum statement_cl
 {
 	if (a == STATEMENT_EMPTY)
 		return b;
-	if (a == STATEMENT_WRITE || b == STATEMENT_WRITE || a == STATEMENT_TXN ||
-	    b == STATEMENT_TXN)
+	if (a == STATEMENT_WRITE || b == STATEMENT_WRITE || a == STATEMENT_TXN || b == STATEMENT_TXN)
 		return STATEMENT_WRITE;
 	return a == STATEMENT_READ || b == STATEMENT_READ ? STATEMENT_READ : STATEMENT_SESSION;
 }
@@ -108,8 +106,8 @@ struct analysed analyse_text(struct arena *arena, struct slice text, const struc
 		a.flags = STATEMENT_UNPARSED;
 		keyword_judge(&a, text);
 	}
-	result.is_shared = result.is_parsed && a.is_plain_dml && a.effect_count == 0 &&
-			   !shape->is_text_only;
+	result.is_shared =
+		result.is_parsed && a.is_plain_dml && a.effect_count == 0 && !shape->is_text_only;
 	result.statement = analysis_build(&a);
 	return result;
 }

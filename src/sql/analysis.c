@@ -61,7 +61,7 @@ static struct statement_effect *add_effect(struct analysis *a)
 }
 
 void analysis_add_effect(struct analysis *a, enum effect_kind kind, const char *name,
-			 const char *value)
+                         const char *value)
 {
 	struct statement_effect *e;
 
@@ -184,10 +184,10 @@ static const struct statement_effect *pack_effects(struct packer *p, const struc
 struct statement *analysis_build(const struct analysis *a)
 {
 	size_t arrays = ((size_t)a->reads.count + a->writes.count + a->functions.count) *
-				sizeof(struct statement_name) +
-			a->effect_count * sizeof(struct statement_effect);
+	                    sizeof(struct statement_name) +
+	                a->effect_count * sizeof(struct statement_effect);
 	size_t size = sizeof(struct statement) + names_size(&a->reads) + names_size(&a->writes) +
-		      names_size(&a->functions) + effects_size(a);
+	              names_size(&a->functions) + effects_size(a);
 	struct statement *s = mem_zalloc(size);
 	struct packer p = { .array = (char *)(s + 1), .text = (char *)(s + 1) + arrays };
 

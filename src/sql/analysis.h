@@ -29,24 +29,24 @@ struct effect_entry {
 };
 
 struct analysis {
-	struct arena *arena;          /* borrowed */
-	const struct shape *shape;    /* borrowed */
-	struct slice text;            /* borrowed: the SQL text */
-	enum statement_class class;   /* of the statement at hand, later of the whole text */
+	struct arena *arena;        /* borrowed */
+	const struct shape *shape;  /* borrowed */
+	struct slice text;          /* borrowed: the SQL text */
+	enum statement_class class; /* of the statement at hand, later of the whole text */
 	uint32_t flags;
 	uint32_t pins;
 	struct name_list reads, writes, functions;
 	struct effect_entry *effects, **effect_tail;
 	uint16_t effect_count;
-	const char *tag;              /* static */
-	bool is_plain_dml;            /* all are SELECT, INSERT, UPDATE, DELETE or MERGE */
+	const char *tag;   /* static */
+	bool is_plain_dml; /* all are SELECT, INSERT, UPDATE, DELETE or MERGE */
 };
 
 void analysis_init(struct analysis *a, struct arena *arena, const struct shape *shape);
 void analysis_add_name(struct analysis *a, struct name_list *list, struct statement_name name);
 /* name and value are copied into the arena or NULL. */
 void analysis_add_effect(struct analysis *a, enum effect_kind kind, const char *name,
-			 const char *value);
+                         const char *value);
 void analysis_add_unpin(struct analysis *a, uint32_t pins);
 /* A write to the primary that keeps the client on its server while these reasons last. */
 void analysis_pin(struct analysis *a, uint32_t pins);

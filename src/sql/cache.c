@@ -30,22 +30,22 @@ struct entry {
 	struct map *map;             /* borrowed: by_text or by_shape of the cache */
 	struct statement *statement; /* counted */
 	size_t len;
-	bool is_used;                /* hit since the evictor came by */
-	char key[];                  /* the text, or the normalised text of the shape */
+	bool is_used; /* hit since the evictor came by */
+	char key[];   /* the text, or the normalised text of the shape */
 };
 
 struct statement_cache {
 	struct map by_text;
 	struct map by_shape;
-	struct list order;           /* newest first */
+	struct list order; /* newest first */
 	size_t max_bytes;
 	size_t max_text_bytes;
-	struct statement *last;      /* counted: what the last look-up returned */
+	struct statement *last; /* counted: what the last look-up returned */
 	struct arena arena;
-	char *scratch;               /* owned: normalised text */
+	char *scratch; /* owned: normalised text */
 	size_t scratch_bytes;
 	struct statement_cache_stats stats;
-	uint32_t seen[SEEN_SLOTS];   /* upper halves of text hashes */
+	uint32_t seen[SEEN_SLOTS]; /* upper halves of text hashes */
 };
 
 static bool entry_equal(const struct map_node *node, const void *key)
@@ -131,7 +131,7 @@ static void make_room(struct statement_cache *c, size_t bytes)
 
 /* Keeps key and statement if they fit; takes a reference of its own. */
 static void insert(struct statement_cache *c, struct map *map, struct slice key, uint64_t hash,
-		   struct statement *s)
+                   struct statement *s)
 {
 	size_t bytes = sizeof(struct entry) + key.len + s->cost_bytes;
 	struct entry *e;
@@ -194,7 +194,7 @@ static struct statement *keep_last(struct statement_cache *c, struct statement *
 }
 
 static struct statement *analyse_new(struct statement_cache *c, struct slice text, uint64_t hash,
-				     const struct shape *shape, size_t shape_len)
+                                     const struct shape *shape, size_t shape_len)
 {
 	struct analysed result = analyse_text(&c->arena, text, shape);
 
@@ -203,8 +203,7 @@ static struct statement *analyse_new(struct statement_cache *c, struct slice tex
 	c->stats.parse_failures += !result.is_parsed;
 	keep_last(c, result.statement);
 	if (result.is_shared)
-		insert(c, &c->by_shape, slice_of(c->scratch, shape_len), shape->hash,
-		       result.statement);
+		insert(c, &c->by_shape, slice_of(c->scratch, shape_len), shape->hash, result.statement);
 	else
 		insert(c, &c->by_text, text, hash, result.statement);
 	return result.statement;

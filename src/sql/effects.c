@@ -67,7 +67,7 @@ static const char *integer_from_text(struct analysis *a, int32_t location)
 }
 
 static const char *number_constant(struct analysis *a, const struct tree_node *node,
-				   const char **sign)
+                                   const char **sign)
 {
 	const struct tree_node *ival = tree_member(constant(node), "ival");
 	const char *text = ival ? tree_text(ival, "ival") : NULL;
@@ -249,16 +249,14 @@ void effects_discard(struct analysis *a, const struct tree_node *node)
 	} else { /* ALL, the one the library leaves out because it is zero */
 		analysis_add_effect(a, EFFECT_DISCARD_ALL, NULL, NULL);
 		analysis_add_unpin(a, PIN_TEMP_TABLE | PIN_ADVISORY_LOCK | PIN_HOLD_CURSOR |
-					      PIN_SEQUENCE_VALUE | PIN_LISTEN | PIN_SQL_PREPARE |
-					      PIN_ROLE);
+		                          PIN_SEQUENCE_VALUE | PIN_LISTEN | PIN_SQL_PREPARE | PIN_ROLE);
 	}
 }
 
 static bool is_list_setting(const char *name)
 {
 	static const char *const names[] = { "search_path", "temp_tablespaces",
-					     "local_preload_libraries",
-					     "session_preload_libraries" };
+		                                 "local_preload_libraries", "session_preload_libraries" };
 
 	for (size_t i = 0; i < WEIR_COUNTOF(names); i++)
 		if (strcmp(name, names[i]) == 0)

@@ -12,9 +12,9 @@
 #include "sql/effects.h"
 
 enum function_rule {
-	RULE_WRITE,          /* needs the primary, volatile or not, catalog or not */
-	RULE_NO_CACHE,       /* the answer depends on moment, session or node */
-	RULE_LOCK,           /* session advisory lock: pin */
+	RULE_WRITE,    /* needs the primary, volatile or not, catalog or not */
+	RULE_NO_CACHE, /* the answer depends on moment, session or node */
+	RULE_LOCK,     /* session advisory lock: pin */
 	RULE_UNLOCK_ALL,
 	RULE_SEQUENCE_VALUE, /* session's last sequence value: pin */
 	RULE_OPAQUE,         /* session state that can't be replayed: pin */
@@ -24,7 +24,8 @@ enum function_rule {
 static const struct function_entry {
 	const char *name;
 	enum function_rule rule;
-} table[] = { /* sorted */
+} table[] = {
+	/* sorted */
 	{ "clock_timestamp", RULE_NO_CACHE },
 	{ "current_database", RULE_NO_CACHE },
 	{ "current_query", RULE_NO_CACHE },

@@ -16,7 +16,7 @@ enum {
 	CHAR_WORD = 1u << 2, /* may follow */
 	CHAR_DIGIT = 1u << 3,
 	CHAR_OPERATOR = 1u << 4,
-	CHAR_TAG = 1u << 5,  /* inside the tag of a dollar quote */
+	CHAR_TAG = 1u << 5, /* inside the tag of a dollar quote */
 	CHAR_PUNCT = 1u << 6,
 };
 
@@ -24,18 +24,15 @@ enum {
 #define DIGIT (CHAR_WORD | CHAR_DIGIT | CHAR_TAG)
 
 static const uint8_t classes[256] = {
-	[' '] = CHAR_SPACE, ['\t'] = CHAR_SPACE, ['\n'] = CHAR_SPACE,
-	['\r'] = CHAR_SPACE, ['\f'] = CHAR_SPACE,
-	['0' ... '9'] = DIGIT,
-	['A' ... 'Z'] = LETTER, ['a' ... 'z'] = LETTER, ['_'] = LETTER, [128 ... 255] = LETTER,
-	['$'] = CHAR_WORD,
-	['~'] = CHAR_OPERATOR, ['!'] = CHAR_OPERATOR, ['@'] = CHAR_OPERATOR, ['#'] = CHAR_OPERATOR,
-	['^'] = CHAR_OPERATOR, ['&'] = CHAR_OPERATOR, ['|'] = CHAR_OPERATOR, ['`'] = CHAR_OPERATOR,
-	['?'] = CHAR_OPERATOR, ['+'] = CHAR_OPERATOR, ['-'] = CHAR_OPERATOR, ['*'] = CHAR_OPERATOR,
-	['/'] = CHAR_OPERATOR, ['%'] = CHAR_OPERATOR, ['<'] = CHAR_OPERATOR, ['>'] = CHAR_OPERATOR,
-	['='] = CHAR_OPERATOR,
-	['('] = CHAR_PUNCT, [')'] = CHAR_PUNCT, ['['] = CHAR_PUNCT, [']'] = CHAR_PUNCT,
-	[','] = CHAR_PUNCT, [';'] = CHAR_PUNCT, ['.'] = CHAR_PUNCT, [':'] = CHAR_PUNCT,
+	[' '] = CHAR_SPACE,    ['\t'] = CHAR_SPACE,    ['\n'] = CHAR_SPACE,    ['\r'] = CHAR_SPACE,
+	['\f'] = CHAR_SPACE,   ['0' ... '9'] = DIGIT,  ['A' ... 'Z'] = LETTER, ['a' ... 'z'] = LETTER,
+	['_'] = LETTER,        [128 ... 255] = LETTER, ['$'] = CHAR_WORD,      ['~'] = CHAR_OPERATOR,
+	['!'] = CHAR_OPERATOR, ['@'] = CHAR_OPERATOR,  ['#'] = CHAR_OPERATOR,  ['^'] = CHAR_OPERATOR,
+	['&'] = CHAR_OPERATOR, ['|'] = CHAR_OPERATOR,  ['`'] = CHAR_OPERATOR,  ['?'] = CHAR_OPERATOR,
+	['+'] = CHAR_OPERATOR, ['-'] = CHAR_OPERATOR,  ['*'] = CHAR_OPERATOR,  ['/'] = CHAR_OPERATOR,
+	['%'] = CHAR_OPERATOR, ['<'] = CHAR_OPERATOR,  ['>'] = CHAR_OPERATOR,  ['='] = CHAR_OPERATOR,
+	['('] = CHAR_PUNCT,    [')'] = CHAR_PUNCT,     ['['] = CHAR_PUNCT,     [']'] = CHAR_PUNCT,
+	[','] = CHAR_PUNCT,    [';'] = CHAR_PUNCT,     ['.'] = CHAR_PUNCT,     [':'] = CHAR_PUNCT,
 };
 
 static inline bool has_class(char c, unsigned class)
@@ -223,8 +220,7 @@ static const char *number_end(const struct lexer *l, const char *p)
 
 static const char *operator_end(const struct lexer *l, const char *p)
 {
-	while (p < l->end && has_class(*p, CHAR_OPERATOR) && !starts(l, p, "--") &&
-	       !starts(l, p, "/*"))
+	while (p < l->end && has_class(*p, CHAR_OPERATOR) && !starts(l, p, "--") && !starts(l, p, "/*"))
 		p++;
 	return p;
 }

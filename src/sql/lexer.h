@@ -13,15 +13,15 @@
 
 enum token_kind {
 	TOKEN_END,
-	TOKEN_WORD,         /* key word or plain identifier */
-	TOKEN_QUOTED,       /* "identifier" */
+	TOKEN_WORD,           /* key word or plain identifier */
+	TOKEN_QUOTED,         /* "identifier" */
 	TOKEN_QUOTED_UNICODE, /* U&"identifier" */
-	TOKEN_STRING,       /* every kind of string, continued lines included */
+	TOKEN_STRING,         /* every kind of string, continued lines included */
 	TOKEN_NUMBER,
-	TOKEN_PARAM,        /* $1 */
+	TOKEN_PARAM, /* $1 */
 	TOKEN_OPERATOR,
-	TOKEN_PUNCT,        /* ( ) [ ] , ; . : and the pairs :: := .. */
-	TOKEN_OTHER,        /* a byte that starts nothing, or an unterminated quote or comment */
+	TOKEN_PUNCT, /* ( ) [ ] , ; . : and the pairs :: := .. */
+	TOKEN_OTHER, /* a byte that starts nothing, or an unterminated quote or comment */
 };
 
 struct token {
@@ -31,7 +31,7 @@ struct token {
 };
 
 struct lexer {
-	const char *at;  /* borrowed */
+	const char *at; /* borrowed */
 	const char *end;
 	void (*on_comment)(void *arg, struct slice body); /* without the delimiters; may be NULL */
 	void *arg;

@@ -7,6 +7,8 @@ src_sql_libsql_a_SOURCES = \
 	src/sql/analyse.h \
 	src/sql/analysis.c \
 	src/sql/analysis.h \
+	src/sql/body.c \
+	src/sql/body.h \
 	src/sql/cache.c \
 	src/sql/effects.c \
 	src/sql/effects.h \

@@ -20,7 +20,7 @@ struct writer {
 	struct shape *shape;
 	char *out;
 	size_t len;
-	size_t list_end;  /* after the literal that a following ", literal" joins; 0: none */
+	size_t list_end; /* after the literal that a following ", literal" joins; 0: none */
 	char list_kind;
 	bool is_comma_after;
 	size_t row_from;  /* the last closed bracket with literals only: where it starts and ends */
@@ -130,15 +130,13 @@ static bool is_letter(char c)
 }
 
 /* Words that date and time input takes for a moment that moves, anywhere in the string. */
-static bool may_be_moment(const struct token *t)
+bool shape_names_moment(struct slice value)
 {
 	static const char *const words[] = { "now", "today", "tomorrow", "yesterday", NULL };
-	const char *p = t->text.ptr, *end = p + t->text.len;
+	const char *p = value.ptr, *end = p + value.len;
 
-	if (t->text.len > TIME_LITERAL_MAX)
+	if (value.len > TIME_LITERAL_MAX)
 		return false;
-	if (t->has_escape)
-		return true;
 	while (p < end) {
 		const char *word = p;
 
@@ -149,6 +147,11 @@ static bool may_be_moment(const struct token *t)
 		p += p == word;
 	}
 	return false;
+}
+
+static bool may_be_moment(const struct token *t)
+{
+	return (t->has_escape && t->text.len <= TIME_LITERAL_MAX) || shape_names_moment(t->text);
 }
 
 static void put_blank(struct writer *w)
@@ -198,10 +201,9 @@ static void put_text(struct writer *w, const struct token *t)
 
 static bool is_row_word(const struct token *t)
 {
-	return t->kind == TOKEN_WORD && (slice_is_nocase(t->text, "null") ||
-					 slice_is_nocase(t->text, "true") ||
-					 slice_is_nocase(t->text, "false") ||
-					 slice_is_nocase(t->text, "default"));
+	return t->kind == TOKEN_WORD &&
+	       (slice_is_nocase(t->text, "null") || slice_is_nocase(t->text, "true") ||
+	        slice_is_nocase(t->text, "false") || slice_is_nocase(t->text, "default"));
 }
 
 /* Called after a closing bracket was written: "(a) , (a)" becomes "(a)". */
@@ -212,8 +214,7 @@ static void close_row(struct writer *w)
 
 	w->open_from = SIZE_MAX;
 	if (w->row_to > 0 && from == w->row_to + 2 && w->out[from - 1] == ',' &&
-	    w->row_to - w->row_from == len &&
-	    memcmp(w->out + w->row_from, w->out + from, len) == 0) {
+	    w->row_to - w->row_from == len && memcmp(w->out + w->row_from, w->out + from, len) == 0) {
 		w->len = w->row_to;
 		return;
 	}

@@ -23,14 +23,17 @@ struct shape {
 	uint64_t hash;
 	struct statement_hints hints;
 	uint16_t param_count;
-	bool is_text_only;    /* a token depends on a literal beside it (U&"..." UESCAPE) */
-	bool has_time_word;   /* a literal that may be 'now', 'today' ...: not cacheable */
-	bool is_too_deep;     /* must not reach the parser */
+	bool is_text_only;  /* a token depends on a literal beside it (U&"..." UESCAPE) */
+	bool has_time_word; /* a literal that may be 'now', 'today' ...: not cacheable */
+	bool is_too_deep;   /* must not reach the parser */
 };
 
 /* Bytes that out needs for a text of that length. */
 size_t shape_bound(size_t text_len);
 /* Fills *shape, writes the normalised text to out and returns its length. */
 size_t shape_make(struct shape *shape, struct slice text, char *out);
+
+/* True for a value in text form that date and time input may take for a moving moment. */
+bool shape_names_moment(struct slice value);
 
 #endif

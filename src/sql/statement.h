@@ -21,66 +21,67 @@ enum statement_class {
 	STATEMENT_WRITE,   /* the primary */
 };
 
-enum { /* struct statement.flags */
-	STATEMENT_MULTI = 1u << 0,           /* more than one statement in the string */
-	STATEMENT_UNPARSED = 1u << 1,        /* the parser refused it: class is WRITE */
-	STATEMENT_BEGIN = 1u << 2,           /* exactly one BEGIN / START TRANSACTION */
-	STATEMENT_BEGIN_READ_ONLY = 1u << 3, /* with READ ONLY */
-	STATEMENT_BEGIN_READ_WRITE = 1u << 4,/* with READ WRITE */
-	STATEMENT_BEGIN_ISOLATED = 1u << 5,  /* REPEATABLE READ or SERIALIZABLE */
-	STATEMENT_COMMIT = 1u << 6,          /* a single COMMIT / END (not AND CHAIN) */
-	STATEMENT_ROLLBACK = 1u << 7,        /* a single ROLLBACK / ABORT (not AND CHAIN, not TO) */
-	STATEMENT_SAVEPOINT = 1u << 8,       /* SAVEPOINT, RELEASE */
+/* struct statement.flags */
+enum {
+	STATEMENT_MULTI = 1u << 0,            /* more than one statement in the string */
+	STATEMENT_UNPARSED = 1u << 1,         /* the parser refused it: class is WRITE */
+	STATEMENT_BEGIN = 1u << 2,            /* exactly one BEGIN / START TRANSACTION */
+	STATEMENT_BEGIN_READ_ONLY = 1u << 3,  /* with READ ONLY */
+	STATEMENT_BEGIN_READ_WRITE = 1u << 4, /* with READ WRITE */
+	STATEMENT_BEGIN_ISOLATED = 1u << 5,   /* REPEATABLE READ or SERIALIZABLE */
+	STATEMENT_COMMIT = 1u << 6,           /* a single COMMIT / END (not AND CHAIN) */
+	STATEMENT_ROLLBACK = 1u << 7,         /* a single ROLLBACK / ABORT (not AND CHAIN, not TO) */
+	STATEMENT_SAVEPOINT = 1u << 8,        /* SAVEPOINT, RELEASE */
 	STATEMENT_ROLLBACK_TO = 1u << 9,
-	STATEMENT_CHAIN = 1u << 10,          /* AND CHAIN */
-	STATEMENT_TWO_PHASE = 1u << 11,      /* PREPARE TRANSACTION, COMMIT/ROLLBACK PREPARED */
-	STATEMENT_DDL = 1u << 12,            /* may change the catalog */
+	STATEMENT_CHAIN = 1u << 10,     /* AND CHAIN */
+	STATEMENT_TWO_PHASE = 1u << 11, /* PREPARE TRANSACTION, COMMIT/ROLLBACK PREPARED */
+	STATEMENT_DDL = 1u << 12,       /* may change the catalog */
 	STATEMENT_COPY_IN = 1u << 13,
 	STATEMENT_COPY_OUT = 1u << 14,
-	STATEMENT_ROW_LOCK = 1u << 15,       /* FOR UPDATE / SHARE ... */
-	STATEMENT_CURSOR = 1u << 16,         /* DECLARE / FETCH / MOVE / CLOSE */
-	STATEMENT_NO_CACHE = 1u << 17,       /* never cacheable, see analyse.c */
+	STATEMENT_ROW_LOCK = 1u << 15,         /* FOR UPDATE / SHARE ... */
+	STATEMENT_CURSOR = 1u << 16,           /* DECLARE / FETCH / MOVE / CLOSE */
+	STATEMENT_NO_CACHE = 1u << 17,         /* never cacheable, see analyse.c */
 	STATEMENT_TXN_INSIDE_MULTI = 1u << 18, /* MULTI with transaction control among them */
 	STATEMENT_SHOW = 1u << 19,
 	STATEMENT_EXPLAIN = 1u << 20,
-	STATEMENT_LARGE = 1u << 21,          /* too long to analyse: WRITE */
-	STATEMENT_WRITES_UNKNOWN = 1u << 22, /* CALL, DO, unparsed: tables written aren't known */
-	STATEMENT_LOCAL_SET = 1u << 23,      /* SET LOCAL / SET TRANSACTION among the effects */
+	STATEMENT_LARGE = 1u << 21,              /* too long to analyse: WRITE */
+	STATEMENT_WRITES_UNKNOWN = 1u << 22,     /* CALL, DO, unparsed: tables written aren't known */
+	STATEMENT_LOCAL_SET = 1u << 23,          /* SET LOCAL / SET TRANSACTION among the effects */
 	STATEMENT_BEGIN_SERIALIZABLE = 1u << 24, /* no replica allows it; BEGIN_ISOLATED too */
 };
 
 /* Why a client must keep its server connection; bit set. */
 enum pin_reason {
 	PIN_TEMP_TABLE = 1u << 0,
-	PIN_ADVISORY_LOCK = 1u << 1,  /* session level */
+	PIN_ADVISORY_LOCK = 1u << 1, /* session level */
 	PIN_HOLD_CURSOR = 1u << 2,
 	PIN_SEQUENCE_VALUE = 1u << 3, /* currval, lastval used; nextval is PIN-free until then */
 	PIN_LOAD = 1u << 4,
 	PIN_LISTEN = 1u << 5,
-	PIN_SQL_PREPARE = 1u << 6,    /* PREPARE name AS */
-	PIN_SESSION_STATE = 1u << 7,  /* a session effect that can't be replayed */
+	PIN_SQL_PREPARE = 1u << 6,   /* PREPARE name AS */
+	PIN_SESSION_STATE = 1u << 7, /* a session effect that can't be replayed */
 	PIN_REPLICATION = 1u << 8,
-	PIN_ROLE = 1u << 9,           /* SET ROLE / SET SESSION AUTHORIZATION */
+	PIN_ROLE = 1u << 9, /* SET ROLE / SET SESSION AUTHORIZATION */
 };
 
 enum effect_kind {
-	EFFECT_SET,          /* SET [SESSION] name = value */
-	EFFECT_SET_LOCAL,    /* until the transaction ends */
-	EFFECT_SET_DEFAULT,  /* SET name TO DEFAULT, RESET name */
+	EFFECT_SET,         /* SET [SESSION] name = value */
+	EFFECT_SET_LOCAL,   /* until the transaction ends */
+	EFFECT_SET_DEFAULT, /* SET name TO DEFAULT, RESET name */
 	EFFECT_RESET_ALL,
 	EFFECT_DISCARD_ALL,
 	EFFECT_DISCARD_PLANS,
 	EFFECT_DISCARD_TEMP,
 	EFFECT_DISCARD_SEQUENCES,
-	EFFECT_DEALLOCATE,     /* name */
+	EFFECT_DEALLOCATE, /* name */
 	EFFECT_DEALLOCATE_ALL,
 	EFFECT_UNLISTEN_ALL,
-	EFFECT_UNPIN,          /* pins: the reasons that this ends (pg_advisory_unlock_all ...) */
-	EFFECT_OPAQUE,         /* changes session state in a way that isn't known: pins */
-	EFFECT_SHOW,           /* changes nothing; name: the setting shown, "all" for all */
-	EFFECT_LISTEN,         /* name: channel, as written */
+	EFFECT_UNPIN,  /* pins: the reasons that this ends (pg_advisory_unlock_all ...) */
+	EFFECT_OPAQUE, /* changes session state in a way that isn't known: pins */
+	EFFECT_SHOW,   /* changes nothing; name: the setting shown, "all" for all */
+	EFFECT_LISTEN, /* name: channel, as written */
 	EFFECT_UNLISTEN,
-	EFFECT_SAVEPOINT,      /* name; with the next two, which SETs a ROLLBACK TO takes back */
+	EFFECT_SAVEPOINT, /* name; with the next two, which SETs a ROLLBACK TO takes back */
 	EFFECT_RELEASE,
 	EFFECT_ROLLBACK_TO,
 };
@@ -101,32 +102,32 @@ enum hint_route { HINT_ROUTE_NONE, HINT_ROUTE_PRIMARY, HINT_ROUTE_REPLICA };
 enum hint_cache { HINT_CACHE_NONE, HINT_CACHE_ON, HINT_CACHE_OFF };
 
 struct statement_hints {
-	enum hint_route route;  /* pgweir: route=primary|replica in a comment */
-	enum hint_cache cache;  /* pgweir: cache=on|off, or cache=<seconds> */
-	uint32_t cache_ttl_ms;  /* 0: the database's default */
+	enum hint_route route; /* pgweir: route=primary|replica in a comment */
+	enum hint_cache cache; /* pgweir: cache=on|off, or cache=<seconds> */
+	uint32_t cache_ttl_ms; /* 0: the database's default */
 };
 
 struct statement {
 	enum statement_class class;
 	uint32_t flags;
-	uint32_t pins;              /* enum pin_reason that it sets when it succeeds */
+	uint32_t pins; /* enum pin_reason that it sets when it succeeds */
 	struct statement_hints hints;
-	uint16_t read_count;        /* relations read, written, functions called, session effects */
+	uint16_t read_count; /* relations read, written, functions called, session effects */
 	uint16_t written_count;
 	uint16_t function_count;
 	uint16_t effect_count;
-	uint16_t param_count;       /* highest $n */
-	const struct statement_name *reads;     /* owned, in one block with the statement */
+	uint16_t param_count;               /* highest $n */
+	const struct statement_name *reads; /* owned, in one block with the statement */
 	const struct statement_name *writes;
 	const struct statement_name *functions; /* and operators given as OPERATOR(schema.op) */
 	const struct statement_effect *effects;
-	const char *tag;            /* first key word, upper case, static: "SELECT", "CREATE" ... */
-	uint64_t shape;             /* hash of the text with literals out */
+	const char *tag; /* first key word, upper case, static: "SELECT", "CREATE" ... */
+	uint64_t shape;  /* hash of the text with literals out */
 	/* Verdict memo of route/, valid for one catalog generation; the statement's thread only. */
 	uint64_t verdict_generation;
 	uint32_t verdict;
-	uint32_t cost_bytes;        /* what it takes in the statement cache */
-	uint32_t refcount;          /* one thread: prepared statements and the cache share it */
+	uint32_t cost_bytes; /* what it takes in the statement cache */
+	uint32_t refcount;   /* one thread: prepared statements and the cache share it */
 };
 
 /* The caches by text and by shape. One per worker, no lock; max_bytes bounds both together. */

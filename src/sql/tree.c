@@ -11,7 +11,7 @@
 #include <string.h>
 
 struct reader {
-	struct arena *arena;     /* borrowed */
+	struct arena *arena; /* borrowed */
 	char *at;
 	struct tree_node *open;  /* the innermost container around `at` */
 	struct tree_node **tail; /* where its next node is linked */
@@ -48,13 +48,22 @@ static int unescape_unicode(const char *p)
 static int unescape_letter(char c)
 {
 	switch (c) {
-	case 'b': return '\b';
-	case 'f': return '\f';
-	case 'n': return '\n';
-	case 'r': return '\r';
-	case 't': return '\t';
-	case '"': case '\\': case '/': return c;
-	default: return -1;
+	case 'b':
+		return '\b';
+	case 'f':
+		return '\f';
+	case 'n':
+		return '\n';
+	case 'r':
+		return '\r';
+	case 't':
+		return '\t';
+	case '"':
+	case '\\':
+	case '/':
+		return c;
+	default:
+		return -1;
 	}
 }
 
@@ -125,8 +134,13 @@ static void close_container(struct reader *r)
 
 static bool read_word(struct reader *r, const char *key)
 {
-	static const struct { const char *word; enum tree_kind kind; } words[] = {
-		{ "true", TREE_TRUE }, { "false", TREE_FALSE }, { "null", TREE_NULL },
+	static const struct {
+		const char *word;
+		enum tree_kind kind;
+	} words[] = {
+		{ "true", TREE_TRUE },
+		{ "false", TREE_FALSE },
+		{ "null", TREE_NULL },
 	};
 
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {

@@ -30,7 +30,7 @@ struct tree_node {
 	struct tree_node *child; /* first member or element */
 	struct tree_node *next;  /* next sibling */
 	enum tree_kind kind;
-	int32_t location;        /* of an object that has one: offset in the SQL text */
+	int32_t location; /* of an object that has one: offset in the SQL text */
 };
 
 /*

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "sql/body.h"
 #include "sql/effects.h"
 #include "sql/walk.h"
 
@@ -49,8 +50,7 @@ static const struct tree_node *config_call(const struct tree_node *item)
 
 	if (call)
 		name = walk_function_name(call);
-	if (!is_text(name.name, "set_config") ||
-	    (name.schema && !is_text(name.schema, "pg_catalog")))
+	if (!is_text(name.name, "set_config") || (name.schema && !is_text(name.schema, "pg_catalog")))
 		return NULL;
 	return call;
 }
@@ -122,6 +122,20 @@ static void add_targets(struct analysis *a, const struct tree_node *list)
 		walk_target(a, n);
 }
 
+static void on_do(struct analysis *a, const struct tree_node *node)
+{
+	const struct tree_node *args = tree_member(node, "args");
+
+	on_unknown_write(a, node);
+	for (const struct tree_node *n = args ? args->child : NULL; n; n = n->next) {
+		const struct tree_node *arg = tree_member(tree_member(n, "DefElem"), "arg");
+		const char *body = tree_string_node(arg);
+
+		if (body)
+			body_judge(a, slice_str(body));
+	}
+}
+
 static void on_truncate(struct analysis *a, const struct tree_node *node)
 {
 	on_write(a, node);
@@ -151,8 +165,8 @@ static void on_copy(struct analysis *a, const struct tree_node *node)
 	}
 	if (relation)
 		analysis_add_name(a, &a->reads,
-				  (struct statement_name){ tree_text(relation, "schemaname"),
-							   tree_text(relation, "relname") });
+		                  (struct statement_name){ tree_text(relation, "schemaname"),
+		                                           tree_text(relation, "relname") });
 	walk(a, tree_member(node, "query"));
 	if (is_file)
 		on_write(a, node);
@@ -299,9 +313,8 @@ static void add_begin_modes(struct analysis *a, const struct tree_node *node)
 		const char *level = tree_text(tree_member(value, "sval"), "sval");
 
 		if (is_text(name, "transaction_read_only"))
-			a->flags |= tree_text(tree_member(value, "ival"), "ival") ?
-					    STATEMENT_BEGIN_READ_ONLY :
-					    STATEMENT_BEGIN_READ_WRITE;
+			a->flags |= tree_text(tree_member(value, "ival"), "ival") ? STATEMENT_BEGIN_READ_ONLY
+			                                                          : STATEMENT_BEGIN_READ_WRITE;
 		if (is_text(level, "serializable"))
 			a->flags |= STATEMENT_BEGIN_ISOLATED | STATEMENT_BEGIN_SERIALIZABLE;
 		else if (is_text(level, "repeatable read"))
@@ -310,7 +323,7 @@ static void add_begin_modes(struct analysis *a, const struct tree_node *node)
 }
 
 static void add_savepoint(struct analysis *a, const struct tree_node *node, uint32_t flag,
-			  enum effect_kind kind)
+                          enum effect_kind kind)
 {
 	a->flags |= flag;
 	analysis_add_effect(a, kind, tree_text(node, "savepoint_name"), NULL);
@@ -377,7 +390,7 @@ static const struct {
 	{ "RefreshMatViewStmt", on_refresh },
 	{ "CreateTableAsStmt", on_create_as },
 	{ "CallStmt", on_unknown_write },
-	{ "DoStmt", on_unknown_write },
+	{ "DoStmt", on_do },
 };
 
 void utility_judge(struct analysis *a, const struct tree_node *node)

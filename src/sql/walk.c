@@ -26,7 +26,7 @@ struct scope {
 static void visit(struct analysis *a, const struct tree_node *node, const struct scope *scope);
 
 static void visit_children(struct analysis *a, const struct tree_node *node,
-			   const struct scope *scope)
+                           const struct scope *scope)
 {
 	for (const struct tree_node *n = node->child; n; n = n->next)
 		visit(a, n, scope);
@@ -48,11 +48,11 @@ static bool is_temporary_schema(const char *schema)
 static struct statement_name range_var_name(const struct tree_node *range_var)
 {
 	return (struct statement_name){ tree_text(range_var, "schemaname"),
-					tree_text(range_var, "relname") };
+		                            tree_text(range_var, "relname") };
 }
 
 static void on_range_var(struct analysis *a, const struct tree_node *node,
-			 const struct scope *scope)
+                         const struct scope *scope)
 {
 	struct statement_name name = range_var_name(node);
 
@@ -89,8 +89,7 @@ struct statement_name walk_function_name(const struct tree_node *call)
 	return qualified_name(tree_member(call, "funcname"));
 }
 
-static void on_function(struct analysis *a, const struct tree_node *node,
-			const struct scope *scope)
+static void on_function(struct analysis *a, const struct tree_node *node, const struct scope *scope)
 {
 	struct statement_name name = walk_function_name(node);
 
@@ -101,7 +100,7 @@ static void on_function(struct analysis *a, const struct tree_node *node,
 
 /* OPERATOR(schema.op): whose function it is, only the catalog knows; listed by its own name. */
 static void on_expression(struct analysis *a, const struct tree_node *node,
-			  const struct scope *scope)
+                          const struct scope *scope)
 {
 	struct statement_name name = qualified_name(tree_member(node, "name"));
 
@@ -110,8 +109,7 @@ static void on_expression(struct analysis *a, const struct tree_node *node,
 	visit_children(a, node, scope);
 }
 
-static void on_no_cache(struct analysis *a, const struct tree_node *node,
-			const struct scope *scope)
+static void on_no_cache(struct analysis *a, const struct tree_node *node, const struct scope *scope)
 {
 	a->flags |= STATEMENT_NO_CACHE;
 	visit_children(a, node, scope);
@@ -119,8 +117,9 @@ static void on_no_cache(struct analysis *a, const struct tree_node *node,
 
 static void on_column(struct analysis *a, const struct tree_node *node, const struct scope *scope)
 {
-	static const char *const system_columns[] = { "ctid", "xmin", "xmax", "cmin", "cmax",
-						      "tableoid" };
+	static const char *const system_columns[] = {
+		"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"
+	};
 	struct statement_name name = qualified_name(tree_member(node, "fields"));
 
 	(void)scope;
@@ -130,7 +129,7 @@ static void on_column(struct analysis *a, const struct tree_node *node, const st
 }
 
 static void on_type_cast(struct analysis *a, const struct tree_node *node,
-			 const struct scope *scope)
+                         const struct scope *scope)
 {
 	const struct tree_node *type_name = tree_member(node, "typeName");
 	struct statement_name type = qualified_name(tree_member(type_name, "names"));
@@ -179,20 +178,13 @@ static const struct {
 	const char *key;
 	visit_fn *fn;
 } visitors[] = {
-	{ "ColumnRef", on_column },
-	{ "A_Expr", on_expression },
-	{ "FuncCall", on_function },
-	{ "RangeVar", on_range_var },
-	{ "TypeCast", on_type_cast },
-	{ "SQLValueFunction", on_no_cache },
-	{ "RangeTableSample", on_no_cache },
-	{ "CurrentOfExpr", on_no_cache },
-	{ "lockingClause", on_locking },
-	{ "intoClause", on_into },
-	{ "InsertStmt", on_change },
-	{ "UpdateStmt", on_change },
-	{ "DeleteStmt", on_change },
-	{ "MergeStmt", on_change },
+	{ "ColumnRef", on_column },          { "A_Expr", on_expression },
+	{ "FuncCall", on_function },         { "RangeVar", on_range_var },
+	{ "TypeCast", on_type_cast },        { "SQLValueFunction", on_no_cache },
+	{ "RangeTableSample", on_no_cache }, { "CurrentOfExpr", on_no_cache },
+	{ "lockingClause", on_locking },     { "intoClause", on_into },
+	{ "InsertStmt", on_change },         { "UpdateStmt", on_change },
+	{ "DeleteStmt", on_change },         { "MergeStmt", on_change },
 };
 
 static visit_fn *visitor_of(const struct tree_node *node)
@@ -226,7 +218,7 @@ static const struct tree_node *cte_of(const struct tree_node *item)
  * members see all.
  */
 static void visit_with(struct analysis *a, const struct tree_node *node,
-		       const struct tree_node *with, const struct scope *scope)
+                       const struct tree_node *with, const struct scope *scope)
 {
 	const struct tree_node *list = tree_member(with, "ctes");
 	const struct scope *all = scope;

@@ -38,11 +38,16 @@ static const struct bit_name flag_names[] = {
 };
 
 static const struct bit_name pin_names[] = {
-	{ PIN_TEMP_TABLE, "temp_table" },       { PIN_ADVISORY_LOCK, "advisory_lock" },
-	{ PIN_HOLD_CURSOR, "hold_cursor" },     { PIN_SEQUENCE_VALUE, "sequence_value" },
-	{ PIN_LOAD, "load" },                   { PIN_LISTEN, "listen" },
-	{ PIN_SQL_PREPARE, "sql_prepare" },     { PIN_SESSION_STATE, "session_state" },
-	{ PIN_REPLICATION, "replication" },     { PIN_ROLE, "role" },
+	{ PIN_TEMP_TABLE, "temp_table" },
+	{ PIN_ADVISORY_LOCK, "advisory_lock" },
+	{ PIN_HOLD_CURSOR, "hold_cursor" },
+	{ PIN_SEQUENCE_VALUE, "sequence_value" },
+	{ PIN_LOAD, "load" },
+	{ PIN_LISTEN, "listen" },
+	{ PIN_SQL_PREPARE, "sql_prepare" },
+	{ PIN_SESSION_STATE, "session_state" },
+	{ PIN_REPLICATION, "replication" },
+	{ PIN_ROLE, "role" },
 };
 
 static const char *const effect_names[] = {
@@ -75,7 +80,7 @@ const char *describe_class(enum statement_class class)
 }
 
 static void put_bits(struct buf *b, const char *prefix, uint32_t bits, const struct bit_name *names,
-		     size_t count)
+                     size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
 		if (bits & names[i].bit)
@@ -90,7 +95,7 @@ static void put_names(struct buf *b, char kind, const struct statement_name *nam
 {
 	for (uint16_t i = 0; i < count; i++)
 		buf_appendf(b, " %c=%s%s%s", kind, names[i].schema ? names[i].schema : "",
-			    names[i].schema ? "." : "", names[i].name);
+		            names[i].schema ? "." : "", names[i].name);
 }
 
 static void put_effect(struct buf *b, const struct statement_effect *e)
@@ -121,7 +126,7 @@ void describe_details(struct buf *b, const struct statement *s)
 	if (!(s->flags & STATEMENT_NO_CACHE))
 		buf_append_str(b, " cacheable");
 	put_bits(b, "", s->flags & ~(uint32_t)STATEMENT_NO_CACHE, flag_names,
-		 sizeof(flag_names) / sizeof(flag_names[0]));
+	         sizeof(flag_names) / sizeof(flag_names[0]));
 	put_bits(b, "pin_", s->pins, pin_names, sizeof(pin_names) / sizeof(pin_names[0]));
 	put_hints(b, &s->hints);
 	put_names(b, 'r', s->reads, s->read_count);

@@ -48,8 +48,7 @@ Test(analyse, set_config_is_known_only_where_it_surely_runs_once)
 	EXPECT("select set_config('a.b', $1, false)", "write pin_session_state e=opaque");
 	EXPECT("select set_config($1, 'c', false)", "write pin_session_state e=opaque");
 	EXPECT("select set_config('a.b', 'c', $1)", "write pin_session_state e=opaque");
-	EXPECT("select set_config('a.b', 'c', false) where false",
-	       "write pin_session_state e=opaque");
+	EXPECT("select set_config('a.b', 'c', false) where false", "write pin_session_state e=opaque");
 	EXPECT("select 1 where set_config('a.b', 'c', false) = 'c'",
 	       "write pin_session_state e=opaque");
 	EXPECT("select set_config('a.b', $1, true)", "read local_set e=set_local:a.b");
@@ -97,12 +96,37 @@ Test(analyse, explain_takes_back_only_its_own)
 	EXPECT("explain analyze create table x as select 1", "write ddl explain w=x");
 }
 
+Test(analyse, a_do_block_may_leave_something_behind)
+{
+	EXPECT("do $$ begin update t set a = 1; end $$", "write writes_unknown");
+	EXPECT("do $$ begin set local a.b = 1; set transaction read only; end $$",
+	       "write writes_unknown");
+	EXPECT("do $$ begin set a.b = 1; reset c; end $$",
+	       "write writes_unknown pin_session_state e=opaque");
+	EXPECT("do $$ begin if x then set a.b = 1; end if; end $$",
+	       "write writes_unknown pin_session_state e=opaque");
+	EXPECT("do $$ begin execute 'set role x'; end $$",
+	       "write writes_unknown pin_session_state e=opaque");
+	EXPECT("do 'begin execute ''listen x''; end'", "write writes_unknown pin_listen");
+	EXPECT("do $$ begin perform set_config('a', 'b', false); end $$",
+	       "write writes_unknown pin_session_state e=opaque");
+	EXPECT("do $$ begin create temp table t (a int); perform pg_advisory_lock(1); end $$",
+	       "write writes_unknown pin_temp_table pin_advisory_lock");
+	EXPECT("do $x$ begin execute $$ create temporary view v as select 1 $$; end $x$",
+	       "write writes_unknown pin_temp_table");
+	EXPECT("do $$ begin raise notice 'set aside'; perform temp from t; end $$",
+	       "write writes_unknown pin_session_state e=opaque");
+}
+
 Test(analyse, the_first_word_is_the_tag)
 {
 	static const char *const pairs[][2] = {
-		{ "  /* x */ select 1", "SELECT" }, { "((select 1))", "SELECT" },
-		{ "with a as (select 1) select 1", "WITH" }, { ";; Commit", "COMMIT" },
-		{ "frobnicate", "" }, { "", "" },
+		{ "  /* x */ select 1", "SELECT" },
+		{ "((select 1))", "SELECT" },
+		{ "with a as (select 1) select 1", "WITH" },
+		{ ";; Commit", "COMMIT" },
+		{ "frobnicate", "" },
+		{ "", "" },
 	};
 
 	for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
@@ -148,9 +172,9 @@ Test(analyse, texts_over_the_bound_are_judged_by_key_words)
 
 	cr_expect_str_eq(describe_repeated("", piece, 30000), "write multi large writes_unknown");
 	cr_expect_str_eq(describe_repeated("commit; ", piece, 30000),
-			 "write multi large txn_inside_multi writes_unknown");
+	                 "write multi large txn_inside_multi writes_unknown");
 	cr_expect_str_eq(describe_repeated("set a = 1; ", piece, 30000),
-			 "write multi large writes_unknown pin_session_state e=opaque");
+	                 "write multi large writes_unknown pin_session_state e=opaque");
 }
 
 Test(analyse, a_zero_byte_is_not_parsed)
@@ -165,7 +189,7 @@ Test(analyse, a_zero_byte_is_not_parsed)
 static void *analyse_often(void *arg)
 {
 	static const char *const texts[] = { "select * from a where b = 1", "selec", "set a.b = 1",
-					     "with x as (delete from y returning 1) select 1" };
+		                                 "with x as (delete from y returning 1) select 1" };
 	size_t *wrong = arg;
 
 	for (int i = 0; i < 400; i++) {

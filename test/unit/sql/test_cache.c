@@ -15,7 +15,7 @@ static struct statement *lookup(struct statement_cache *c, const char *sql)
 }
 
 static void expect_stats(struct statement_cache *c, uint64_t text_hits, uint64_t shape_hits,
-			 uint64_t parses)
+                         uint64_t parses)
 {
 	const struct statement_cache_stats *s = statement_cache_stats(c);
 
@@ -77,11 +77,9 @@ Test(cache, moments_dont_share_with_other_literals)
 {
 	struct statement_cache *c = statement_cache_create(1 << 20, 1 << 16);
 
-	cr_expect_not(lookup(c, "select 1 from t where d < '2026-01-01'")->flags &
-		      STATEMENT_NO_CACHE);
+	cr_expect_not(lookup(c, "select 1 from t where d < '2026-01-01'")->flags & STATEMENT_NO_CACHE);
 	cr_expect(lookup(c, "select 1 from t where d < 'today'")->flags & STATEMENT_NO_CACHE);
-	cr_expect_not(lookup(c, "select 1 from t where d < '2027-01-01'")->flags &
-		      STATEMENT_NO_CACHE);
+	cr_expect_not(lookup(c, "select 1 from t where d < '2027-01-01'")->flags & STATEMENT_NO_CACHE);
 	statement_cache_destroy(c);
 }
 

@@ -33,8 +33,7 @@ Test(hint, nonsense_and_others_are_ignored)
 	expect("route='primary',traceparent='00-1-2-01'", HINT_ROUTE_NONE, HINT_CACHE_NONE, 0);
 	expect("see pgweir: route=primary", HINT_ROUTE_NONE, HINT_CACHE_NONE, 0);
 	expect("pgweir:", HINT_ROUTE_NONE, HINT_CACHE_NONE, 0);
-	expect("pgweir: route=moon cache=-1 cache=1x cache= a=b", HINT_ROUTE_NONE, HINT_CACHE_NONE,
-	       0);
+	expect("pgweir: route=moon cache=-1 cache=1x cache= a=b", HINT_ROUTE_NONE, HINT_CACHE_NONE, 0);
 	expect("pgweir", HINT_ROUTE_NONE, HINT_CACHE_NONE, 0);
 }
 

@@ -17,8 +17,8 @@ static const char *tokens(const char *sql)
 	buf_init(&b, sizeof(text) - 1);
 	lexer_init(&l, slice_str(sql));
 	for (struct token t = lexer_next(&l); t.kind != TOKEN_END; t = lexer_next(&l))
-		buf_appendf(&b, "%s%c%s:%.*s", b.len ? " " : "", kinds[t.kind],
-			    t.has_escape ? "!" : "", (int)t.text.len, t.text.ptr);
+		buf_appendf(&b, "%s%c%s:%.*s", b.len ? " " : "", kinds[t.kind], t.has_escape ? "!" : "",
+		            (int)t.text.len, t.text.ptr);
 	memcpy(text, b.data ? b.data : "", b.len);
 	text[b.len] = '\0';
 	buf_fini(&b);

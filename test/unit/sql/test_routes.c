@@ -60,9 +60,8 @@ static void check_details(const struct row *row)
 	size_t len = strlen(row->column[0]);
 
 	cr_expect(strncmp(got, row->column[0], len) == 0 && got[len] == ' ' &&
-			  strcmp(got + len + 1, row->column[3]) == 0,
-		  "%s\n  got  %s\n  want %s %s", row->column[4], got, row->column[0],
-		  row->column[3]);
+	              strcmp(got + len + 1, row->column[3]) == 0,
+	          "%s\n  got  %s\n  want %s %s", row->column[4], got, row->column[0], row->column[3]);
 }
 
 Test(routes, every_text_is_judged_as_the_table_says)

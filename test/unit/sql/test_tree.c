@@ -60,8 +60,19 @@ Test(tree, locations_belong_to_their_object)
 Test(tree, malformed_text_is_refused)
 {
 	static const char *const bad[] = {
-		"", "[]", "{", "{\"a\"", "{\"a\":", "{\"a\":\"", "{\"a\":\"\\", "{\"a\":\"\\x\"}",
-		"{\"a\":\"\\u00", "{\"a\":\"\\u0100\"}", "{\"a\":tru}", "{\"a\":[1}", "{a:1}",
+		"",
+		"[]",
+		"{",
+		"{\"a\"",
+		"{\"a\":",
+		"{\"a\":\"",
+		"{\"a\":\"\\",
+		"{\"a\":\"\\x\"}",
+		"{\"a\":\"\\u00",
+		"{\"a\":\"\\u0100\"}",
+		"{\"a\":tru}",
+		"{\"a\":[1}",
+		"{a:1}",
 	};
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
