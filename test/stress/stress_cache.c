@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * The cache under load from several threads, checked against an oracle: a
+ * table is one number that only grows, and no answer may be older than what
+ * the same process had acknowledged before the question was asked. Two caches
+ * (two processes, as far as they know) with two workers each, sharing a real
+ * Redis if there is one. Fills come from the "primary" or from a "replica"
+ * that lags. A plain program, for ThreadSanitizer; it speaks TAP.
+ */
+#include <arpa/inet.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/hash.h"
+#include "base/log.h"
+#include "cache/cache.h"
+#include "net/loop.h"
+
+enum {
+	TABLES = 6,
+	KEYS_PER_TABLE = 3,
+	CACHES = 2,
+	WORKERS = 2,
+	CLIENTS = 16,
+	TICK_US = 1000,
+	RUN_MS = 2000,
+};
+
+/* The database: what is committed; and a copy that lags. */
+struct database {
+	_Atomic uint64_t value[TABLES];
+	pthread_mutex_t replica_mutex;
+	uint64_t replica_value[TABLES];
+	uint64_t replica_fresh_us;
+};
+
+struct process {
+	struct cache *cache;
+	_Atomic uint64_t acked[TABLES]; /* to clients of this process */
+};
+
+struct worker;
+
+struct client {
+	struct worker *worker;
+	struct cache_lookup lookup;
+	struct cache_fill fill;
+	unsigned table;
+	uint64_t acked_before;
+	bool is_busy;
+	bool has_result; /* the query has run, its result isn't stored yet */
+	uint64_t result, fresh_us;
+};
+
+struct worker {
+	pthread_t thread;
+	struct database *db;
+	struct process *process;
+	struct loop *loop;
+	struct cache_worker *cache;
+	struct loop_timer timer;
+	uint64_t end_us;
+	unsigned seed;
+	uint64_t hits, misses, writes, stale;
+	struct client clients[CLIENTS];
+};
+
+static void raise_to(_Atomic uint64_t *value, uint64_t to)
+{
+	uint64_t seen = atomic_load(value);
+
+	while (seen < to && !atomic_compare_exchange_weak(value, &seen, to))
+		;
+}
+
+static struct cache_deps deps_of(unsigned table)
+{
+	return (struct cache_deps){ .database = slice_str("main/app"),
+		                        .table_count = 1,
+		                        .tables = { table + 1 } };
+}
+
+static void take_hit(struct client *c, struct cache_entry *entry)
+{
+	uint64_t value;
+
+	memcpy(&value, cache_entry_rows(entry).ptr + 5, sizeof value);
+	cache_entry_put(&entry);
+	c->worker->hits++;
+	c->worker->stale += value < c->acked_before;
+	c->is_busy = false;
+}
+
+/* Runs the query: on the primary, or on the replica as it is now. */
+static void run_query(struct client *c)
+{
+	struct worker *w = c->worker;
+
+	w->misses++;
+	c->has_result = true;
+	if (rand_r(&w->seed) % 2) {
+		c->result = atomic_load(&w->db->value[c->table]);
+		c->fresh_us = UINT64_MAX;
+		return;
+	}
+	pthread_mutex_lock(&w->db->replica_mutex);
+	c->result = w->db->replica_value[c->table];
+	c->fresh_us = w->db->replica_fresh_us;
+	pthread_mutex_unlock(&w->db->replica_mutex);
+}
+
+static void store(struct client *c)
+{
+	char rows[5 + sizeof c->result] = { 'C', 0, 0, 0, 4 + sizeof c->result };
+
+	memcpy(rows + 5, &c->result, sizeof c->result);
+	cache_store(c->worker->cache, &c->fill, c->fresh_us, slice_of("n\0\0\0\4", 5),
+	            slice_of(rows, sizeof rows));
+	c->has_result = false;
+	c->is_busy = false;
+}
+
+static void on_done(struct cache_lookup *lookup, enum cache_result result,
+                    struct cache_entry *entry)
+{
+	struct client *c = (struct client *)(void *)((char *)lookup - offsetof(struct client, lookup));
+
+	if (result == CACHE_HIT)
+		take_hit(c, entry);
+	else
+		run_query(c);
+}
+
+static void ask(struct client *c)
+{
+	struct worker *w = c->worker;
+	struct cache_deps deps = deps_of(c->table);
+	uint64_t n = c->table * KEYS_PER_TABLE + (unsigned)rand_r(&w->seed) % KEYS_PER_TABLE;
+	struct hash128 key = { n * 0x9e3779b97f4a7c15u, n };
+	struct cache_entry *entry = NULL;
+	enum cache_result result;
+
+	c->is_busy = true;
+	c->acked_before = atomic_load(&w->process->acked[c->table]);
+	c->lookup.on_done = on_done;
+	result = cache_lookup_start(w->cache, &c->lookup, &key, &deps, 0, &c->fill, &entry);
+	if (result != CACHE_PENDING)
+		on_done(&c->lookup, result, entry);
+}
+
+static void write_table(struct worker *w, unsigned table)
+{
+	struct cache_deps deps = deps_of(table);
+	uint64_t value = atomic_fetch_add(&w->db->value[table], 1) + 1;
+
+	cache_invalidate(w->cache, &deps);
+	raise_to(&w->process->acked[table], value);
+	w->writes++;
+}
+
+static void step(struct client *c)
+{
+	struct worker *w = c->worker;
+
+	if (c->has_result) {
+		store(c);
+		return;
+	}
+	if (c->is_busy)
+		return;
+	c->table = (unsigned)rand_r(&w->seed) % TABLES;
+	if (rand_r(&w->seed) % 64 == 0)
+		write_table(w, c->table);
+	else
+		ask(c);
+}
+
+static void on_tick(struct loop_timer *timer)
+{
+	struct worker *w = (struct worker *)(void *)((char *)timer - offsetof(struct worker, timer));
+
+	for (unsigned i = 0; i < CLIENTS; i++)
+		step(&w->clients[i]);
+	if (clock_monotonic_us() < w->end_us)
+		loop_timer_arm(w->loop, &w->timer, TICK_US, on_tick);
+	else
+		loop_stop(w->loop);
+}
+
+static void *work(void *arg)
+{
+	struct worker *w = arg;
+
+	for (unsigned i = 0; i < CLIENTS; i++)
+		w->clients[i].worker = w;
+	w->loop = loop_create(&(struct loop_options){ .tick_ms = 1 });
+	w->cache = cache_worker_create(w->process->cache, w->loop);
+	loop_timer_arm(w->loop, &w->timer, TICK_US, on_tick);
+	loop_run(w->loop);
+	for (unsigned i = 0; i < CLIENTS; i++)
+		cache_lookup_cancel(&w->clients[i].lookup);
+	cache_worker_destroy(w->cache);
+	loop_destroy(w->loop);
+	return NULL;
+}
+
+/* The replica catches up now and then; the time is taken before the values. */
+static void replay(struct database *db)
+{
+	uint64_t fresh_us = clock_monotonic_us();
+
+	pthread_mutex_lock(&db->replica_mutex);
+	for (unsigned t = 0; t < TABLES; t++)
+		db->replica_value[t] = atomic_load(&db->value[t]);
+	db->replica_fresh_us = fresh_us;
+	pthread_mutex_unlock(&db->replica_mutex);
+}
+
+static struct cache *open_cache(uint16_t redis_port)
+{
+	return cache_create(&(struct cache_options){
+		.local_bytes = 1 << 20,
+		.entry_bytes = 4096,
+		.ttl_ms = 60000,
+		.min_hits = 1,
+		.admission_window_ms = 60000,
+		.redis_host = redis_port ? "127.0.0.1" : NULL,
+		.redis_port = redis_port,
+		.redis_timeout_ms = 500,
+		.redis_prefix = "stress",
+	});
+}
+
+static void run_all(struct worker *workers, struct database *db, struct process *processes)
+{
+	uint64_t end_us = clock_monotonic_us() + RUN_MS * 1000;
+
+	for (unsigned i = 0; i < CACHES * WORKERS; i++) {
+		workers[i] = (struct worker){
+			.db = db, .process = &processes[i % CACHES], .end_us = end_us, .seed = i + 1
+		};
+		pthread_create(&workers[i].thread, NULL, work, &workers[i]);
+	}
+	while (clock_monotonic_us() < end_us) {
+		usleep(5000);
+		replay(db);
+		if (rand() % 50 == 0)
+			cache_void_cluster(processes[0].cache, slice_str("main"));
+	}
+	for (unsigned i = 0; i < CACHES * WORKERS; i++)
+		pthread_join(workers[i].thread, NULL);
+}
+
+static void stress(unsigned number, uint16_t redis_port)
+{
+	static struct worker workers[CACHES * WORKERS];
+	struct database db = { .replica_mutex = PTHREAD_MUTEX_INITIALIZER };
+	struct process processes[CACHES] = { 0 };
+	uint64_t hits = 0, misses = 0, writes = 0, stale = 0;
+
+	for (unsigned i = 0; i < CACHES; i++)
+		processes[i].cache = open_cache(redis_port);
+	replay(&db);
+	run_all(workers, &db, processes);
+	for (unsigned i = 0; i < CACHES * WORKERS; i++) {
+		hits += workers[i].hits;
+		misses += workers[i].misses;
+		writes += workers[i].writes;
+		stale += workers[i].stale;
+	}
+	for (unsigned i = 0; i < CACHES; i++)
+		cache_destroy(processes[i].cache);
+	printf("%sok %u - %s: %llu hits, %llu misses, %llu writes, %llu stale\n",
+	       stale || !hits || !misses || !writes ? "not " : "", number,
+	       redis_port ? "with Redis" : "local only", (unsigned long long)hits,
+	       (unsigned long long)misses, (unsigned long long)writes, (unsigned long long)stale);
+	fflush(stdout);
+}
+
+/* A redis-server on a free port; 0: there is none on this machine. */
+static uint16_t redis_start(pid_t *pid)
+{
+	struct sockaddr_in addr = { .sin_family = AF_INET };
+	socklen_t len = sizeof addr;
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+	char port[8];
+
+	if (system("command -v redis-server >/dev/null 2>&1") != 0)
+		return 0;
+	addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	if (bind(fd, (struct sockaddr *)&addr, len) < 0 ||
+	    getsockname(fd, (struct sockaddr *)&addr, &len) < 0)
+		return 0;
+	close(fd);
+	snprintf(port, sizeof port, "%u", (unsigned)ntohs(addr.sin_port));
+	*pid = fork();
+	if (*pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		execlp("redis-server", "redis-server", "--port", port, "--bind", "127.0.0.1", "--save", "",
+		       "--logfile", "/dev/null", (char *)NULL);
+		_exit(127);
+	}
+	usleep(500000); /* a later start is a breaker that closes later */
+	return ntohs(addr.sin_port);
+}
+
+int main(void)
+{
+	pid_t pid = 0;
+	uint16_t port;
+
+	hash_seed_init();
+	log_set_level(LOG_LEVEL_ERROR);
+	printf("1..2\n");
+	stress(1, 0);
+	port = redis_start(&pid);
+	if (port == 0) {
+		printf("ok 2 - with Redis # SKIP no redis-server on this machine\n");
+		return 0;
+	}
+	stress(2, port);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	return 0;
+}
