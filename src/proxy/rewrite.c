@@ -241,7 +241,7 @@ void rewrite_send(struct client *c, const struct request *req, const struct plan
 		rewrite_frame(&rw, &f);
 		rest = slice_of(rest.ptr + used, rest.len - used);
 	}
-	if (rest.len && rest.ptr[0] == FE_BIND)
+	if (rest.len >= FRAME_HEADER_BYTES && rest.ptr[0] == FE_BIND)
 		rewrite_cut_bind(&rw, rest);
 	else if (rest.len)
 		buf_append_slice(&rw.out, rest);
