@@ -205,18 +205,19 @@ static void rewrite_frame(struct rewriting *rw, const struct frame *f)
 /* The start of a Bind whose end hasn't come yet: its name stands in front. */
 static void rewrite_cut_bind(struct rewriting *rw, struct slice cut)
 {
-	struct reader r = reader_of(slice_of(cut.ptr + FRAME_HEADER_BYTES,
-					     cut.len - FRAME_HEADER_BYTES));
+	size_t head = cut.len < FRAME_HEADER_BYTES ? cut.len : (size_t)FRAME_HEADER_BYTES;
+	struct reader r = reader_of(slice_of(cut.ptr + head, cut.len - head));
 	struct slice portal = reader_cstring(&r);
 	struct slice name = reader_cstring(&r);
 	struct slice rest = reader_rest(&r);
 	struct prepared *p = reader_status(&r) == WEIR_OK ? known_as(rw, name) : NULL;
-	uint32_t total = frame_load_u32(cut.ptr + 1);
+	uint32_t total;
 
 	if (!p) {
 		buf_append_slice(&rw->out, cut);
 		return;
 	}
+	total = frame_load_u32(cut.ptr + 1);
 	ensure_parsed(rw, p);
 	buf_append_u8(&rw->out, FE_BIND);
 	buf_append_u32(&rw->out, total - (uint32_t)name.len + (uint32_t)p->server_name_len);
