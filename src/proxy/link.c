@@ -148,6 +148,11 @@ static void on_departure(struct loop_deferred *deferred)
 	struct move_mail *m = list_entry(deferred, struct move_mail, deferred);
 	struct server *s = m->server;
 
+	/* Bytes behind its last ReadyForQuery can't travel: it is closed, the waiter chooses again. */
+	if (s && !conn_is_idle(&s->conn)) {
+		backend_close(s, CLOSE_SERVER_PROTOCOL);
+		s = NULL;
+	}
 	if (s) {
 		s->departure = NULL;
 		server_leave(s);
