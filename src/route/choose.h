@@ -18,7 +18,7 @@ struct route_policy { /* per database, from the configuration; level also from t
 	enum config_consistency level;
 	uint64_t max_lag_bytes;  /* 0: no bound */
 	uint64_t max_lag_us;     /* 0: no bound */
-	uint64_t wait_fresh_us;  /* a read waits for a fresh replica before it takes the primary; 0: no */
+	uint64_t wait_fresh_us;  /* of a read, for a fresh replica before it takes the primary */
 	bool has_split;          /* false: everything goes to the primary */
 	bool has_primary_reads;  /* reads may fall back to the primary */
 };

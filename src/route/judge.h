@@ -18,7 +18,7 @@
 
 enum { /* verdict bits; 0 for a plain write whose tables aren't known */
 	VERDICT_REPLICA_OK = 1u << 0,   /* a replica gives the answer that the primary would */
-	VERDICT_CACHEABLE = 1u << 1,    /* by text and catalog; session and transaction are the caller's */
+	VERDICT_CACHEABLE = 1u << 1,    /* by text and catalog; the session is the caller's */
 	VERDICT_WRITES_KNOWN = 1u << 2, /* judge_writes is complete (also when nothing is written) */
 	VERDICT_MAY_WRITE = 1u << 3,    /* it may change data: the session's next reads must see it */
 };

@@ -25,7 +25,7 @@ enum { /* struct catalog_relation.flags */
 	CATALOG_REL_FOREIGN = 1u << 1,
 	CATALOG_REL_ROW_SECURITY = 1u << 2,
 	CATALOG_REL_VOLATILE_VIEW = 1u << 3,  /* a view that reaches a CATALOG_VOLATILE function */
-	CATALOG_REL_UNCACHEABLE = 1u << 4,    /* reaches stable functions, system catalogs, foreign tables */
+	CATALOG_REL_UNCACHEABLE = 1u << 4,    /* by stable functions, system catalogs, foreign tables */
 	CATALOG_REL_TRIGGERS = 1u << 5,       /* or rules: a write may reach unknown tables */
 	CATALOG_REL_SYSTEM = 1u << 6,         /* pg_catalog, information_schema */
 	CATALOG_REL_UNLOGGED = 1u << 7,       /* not on replicas */
@@ -67,7 +67,7 @@ const struct catalog_relation *catalog_relation(const struct catalog *c, const c
 /* The n-th relation of an unqualified name; NULL past the last. */
 const struct catalog_relation *catalog_relation_nth(const struct catalog *c, const char *name,
 						    size_t n);
-/* Without a snapshot: built-in functions of PostgreSQL 15 that write nothing, by name; else UNKNOWN. */
+/* Without a snapshot: built-in functions of PostgreSQL 15 that write nothing; else UNKNOWN. */
 enum catalog_volatility catalog_builtin_function(const char *name);
 
 #endif
