@@ -11,6 +11,7 @@
 enum {
 	STAY_SLACK = 4,       /* requests more that the last node may have before we move */
 	EJECT_MAX_SHIFT = 16, /* doublings; the option's maximum caps earlier */
+	WANT_EVERY_US = 5000,
 };
 
 struct scan {
@@ -119,6 +120,15 @@ static struct route_choice choose_primary(const struct topology *t, enum route_r
 	return (struct route_choice){ .what = ROUTE_WAIT_PRIMARY, .reason = ROUTE_REASON_NO_PRIMARY };
 }
 
+/* Tells the tier that fresher replicas are wanted; a rare store, so that the line stays shared. */
+static void want_freshness(const struct topology *t, uint64_t now_us)
+{
+	struct node_live *live = t->nodes[t->primary < 0 ? 0 : t->primary].live;
+
+	if (now_us > live_u64(&live->wanted_us) + WANT_EVERY_US)
+		atomic_store_explicit(&live->wanted_us, now_us, memory_order_relaxed);
+}
+
 /* No replica may serve the read: wait for one, the primary, or nothing. */
 static struct route_choice choose_fallback(const struct topology *t,
 					   const struct route_policy *policy,
@@ -127,6 +137,8 @@ static struct route_choice choose_fallback(const struct topology *t,
 	enum route_reason reason =
 		scan->has_replica ? ROUTE_REASON_NONE_FRESH : ROUTE_REASON_NO_REPLICA;
 
+	if (scan->has_replica)
+		want_freshness(t, ask->now_us);
 	if (scan->has_replica && ask->waited_us < policy->wait_fresh_us)
 		return (struct route_choice){ .what = ROUTE_WAIT_FRESH, .reason = reason };
 	if (policy->has_primary_reads)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
  * Chooses the node for a request from a topology snapshot. Pure apart from
- * relaxed reads of node_live; no allocation, one pass over the nodes.
+ * relaxed reads of node_live and one relaxed store that tells the tier that a
+ * read found no fresh replica; no allocation, one pass over the nodes.
  */
 #ifndef WEIR_ROUTE_CHOOSE_H
 #define WEIR_ROUTE_CHOOSE_H

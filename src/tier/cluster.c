@@ -34,6 +34,8 @@ enum {
 	PROBE_PAUSE_US = 10 * 1000,   /* between rounds that sessions ask for */
 	AGAIN_US = 10 * 1000,         /* what a replica gets to catch up with this round's sample */
 	ASK_TIMEOUT_MAX_MS = 1000,    /* a member that hangs must not hold up the others */
+	WANTED_US = 300 * 1000,       /* reads that were refused this lately want faster probes */
+	FAST_SHARE = 10,              /* of the probe interval while they are wanted */
 	HEALTHY_US = 10 * 1000 * 1000 /* of quiet after which the next ejection is a short one */
 };
 
@@ -247,13 +249,32 @@ static void probe_round(struct cluster *c)
 		probe_start(c->probes[primary], c->config->global.probe_timeout_us, true);
 }
 
+/*
+ * Sessions that wrote or read on the primary go back to replicas only once one
+ * is known to be fresh as of later. While there are such sessions rounds come
+ * faster, so that their pauses of thought suffice.
+ */
+static uint64_t probe_pause(const struct cluster *c)
+{
+	uint64_t pause_us = c->config->global.probe_interval_us, wanted_us = 0;
+
+	for (uint16_t id = 0; id < c->view.node_count; id++) {
+		uint64_t at = atomic_load_explicit(&c->live[id].wanted_us, memory_order_relaxed);
+
+		wanted_us = at > wanted_us ? at : wanted_us;
+	}
+	if (wanted_us == 0 || clock_monotonic_us() > wanted_us + WANTED_US)
+		return pause_us;
+	return pause_us / FAST_SHARE > PROBE_PAUSE_US ? pause_us / FAST_SHARE : PROBE_PAUSE_US;
+}
+
 static void on_probe_timer(struct loop_timer *timer)
 {
 	struct cluster *c = cluster_of(timer, probe_timer);
 
 	WEIR_CHECK_MAGIC(c, CLUSTER_MAGIC);
 	probe_round(c);
-	loop_timer_arm(c->net.loop, timer, c->config->global.probe_interval_us, on_probe_timer);
+	loop_timer_arm(c->net.loop, timer, probe_pause(c), on_probe_timer);
 }
 
 /* ---- looking ---- */

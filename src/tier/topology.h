@@ -30,6 +30,7 @@ struct node_live { /* one per node for the life of the process */
 	_Atomic uint32_t active;         /* requests running on it from all workers, for least-loaded */
 	_Atomic uint32_t eject_count;    /* for growing back-off */
 	_Atomic uint64_t probe_failures;
+	_Atomic uint64_t wanted_us;      /* when a read last found no fresh replica */
 };
 
 struct topology_node {

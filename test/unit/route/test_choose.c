@@ -166,6 +166,11 @@ Test(choose, a_read_that_no_replica_may_serve)
 	setup(&f);
 	session_write_done(&f.reads, 1050);
 	expect_node(&f, 0, ROUTE_REASON_NONE_FRESH);
+	cr_assert_eq(atomic_load(&f.live[0].wanted_us), 0, "not so soon after the clock's start");
+	f.ask.now_us = 9000;
+	expect_node(&f, 0, ROUTE_REASON_NONE_FRESH);
+	cr_assert_eq(atomic_load(&f.live[0].wanted_us), 9000);
+	f.ask.now_us = 1100;
 	f.policy.wait_fresh_us = 100;
 	expect(&f, ROUTE_WAIT_FRESH, ROUTE_REASON_NONE_FRESH);
 	f.ask.waited_us = 100;
