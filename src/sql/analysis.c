@@ -54,6 +54,7 @@ static struct statement_effect *add_effect(struct analysis *a)
 {
 	struct effect_entry *e = arena_zalloc(a->arena, sizeof(*e));
 
+	a->last_effect = &e->effect;
 	*a->effect_tail = e;
 	a->effect_tail = &e->next;
 	a->effect_count++;
@@ -74,6 +75,12 @@ void analysis_add_effect(struct analysis *a, enum effect_kind kind, const char *
 	e->kind = kind;
 	e->name = keep(a, name);
 	e->value = keep(a, value);
+}
+
+struct statement_effect *analysis_last_effect(struct analysis *a)
+{
+	WEIR_ASSERT(a->last_effect != NULL);
+	return a->last_effect;
 }
 
 void analysis_add_unpin(struct analysis *a, uint32_t pins)

@@ -37,6 +37,7 @@ struct analysis {
 	uint32_t pins;
 	struct name_list reads, writes, functions;
 	struct effect_entry *effects, **effect_tail;
+	struct statement_effect *last_effect; /* borrowed from the list */
 	uint16_t effect_count;
 	const char *tag;   /* static */
 	bool is_plain_dml; /* all are SELECT, INSERT, UPDATE, DELETE or MERGE */
@@ -47,6 +48,7 @@ void analysis_add_name(struct analysis *a, struct name_list *list, struct statem
 /* name and value are copied into the arena or NULL. */
 void analysis_add_effect(struct analysis *a, enum effect_kind kind, const char *name,
                          const char *value);
+struct statement_effect *analysis_last_effect(struct analysis *a); /* there is one */
 void analysis_add_unpin(struct analysis *a, uint32_t pins);
 /* A write to the primary that keeps the client on its server while these reasons last. */
 void analysis_pin(struct analysis *a, uint32_t pins);

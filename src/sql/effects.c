@@ -12,26 +12,13 @@
 #include "base/assert.h"
 #include "base/buf.h"
 #include "sql/lexer.h"
+#include "sql/quote.h"
 
 enum { VALUE_BYTES_MAX = 16384 };
 
 static bool is_text(const char *text, const char *word)
 {
 	return text && strcmp(text, word) == 0;
-}
-
-/* E'' when a backslash is inside, so that standard_conforming_strings doesn't matter. */
-static void put_quoted(struct buf *b, struct slice text)
-{
-	bool backslash = text.len > 0 && memchr(text.ptr, '\\', text.len) != NULL;
-
-	buf_append_str(b, backslash ? "E'" : "'");
-	for (size_t i = 0; i < text.len; i++) {
-		if (text.ptr[i] == '\'' || text.ptr[i] == '\\')
-			buf_append(b, text.ptr + i, 1);
-		buf_append(b, text.ptr + i, 1);
-	}
-	buf_append_str(b, "'");
 }
 
 static const struct tree_node *constant(const struct tree_node *node)
@@ -89,7 +76,7 @@ static bool put_value(struct analysis *a, struct buf *b, const struct tree_node 
 	const char *sign;
 
 	if (text) {
-		put_quoted(b, slice_str(text));
+		quote_literal(b, slice_str(text));
 		return true;
 	}
 	text = number_constant(a, node, &sign);
@@ -191,7 +178,7 @@ static void set_modes(struct analysis *a, const struct tree_node *node, bool is_
 		buf_init(&b, VALUE_BYTES_MAX);
 		if (number)
 			value = strcmp(number, "0") == 0 ? "off" : "on";
-		put_quoted(&b, slice_str(value ? value : ""));
+		quote_literal(&b, slice_str(value ? value : ""));
 		memcpy(full + strlen("default_"), name, strlen(name) + 1);
 		add_set(a, is_local ? name : full, buf_keep(a, &b, true), is_local);
 	}
@@ -253,59 +240,12 @@ void effects_discard(struct analysis *a, const struct tree_node *node)
 	}
 }
 
-static bool is_list_setting(const char *name)
-{
-	static const char *const names[] = { "search_path", "temp_tablespaces",
-		                                 "local_preload_libraries", "session_preload_libraries" };
-
-	for (size_t i = 0; i < WEIR_COUNTOF(names); i++)
-		if (strcmp(name, names[i]) == 0)
-			return true;
-	return false;
-}
-
-/* One identifier off the front of a list, folded unless quoted. NULL: it was the last. */
-static const char *put_identifier(struct buf *b, const char *p)
-{
-	char item[256];
-	size_t len = 0;
-	bool quoted = false;
-
-	p += strspn(p, " \t\n\r\f");
-	for (; *p && (quoted || *p != ','); p++) {
-		char c = *p;
-
-		if (c == '"' && quoted && p[1] == '"')
-			p++;
-		else if (c == '"') {
-			quoted = !quoted;
-			continue;
-		} else if (!quoted && c >= 'A' && c <= 'Z')
-			c = (char)(c + ('a' - 'A'));
-		if (len < sizeof(item))
-			item[len++] = c;
-	}
-	while (len > 0 && strchr(" \t\n\r\f", item[len - 1]) && p[-1] != '"')
-		len--;
-	put_quoted(b, slice_of(item, len));
-	return *p == ',' ? p + 1 : NULL;
-}
-
-/* set_config takes a list setting as one string; SET takes it as several. */
 static const char *config_value(struct analysis *a, const char *name, const char *text)
 {
 	struct buf b;
 
 	buf_init(&b, VALUE_BYTES_MAX);
-	if (!is_list_setting(name)) {
-		put_quoted(&b, slice_str(text));
-		return buf_keep(a, &b, true);
-	}
-	for (const char *p = text; p;) {
-		if (b.len > 0)
-			buf_append_str(&b, ", ");
-		p = put_identifier(&b, p);
-	}
+	quote_config_value(&b, name, slice_str(text));
 	return buf_keep(a, &b, true);
 }
 
@@ -324,29 +264,57 @@ static int bool_constant(const struct tree_node *node)
 	return -1;
 }
 
+/* The number of a bare parameter, $1 or $1::text; 0: something else. */
+static uint16_t param_number(const struct tree_node *node)
+{
+	const struct tree_node *cast = tree_member(node, "TypeCast");
+	const char *text =
+		tree_text(tree_member(cast ? tree_member(cast, "arg") : node, "ParamRef"), "number");
+	uint32_t n = 0;
+
+	for (const char *p = text ? text : ""; *p >= '0' && *p <= '9' && n <= UINT16_MAX; p++)
+		n = n * 10 + (uint32_t)(*p - '0');
+	return n <= UINT16_MAX ? (uint16_t)n : 0;
+}
+
+/* Who doesn't look at value_param sees a value that isn't known, on the primary. */
+static void add_set_from_param(struct analysis *a, const char *name, uint16_t param)
+{
+	analysis_write(a);
+	analysis_add_effect(a, EFFECT_SET, name, NULL);
+	analysis_last_effect(a)->value_param = param;
+}
+
+static void set_config(struct analysis *a, const struct tree_node *const arg[3], bool is_certain)
+{
+	int is_local = bool_constant(arg[2]);
+	const char *name = string_constant(arg[0]), *value = string_constant(arg[1]);
+	uint16_t param = param_number(arg[1]);
+
+	name = name ? analysis_lower(a, name) : "";
+	is_certain = is_certain && *name;
+	value = value && is_certain ? config_value(a, name, value) : NULL;
+	if (is_local == 1 || (is_local == 0 && value))
+		add_set(a, name, value, is_local == 1);
+	else if (is_local == 0 && is_certain && param > 0 && !is_role_setting(name) &&
+	         strcmp(name, "search_path") != 0)
+		add_set_from_param(a, name, param);
+	else
+		analysis_opaque(a);
+}
+
 void effects_set_config(struct analysis *a, const struct tree_node *call, bool is_certain)
 {
 	const struct tree_node *args = tree_member(call, "args");
 	const struct tree_node *arg[3] = { NULL, NULL, NULL };
-	const char *name, *value;
 	size_t count = 0;
-	int is_local;
 
 	a->flags |= STATEMENT_NO_CACHE;
 	for (const struct tree_node *n = args ? args->child : NULL; n; n = n->next, count++)
 		if (count < WEIR_COUNTOF(arg))
 			arg[count] = n;
-	if (count != WEIR_COUNTOF(arg)) {
-		analysis_opaque(a);
-		return;
-	}
-	is_local = bool_constant(arg[2]);
-	name = string_constant(arg[0]);
-	value = string_constant(arg[1]);
-	name = name ? analysis_lower(a, name) : "";
-	value = *name && value && is_certain ? config_value(a, name, value) : NULL;
-	if (is_local == 1 || (is_local == 0 && value))
-		add_set(a, name, value, is_local == 1);
+	if (count == WEIR_COUNTOF(arg))
+		set_config(a, arg, is_certain);
 	else
 		analysis_opaque(a);
 }

@@ -15,6 +15,7 @@ enum function_rule {
 	RULE_WRITE,    /* needs the primary, volatile or not, catalog or not */
 	RULE_NO_CACHE, /* the answer depends on moment, session or node */
 	RULE_LOCK,     /* session advisory lock: pin */
+	RULE_UNLOCK,   /* does nothing unless the session holds a lock, and then it is pinned */
 	RULE_UNLOCK_ALL,
 	RULE_SEQUENCE_VALUE, /* session's last sequence value: pin */
 	RULE_OPAQUE,         /* session state that can't be replayed: pin */
@@ -45,9 +46,9 @@ static const struct function_entry {
 	{ "now", RULE_NO_CACHE },
 	{ "pg_advisory_lock", RULE_LOCK },
 	{ "pg_advisory_lock_shared", RULE_LOCK },
-	{ "pg_advisory_unlock", RULE_WRITE },
+	{ "pg_advisory_unlock", RULE_UNLOCK },
 	{ "pg_advisory_unlock_all", RULE_UNLOCK_ALL },
-	{ "pg_advisory_unlock_shared", RULE_WRITE },
+	{ "pg_advisory_unlock_shared", RULE_UNLOCK },
 	{ "pg_advisory_xact_lock", RULE_WRITE },
 	{ "pg_advisory_xact_lock_shared", RULE_WRITE },
 	{ "pg_backend_pid", RULE_NO_CACHE },
@@ -112,9 +113,10 @@ bool functions_judge(struct analysis *a, struct statement_name name, const struc
 		analysis_pin(a, PIN_ADVISORY_LOCK);
 		return false;
 	case RULE_UNLOCK_ALL:
-		analysis_write(a);
 		analysis_add_unpin(a, PIN_ADVISORY_LOCK);
-		return false;
+		return true;
+	case RULE_UNLOCK:
+		return true;
 	case RULE_SEQUENCE_VALUE:
 		analysis_pin(a, PIN_SEQUENCE_VALUE);
 		return false;

@@ -23,6 +23,8 @@ src_sql_libsql_a_SOURCES = \
 	src/sql/parse.c \
 	src/sql/parse.h \
 	src/sql/public.c \
+	src/sql/quote.c \
+	src/sql/quote.h \
 	src/sql/shape.c \
 	src/sql/shape.h \
 	src/sql/statement.h \

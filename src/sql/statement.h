@@ -89,13 +89,14 @@ enum effect_kind {
 struct statement_effect {
 	enum effect_kind kind;
 	const char *name;  /* lower case setting or object name; NULL where none */
-	const char *value; /* EFFECT_SET*: as SQL takes it after TO; NULL: dynamic, LOCAL only */
+	const char *value; /* EFFECT_SET*: as SQL takes it after TO; NULL: dynamic */
 	uint32_t pins;     /* EFFECT_UNPIN */
+	uint16_t
+		value_param; /* EFFECT_SET without value: parameter $n has it, see sql/quote.h; 0: none */
 };
 
 struct statement_name {
-	const char *schema; /* NULL: unqualified */
-	const char *name;
+	const char *schema, *name; /* schema NULL: unqualified */
 };
 
 enum hint_route { HINT_ROUTE_NONE, HINT_ROUTE_PRIMARY, HINT_ROUTE_REPLICA };
@@ -131,7 +132,6 @@ struct statement {
 };
 
 /* The caches by text and by shape. One per worker, no lock; max_bytes bounds both together. */
-struct statement_cache;
 struct statement_cache_stats {
 	uint64_t text_hits, shape_hits, parses, parse_failures, evictions;
 	size_t bytes, count;

@@ -232,7 +232,7 @@ static void visit_with(struct analysis *a, const struct tree_node *node,
 		*s = (struct scope){ .name = name ? name : "", .outer = all };
 		all = s;
 	}
-	if (tree_flag(with, "recursive"))
+	if (list && tree_flag(with, "recursive"))
 		visit(a, list, all);
 	dispatch(a, node, all);
 }

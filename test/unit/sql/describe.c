@@ -107,6 +107,8 @@ static void put_effect(struct buf *b, const struct statement_effect *e)
 		buf_appendf(b, ":%s", e->name);
 	if (e->value)
 		buf_appendf(b, ":%s", e->value);
+	if (e->value_param)
+		buf_appendf(b, ":$%u", e->value_param);
 }
 
 static void put_hints(struct buf *b, const struct statement_hints *h)

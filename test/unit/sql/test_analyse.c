@@ -45,7 +45,11 @@ Test(analyse, set_config_is_known_only_where_it_surely_runs_once)
 {
 	EXPECT("select set_config('a.b', 'c', false)", "read e=set:a.b:'c'");
 	EXPECT("select set_config('a.b', 'c', 'f')", "read e=set:a.b:'c'");
-	EXPECT("select set_config('a.b', $1, false)", "write pin_session_state e=opaque");
+	EXPECT("select set_config('a.b', $1, false)", "write e=set:a.b:$1");
+	EXPECT("select set_config('a.b', $2::text, false)", "write e=set:a.b:$2");
+	EXPECT("select set_config('a.b', $1 || 'x', false)", "write pin_session_state e=opaque");
+	EXPECT("select set_config('search_path', $1, false)", "write pin_session_state e=opaque");
+	EXPECT("select set_config('role', $1, false)", "write pin_session_state e=opaque");
 	EXPECT("select set_config($1, 'c', false)", "write pin_session_state e=opaque");
 	EXPECT("select set_config('a.b', 'c', $1)", "write pin_session_state e=opaque");
 	EXPECT("select set_config('a.b', 'c', false) where false", "write pin_session_state e=opaque");

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * Values as SQL text that means the same under every setting. Pure.
+ */
+#ifndef WEIR_SQL_QUOTE_H
+#define WEIR_SQL_QUOTE_H
+
+#include "base/buf.h"
+
+/* Appends 'text', or E'text' when a backslash is inside. text has no zero bytes. */
+void quote_literal(struct buf *b, struct slice text);
+/*
+ * What SET takes after TO for a value that set_config() was given: list settings
+ * (search_path) become several literals. name in lower case.
+ */
+void quote_config_value(struct buf *b, const char *name, struct slice value);
+
+#endif
