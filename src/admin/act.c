@@ -56,22 +56,12 @@ void act_reload(struct show *s)
 
 void act_pause(struct show *s)
 {
-	order_database(s, ADMIN_PAUSE);
+	order_give(s, ADMIN_PAUSE, "", 0);
 }
 
 void act_resume(struct show *s)
 {
-	order_database(s, ADMIN_RESUME);
-}
-
-void act_disable(struct show *s)
-{
-	order_database(s, ADMIN_DISABLE);
-}
-
-void act_enable(struct show *s)
-{
-	order_database(s, ADMIN_ENABLE);
+	order_give(s, ADMIN_RESUME, "", 0);
 }
 
 void act_reconnect(struct show *s)
@@ -82,11 +72,6 @@ void act_reconnect(struct show *s)
 void act_kill(struct show *s)
 {
 	order_database(s, ADMIN_KILL);
-}
-
-void act_wait_close(struct show *s)
-{
-	order_database(s, ADMIN_WAIT_CLOSE);
 }
 
 void act_kill_client(struct show *s)

@@ -6,6 +6,7 @@
  */
 #include "admin/command.h"
 #include "admin/result.h"
+#include "base/mem.h"
 
 #define CONN_COLUMNS                                                                               \
 	COLUMN_TEXT("type"), COLUMN_TEXT("user"), COLUMN_TEXT("database"), COLUMN_TEXT("replication"), \
@@ -158,6 +159,35 @@ static void user_row(struct show *s, struct result *r, const struct config_user 
 	result_row(r);
 }
 
+struct strangers {      /* connected users that [users] doesn't name, each once */
+	const char **names; /* owned */
+	size_t count;
+};
+
+static bool is_known(const struct show *s, const struct strangers *strangers, const char *name)
+{
+	if (config_user_find(s->cfg, slice_str(name)))
+		return true;
+	for (size_t i = 0; i < strangers->count; i++)
+		if (strcmp(strangers->names[i], name) == 0)
+			return true;
+	return name[0] == '\0';
+}
+
+static void strangers_init(struct strangers *strangers, const struct show *s)
+{
+	size_t room = 0;
+
+	for (const struct admin_part *p = s->parts; p; p = p->next)
+		room += p->client_count;
+	strangers->names = mem_alloc(room * sizeof(*strangers->names) + 1);
+	strangers->count = 0;
+	for (const struct admin_part *p = s->parts; p; p = p->next)
+		for (size_t i = 0; i < p->client_count; i++)
+			if (!is_known(s, strangers, p->clients[i].user))
+				strangers->names[strangers->count++] = p->clients[i].user;
+}
+
 void show_users(struct show *s)
 {
 	static const struct build_column columns[] = {
@@ -170,10 +200,18 @@ void show_users(struct show *s)
 		COLUMN_INT("max_user_client_connections"),
 		COLUMN_INT("current_client_connections"),
 	};
+	struct strangers strangers;
 	struct result r;
 
+	strangers_init(&strangers, s);
 	RESULT_BEGIN(&r, s->out, columns);
 	for (size_t i = 0; i < s->cfg->user_count; i++)
 		user_row(s, &r, &s->cfg->users[i]);
+	for (size_t i = 0; i < strangers.count; i++) {
+		const struct config_user stranger = { .name = strangers.names[i] };
+
+		user_row(s, &r, &stranger);
+	}
 	result_end(&r, "SHOW");
+	mem_free(strangers.names);
 }

@@ -52,6 +52,7 @@ static struct admin_part *part_of(unsigned worker)
 		.pin = worker ? "temporary table" : "",
 		.node = "",
 	};
+	p->clients[0].user = worker ? "guest" : "app";
 	p->server_count = 1;
 	p->servers = arena_zalloc(&p->arena, sizeof(*p->servers));
 	p->servers[0] = p->clients[0];

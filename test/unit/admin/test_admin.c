@@ -107,12 +107,12 @@ Test(admin, clients_and_servers)
 {
 	cr_expect_not_null(
 		strstr(stats("show clients"),
-	           "\nC|app|shop|none|active|10.0.0.1|5|10.0.0.2|6432|1970-01-01 00:00:01 UTC|-|2|3|0|"
+	           "\nC|guest|shop|none|active|10.0.0.1|5|10.0.0.2|6432|1970-01-01 00:00:01 UTC|-|2|3|0|"
 	           "0xab|0xcd|0||x|4|11|temporary table||1\nSHOW\n"));
-	cr_expect_not_null(strstr(stats("show servers"), "|10||n1|0\nS|app|shop|none|idle|"));
+	cr_expect_not_null(strstr(stats("show servers"), "|10||n1|0\nS|guest|shop|none|idle|"));
 	cr_expect_null(strstr(stats("show active_sockets"), "|idle|"));
 	cr_expect_not_null(strstr(stats("show sockets"), "|4|10|0|0|0|0|0|0|0|"));
-	cr_expect_not_null(strstr(stats("show users"), "\napp|3|-|-|0|2|0|2\nSHOW\n"));
+	cr_expect_not_null(strstr(stats("show users"), "\napp|3|-|-|0|1|0|1\nguest|-|-|-|0|1|0|1\nSHOW\n"));
 	cr_expect_not_null(strstr(stats("show lists"), "\nfree_servers|1\nused_servers|1\n"));
 }
 
@@ -184,21 +184,21 @@ Test(admin, orders)
 
 	cr_expect_str_eq(admin("reload"), "RELOAD\n");
 	cr_expect_str_eq(admin("pause"), "PAUSE\n");
-	cr_expect_str_eq(admin("resume shop;"), "RESUME\n");
+	cr_expect_str_eq(admin("reconnect shop;"), "RECONNECT\n");
 	cr_expect_str_eq(admin("kill_client 17"), "KILL_CLIENT\n");
 	cr_expect_str_eq(admin("shutdown wait_for_servers"), "SHUTDOWN\n");
 	snprintf(wanted, sizeof(wanted), "%d::0;%d::0;%d:shop:0;%d::17;%d::0;", ADMIN_RELOAD,
-	         ADMIN_PAUSE, ADMIN_RESUME, ADMIN_KILL_CLIENT, ADMIN_SHUTDOWN_SERVERS);
+	         ADMIN_PAUSE, ADMIN_RECONNECT, ADMIN_KILL_CLIENT, ADMIN_SHUTDOWN_SERVERS);
 	cr_expect_str_eq(f.log, wanted);
 }
 
 Test(admin, orders_that_fail)
 {
-	cr_expect_str_eq(admin("pause nope"), "ERROR 3D000 no such database: \"nope\"\n");
-	cr_expect_str_eq(admin("pause a b"), "ERROR 42601 one database name is expected\n");
+	cr_expect_str_eq(admin("kill nope"), "ERROR 3D000 no such database: \"nope\"\n");
+	cr_expect_str_eq(admin("kill a b"), "ERROR 42601 one database name is expected\n");
 	cr_expect_str_eq(admin("kill_client x"),
 	                 "ERROR 22023 a client's id is expected, as SHOW CLIENTS shows it\n");
-	cr_expect_str_eq(admin("disable"),
+	cr_expect_str_eq(admin("kill_client"),
 	                 "ERROR 42601 invalid command, SHOW HELP lists what there is\n");
 	cr_expect_str_eq(f.log, "");
 	f.is_refusing = true;

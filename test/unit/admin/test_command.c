@@ -25,7 +25,7 @@ Test(command, finds_the_longest)
 	cr_expect_str_eq(found("-- hi\nshow /* x */ stats;"), "SHOW STATS|");
 	cr_expect_str_eq(found("show stats_totals"), "SHOW STATS_TOTALS|");
 	cr_expect_str_eq(found("show client_encoding"), "SHOW|client_encoding");
-	cr_expect_str_eq(found("pause \"my db\";"), "PAUSE|\"my db\"");
+	cr_expect_str_eq(found("reconnect \"my db\";"), "RECONNECT|\"my db\"");
 	cr_expect_str_eq(found("shutdown wait_for_clients"), "SHUTDOWN WAIT_FOR_CLIENTS|");
 	cr_expect_str_eq(found("shutdown now"), "SHUTDOWN|now");
 	cr_expect_str_eq(found("set x=1"), "SET|x=1");
@@ -70,12 +70,9 @@ Test(command, roles_of_all)
 		"RELOAD",
 		"PAUSE",
 		"RESUME",
-		"DISABLE",
-		"ENABLE",
 		"RECONNECT",
 		"KILL",
 		"KILL_CLIENT",
-		"WAIT_CLOSE",
 		"SHUTDOWN",
 		"SHUTDOWN WAIT_FOR_CLIENTS",
 		"SHUTDOWN WAIT_FOR_SERVERS",
