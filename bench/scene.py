@@ -211,8 +211,10 @@ log_disconnections = 0
         if not self.args.pgweir or not os.access(self.args.pgweir, os.X_OK):
             raise BenchError("no pgweir given (--pgweir or PGWEIR)")
         port = free_port()
-        binary = shutil.copy(self.args.pgweir, os.path.join(self.dir, "pgweir"))
-        os.chmod(binary, 0o755)
+        binary = os.path.join(self.dir, "pgweir")  # where an unprivileged user can start it
+        if not os.path.exists(binary):
+            shutil.copy(self.args.pgweir, binary)
+            os.chmod(binary, 0o755)
         users = self.write("weir-users.txt", f'"{USER}" "{PASSWORD}"\n"{PROBE}" "{PROBE_PASSWORD}"\n')
         ini = self.write(f"pgweir-{port}.ini", f"""[pgweir]
 listen_addr = 127.0.0.1

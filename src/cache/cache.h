@@ -43,7 +43,7 @@ struct cache_options {
 	const char *redis_password; /* NULL: none */
 	uint32_t redis_timeout_ms;
 	const char *redis_prefix; /* key prefix, e.g. "pgweir" */
-	/* Borrowed: outlives the cache. NULL: a name in redis_host is looked up once, by cache_create. */
+	/* Borrowed: outlives the cache. NULL: a name in redis_host is looked up by cache_create. */
 	struct resolver *resolver;
 };
 
@@ -68,7 +68,7 @@ struct cache_deps {
 /* A counted, immutable result: protocol messages as the server sent them. */
 struct cache_entry;
 struct slice cache_entry_description(
-	const struct cache_entry *e); /* RowDescription or NoData, whole message */
+	const struct cache_entry *e);                           /* RowDescription or NoData, or empty */
 struct slice cache_entry_rows(const struct cache_entry *e); /* DataRow* CommandComplete */
 uint64_t cache_entry_computed_us(
 	const struct cache_entry *e); /* monotonic, this process's; 0: another's */

@@ -120,9 +120,9 @@ bool result_is_well_formed(struct slice description, struct slice rows)
 {
 	size_t len = message_len(description);
 
-	if (len == 0 || len != description.len)
+	if (len != description.len)
 		return false;
-	if (description.ptr[0] != 'T' && description.ptr[0] != 'n')
+	if (len > 0 && description.ptr[0] != 'T' && description.ptr[0] != 'n')
 		return false;
 	while ((len = message_len(rows)) > 0 && rows.ptr[0] == 'D')
 		rows = slice_of(rows.ptr + len, rows.len - len);

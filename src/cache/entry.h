@@ -21,7 +21,7 @@ struct shared_entry {
 	uint64_t shared_sum; /* the generations it was computed under */
 	int64_t computed_wall_us;
 	uint32_t ttl_ms;          /* from its computation */
-	struct slice description; /* one RowDescription or NoData */
+	struct slice description; /* one RowDescription or NoData; empty: not asked for */
 	struct slice rows;        /* DataRow* CommandComplete */
 };
 
@@ -32,7 +32,7 @@ bool shared_entry_encode(const struct shared_entry *e, struct buf *out);
 /* The slices point into `bytes`. False: not exactly what encode makes. */
 bool shared_entry_decode(struct slice bytes, struct shared_entry *out);
 
-/* Whole messages with true lengths: one 'T' or 'n'; any 'D' and then one 'C'. */
+/* Whole messages with true lengths: one 'T' or 'n', or nothing; any 'D' and then one 'C'. */
 bool result_is_well_formed(struct slice description, struct slice rows);
 
 #endif

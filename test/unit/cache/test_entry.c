@@ -153,7 +153,7 @@ Test(entry, only_whole_result_messages_pass)
 		{ "T{\\0\\0}", "S{TimeZone\\0UTC\\0}" DONE, false },
 		{ "T{\\0\\0}T{\\0\\0}", DONE, false },
 		{ "D{\\0\\0}", DONE, false },
-		{ "", DONE, false },
+		{ "", DONE, true },
 		{ "T{\\0\\0}", "D{\\0\\0}C", false },
 	};
 

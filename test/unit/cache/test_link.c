@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/* Links against servers that only look like Redis: each hostile answer is a miss and a reconnect. */
+/* Links against servers that only look like Redis: hostile answers are misses and reconnects. */
 #include "cache/link.h"
 
 #include <arpa/inet.h>
