@@ -42,7 +42,9 @@ static inline bool has_class(char c, unsigned class)
 
 void lexer_init(struct lexer *l, struct slice text)
 {
-	*l = (struct lexer){ .at = text.ptr, .end = text.ptr + text.len };
+	const char *start = text.len ? text.ptr : ""; /* no bytes may come with no pointer */
+
+	*l = (struct lexer){ .at = start, .end = start + text.len };
 }
 
 static bool starts(const struct lexer *l, const char *p, const char pair[2])
