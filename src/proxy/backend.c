@@ -117,6 +117,7 @@ static void login_failed(struct server *s, enum close_reason reason)
 	log_warn("server_login_failed", "db=%s user=%s host=%s port=%u sqlstate=%s message=\"%s\"",
 		 t->database, t->user, pool->host, pool->port, *error.sqlstate ? error.sqlstate : "-",
 		 *error.message ? error.message : close_reason_info(reason)->text);
+	metrics_add(t->proxy->metrics, METRIC_SERVER_CONNECT_FAILURES, 1);
 	if (!is_final)
 		tenant_suspect(t, pool->node_id);
 	backend_close(s, reason);
@@ -418,6 +419,7 @@ void backend_open(struct pool *pool)
 	struct resolved resolved;
 	enum weir_err err;
 
+	metrics_add(p->metrics, METRIC_SERVER_CONNECTS, 1);
 	s->login = l;
 	s->params = params_empty();
 	l->settings = settings_get(p->settings);
@@ -463,6 +465,7 @@ void backend_reset(struct server *s)
 		struct session_state *empty = session_empty(p->shared->sessions);
 
 		s->is_dirty = false;
+		metrics_add(p->metrics, METRIC_SERVER_RESETS, 1);
 		prepared_set_clear(&s->prepared);
 		server_set_session(s, empty);
 		session_put(&empty);

@@ -137,8 +137,11 @@ static void on_cancel_mail(struct mail *mail, void *receiver)
 	struct proxy *p = receiver;
 	struct client *c = proxy_client_by_id(p, m->id);
 
-	if (c && crypto_equal(slice_of((const char *)m->secret, sizeof m->secret),
-			      slice_of((const char *)c->secret, sizeof c->secret)))
+	bool is_known = c && crypto_equal(slice_of((const char *)m->secret, sizeof m->secret),
+					  slice_of((const char *)c->secret, sizeof c->secret));
+
+	metrics_add(p->metrics, is_known ? METRIC_CANCELS : METRIC_CANCELS_UNKNOWN, 1);
+	if (is_known)
 		cancel_client(p, c);
 	mem_free(m);
 }

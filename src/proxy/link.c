@@ -61,8 +61,12 @@ static void stop_waiting(struct client *c)
 
 static void count_wait(struct client *c)
 {
-	if (c->wait_us)
-		stat_add(&c->tenant->stats->wait_time, clock_monotonic_us() - c->wait_us);
+	uint64_t waited = c->wait_us ? clock_monotonic_us() - c->wait_us : 0;
+
+	if (waited) {
+		stat_add(&c->tenant->stats->wait_time, waited);
+		metrics_observe(c->proxy->metrics, HISTOGRAM_WAIT_TIME, waited);
+	}
 	c->wait_us = 0;
 }
 
@@ -357,6 +361,7 @@ static void on_node_wait_timeout(struct loop_timer *timer)
 {
 	struct client *c = list_entry(timer, struct client, timer);
 
+	metrics_add(c->proxy->metrics, METRIC_FAILOVER_TIMEOUTS, 1);
 	client_close(c, CLOSE_NO_PRIMARY, NULL);
 }
 

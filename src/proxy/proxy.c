@@ -19,6 +19,7 @@
 #include "proxy/cancel.h"
 #include "proxy/client.h"
 #include "proxy/held.h"
+#include "proxy/gauges.h"
 #include "proxy/link.h"
 #include "proxy/tenant.h"
 #include "sql/statement.h"
@@ -92,6 +93,7 @@ static void on_housekeeping(struct loop_timer *timer)
 		if (c->tenant && c->state != CLIENT_LOGIN)
 			check_client(p, c, now);
 	}
+	gauges_publish(p);
 	loop_timer_arm(p->loop, &p->housekeeping, HOUSEKEEPING_US, on_housekeeping);
 }
 

@@ -53,15 +53,13 @@ static struct ledger_limits tenant_limits(const struct tenant *t)
 
 static void tenant_set_policy(struct tenant *t)
 {
-	const struct config_globals *g = &t->proxy->settings->config->global;
-
 	t->policy = (struct route_policy){
 		.level = t->db->consistency,
-		.max_lag_bytes = g->max_replica_lag_bytes,
-		.max_lag_us = g->max_replica_lag_us,
-		.wait_fresh_us = g->replica_wait_timeout_us,
+		.max_lag_bytes = t->db->max_replica_lag_bytes,
+		.max_lag_us = t->db->max_replica_lag_us,
+		.wait_fresh_us = t->db->replica_wait_timeout_us,
 		.has_split = t->db->split,
-		.has_primary_reads = g->primary_reads,
+		.has_primary_reads = t->db->primary_reads,
 	};
 }
 

@@ -216,9 +216,11 @@ static void count_times(struct client *c)
 
 	stat_add(&st->query_count, 1);
 	stat_add(&st->query_time, now - c->request_us);
+	metrics_observe(c->proxy->metrics, HISTOGRAM_QUERY_TIME, now - c->request_us);
 	if (c->txn.state == TXN_IDLE) {
 		stat_add(&st->xact_count, 1);
 		stat_add(&st->xact_time, now - c->txn_us);
+		metrics_observe(c->proxy->metrics, HISTOGRAM_TXN_TIME, now - c->txn_us);
 		c->txn_us = 0;
 	}
 }
