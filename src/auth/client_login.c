@@ -75,13 +75,22 @@ static enum client_login_step malformed(struct client_login *login, const char *
 }
 
 /* Salts of users whose secret has none: stable, so that asking twice tells nothing. */
-static void stable_salt(const struct client_login_input *in, uint8_t out[SCRAM_SALT_BYTES])
+static void stable_salt(const struct login_salt_key *key, struct slice user,
+                        uint8_t out[SCRAM_SALT_BYTES])
 {
 	uint8_t digest[CRYPTO_SHA256_BYTES];
 
-	crypto_hmac_sha256(slice_of(in->salt_key->bytes, sizeof(in->salt_key->bytes)), &in->user, 1,
-	                   digest);
+	crypto_hmac_sha256(slice_of(key->bytes, sizeof(key->bytes)), &user, 1, digest);
 	memcpy(out, digest, SCRAM_SALT_BYTES);
+}
+
+enum weir_err login_scram_secret(struct scram_secret *out, struct slice user, struct slice password,
+                                 const struct login_salt_key *key, unsigned iterations)
+{
+	uint8_t salt[SCRAM_SALT_BYTES];
+
+	stable_salt(key, user, salt);
+	return scram_secret_derive(out, password, slice_of(salt, sizeof(salt)), iterations);
 }
 
 static unsigned iterations_of(const struct client_login_input *in)
@@ -96,21 +105,29 @@ static void invent_scram(const struct client_login_input *in, struct scram_secre
 {
 	out->iterations = iterations_of(in);
 	out->salt_len = SCRAM_SALT_BYTES;
-	stable_salt(in, out->salt);
+	stable_salt(in->salt_key, in->user, out->salt);
 	crypto_random(out->stored_key, sizeof(out->stored_key));
 	crypto_random(out->server_key, sizeof(out->server_key));
+}
+
+/* The stand-in for a plain secret; an invented one costs as much as others do. */
+static bool scram_from_plain(struct client_login *login, const struct client_login_input *in,
+                             struct slice secret, struct scram_secret *out)
+{
+	if (in->prepared && !login->is_doomed) {
+		*out = *in->prepared;
+		return true;
+	}
+	if (login->is_doomed && in->secrets_are_prepared)
+		return false;
+	return login_scram_secret(out, in->user, secret, in->salt_key, iterations_of(in)) == WEIR_OK;
 }
 
 /* A SCRAM secret from whatever is stored; without a stored one, at the same cost. */
 static void make_scram(struct client_login *login, const struct client_login_input *in,
                        struct slice secret, struct scram_secret *out)
 {
-	uint8_t salt[SCRAM_SALT_BYTES];
-
-	stable_salt(in, salt);
-	if (login->kind == SECRET_PLAIN &&
-	    scram_secret_derive(out, secret, slice_of(salt, sizeof(salt)), iterations_of(in)) ==
-	        WEIR_OK)
+	if (login->kind == SECRET_PLAIN && scram_from_plain(login, in, secret, out))
 		return;
 	if (login->kind == SECRET_SCRAM && !login->is_doomed &&
 	    scram_secret_parse(secret, out) == WEIR_OK)

@@ -40,6 +40,14 @@ struct login_salt_key {
 };
 void login_salt_key_init(struct login_salt_key *key);
 
+/*
+ * The SCRAM secret that stands in for a plain one, with the user's stable
+ * salt. Costs the iterations. LIMIT as scram_secret_derive.
+ */
+enum weir_err login_scram_secret(struct scram_secret *out, struct slice user, struct slice password,
+                                 const struct login_salt_key *key,
+                                 unsigned iterations) WEIR_MUST_CHECK;
+
 struct client_login_input {
 	enum client_method method;
 	struct slice user;
@@ -48,6 +56,8 @@ struct client_login_input {
 	unsigned scram_iterations;             /* for plain and invented secrets; 0: default */
 	const struct login_salt_key *salt_key; /* never NULL */
 	const struct scram_cbind *cbind;       /* NULL: no channel binding on offer */
+	const struct scram_secret *prepared;   /* of a plain secret, derived before; NULL: not */
+	bool secrets_are_prepared;             /* an invented secret costs nothing either */
 };
 
 enum client_login_step {

@@ -9,6 +9,8 @@ src_auth_libauth_a_SOURCES = \
 	src/auth/crypto.h \
 	src/auth/hba.c \
 	src/auth/hba.h \
+	src/auth/key_cache.c \
+	src/auth/key_cache.h \
 	src/auth/md5.c \
 	src/auth/md5.h \
 	src/auth/scram.h \

@@ -73,13 +73,16 @@ enum weir_err scram_server_final(struct scram_server *s, struct slice message,
                                  struct slice *reply) WEIR_MUST_CHECK;
 void scram_server_fini(struct scram_server *s);
 
+struct key_cache;
+
 struct scram_client {
 	int state;
 	bool has_keys;
 	bool is_plus;
 	unsigned max_iterations;
 	struct scram_keys keys;
-	struct slice password; /* borrowed until scram_client_final */
+	struct slice password;   /* borrowed until scram_client_final */
+	struct key_cache *cache; /* borrowed; NULL after init: none */
 	struct scram_cbind cbind;
 	struct scram_own_nonce nonce;
 	struct scram_text client_first;

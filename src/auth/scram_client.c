@@ -7,6 +7,7 @@
  */
 #include "auth/scram.h"
 
+#include "auth/key_cache.h"
 #include "auth/scram_text.h"
 #include "base/mem.h"
 
@@ -25,6 +26,7 @@ void scram_client_init(struct scram_client *c, struct slice password, const stru
 		c->keys = *keys;
 	c->max_iterations = max_iterations;
 	c->password = password;
+	c->cache = NULL;
 	c->cbind.len = 0;
 	scram_nonce_make(&c->nonce);
 	scram_text_clear(&c->client_first);
@@ -99,18 +101,12 @@ static enum weir_err read_server_first(const struct scram_client *c, struct slic
 
 static enum weir_err make_keys(struct scram_client *c, const struct server_first *first)
 {
-	uint8_t salted[SCRAM_KEY_BYTES];
-	enum weir_err err;
+	const struct key_question question = { .password = c->password,
+		                                   .salt = slice_of(first->salt, first->salt_len),
+		                                   .iterations = first->iterations,
+		                                   .max_iterations = c->max_iterations };
 
-	if (c->has_keys)
-		return WEIR_OK;
-	err = crypto_pbkdf2(c->password, slice_of(first->salt, first->salt_len), first->iterations,
-	                    c->max_iterations, salted);
-	if (err != WEIR_OK)
-		return err;
-	scram_keys_derive(salted, &c->keys);
-	mem_wipe(salted, sizeof(salted));
-	return WEIR_OK;
+	return c->has_keys ? WEIR_OK : key_cache_derive(c->cache, &question, &c->keys);
 }
 
 static void append_binding(struct scram_client *c)

@@ -27,6 +27,7 @@ void server_login_init(struct server_login *login, const struct server_login_inp
 	login->user_len = len < sizeof(login->user) ? len : sizeof(login->user) - 1;
 	memcpy(login->user, in->user.ptr, login->user_len);
 	login->secret = in->secret;
+	login->cache = in->cache;
 	login->max_iterations = in->max_iterations ? in->max_iterations : SCRAM_ITERATIONS_MAX;
 	if (in->keys) {
 		login->has_keys = true;
@@ -129,6 +130,7 @@ static enum server_login_step on_sasl(struct server_login *login, struct slice m
 		return no_secret(login);
 	scram_client_init(&login->scram, login->secret, has_password ? NULL : &login->keys,
 	                  login->max_iterations);
+	login->scram.cache = login->cache;
 	scram_client_first(&login->scram, plus ? &login->cbind : NULL, &first);
 	build_sasl_initial(out, plus ? SCRAM_MECHANISM_PLUS : SCRAM_MECHANISM, first);
 	login->state = AWAIT_SASL_CONTINUE;

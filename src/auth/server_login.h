@@ -37,6 +37,7 @@ struct server_login_input {
 	unsigned max_iterations; /* 0: SCRAM_ITERATIONS_MAX */
 	const struct scram_cbind *cbind; /* copied; NULL: none */
 	bool require_cbind;              /* refuse anything but SCRAM-SHA-256-PLUS */
+	struct key_cache *cache;         /* borrowed until fini; NULL: none */
 };
 
 enum server_login_step {
@@ -55,7 +56,8 @@ struct server_login {
 	bool has_keys;
 	char user[SERVER_LOGIN_NAME_MAX];
 	size_t user_len;
-	struct slice secret; /* borrowed */
+	struct slice secret;     /* borrowed */
+	struct key_cache *cache; /* borrowed */
 	struct scram_keys keys;
 	unsigned max_iterations;
 	struct scram_cbind cbind;

@@ -20,13 +20,15 @@ struct entry {
 	struct map_node node;
 	struct slice user; /* both in text */
 	struct slice secret;
-	size_t size; /* of this allocation */
+	size_t size;                   /* of this allocation */
+	struct scram_secret *prepared; /* owned; NULL: none */
 	char text[];
 };
 
 struct userlist {
 	struct map entries; /* struct entry, owned */
 	size_t kinds[KINDS];
+	bool is_prepared;
 };
 
 static bool entry_equal(const struct map_node *node, const void *key)
@@ -45,6 +47,9 @@ static void entry_destroy(struct userlist *list, struct entry *e)
 {
 	list->kinds[secret_classify(e->secret)]--;
 	map_remove(&list->entries, &e->node);
+	if (e->prepared)
+		mem_wipe(e->prepared, sizeof(*e->prepared));
+	mem_free(e->prepared);
 	mem_wipe(e, e->size);
 	mem_free(e);
 }
@@ -151,12 +156,14 @@ enum weir_err userlist_load(const char *path, struct userlist **out, char error[
 
 void userlist_destroy(struct userlist *list)
 {
-	struct map_node *node;
+	struct map_node *node, *next;
 
 	if (!list)
 		return;
-	while ((node = map_next(&list->entries, NULL)) != NULL)
+	for (node = map_next(&list->entries, NULL); node; node = next) {
+		next = map_next(&list->entries, node);
 		entry_destroy(list, map_entry(node, struct entry, node));
+	}
 	map_fini(&list->entries);
 	mem_free(list);
 }
@@ -185,4 +192,56 @@ enum secret_kind userlist_common_kind(const struct userlist *list)
 			best = (enum secret_kind)kind;
 	}
 	return best;
+}
+
+/* What the previous list had for the same user, secret and cost; NULL: nothing. */
+static const struct scram_secret *still_valid(const struct userlist *previous,
+                                              const struct entry *e, unsigned iterations)
+{
+	const struct entry *old = previous ? find(previous, e->user) : NULL;
+
+	if (!old || !old->prepared || old->prepared->iterations != iterations)
+		return NULL;
+	return crypto_equal(old->secret, e->secret) ? old->prepared : NULL;
+}
+
+static void prepare(struct entry *e, const struct userlist *previous,
+                    const struct login_salt_key *key, unsigned iterations)
+{
+	const struct scram_secret *old = still_valid(previous, e, iterations);
+	struct scram_secret made;
+
+	if (old)
+		made = *old;
+	else if (login_scram_secret(&made, e->user, e->secret, key, iterations) != WEIR_OK)
+		return;
+	e->prepared = mem_alloc(sizeof(*e->prepared));
+	*e->prepared = made;
+	mem_wipe(&made, sizeof(made));
+}
+
+void userlist_prepare(struct userlist *list, const struct userlist *previous,
+                      const struct login_salt_key *key, unsigned iterations)
+{
+	if (list->kinds[SECRET_PLAIN] > USERLIST_PREPARE_MAX)
+		return;
+	for (struct map_node *n = NULL; (n = map_next(&list->entries, n)) != NULL;) {
+		struct entry *e = map_entry(n, struct entry, node);
+
+		if (!e->prepared && secret_classify(e->secret) == SECRET_PLAIN)
+			prepare(e, previous, key, iterations);
+	}
+	list->is_prepared = true;
+}
+
+bool userlist_is_prepared(const struct userlist *list)
+{
+	return list && list->is_prepared;
+}
+
+const struct scram_secret *userlist_prepared(const struct userlist *list, struct slice user)
+{
+	const struct entry *e = list ? find(list, user) : NULL;
+
+	return e ? e->prepared : NULL;
 }

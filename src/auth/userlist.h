@@ -9,14 +9,21 @@
 #ifndef WEIR_AUTH_USERLIST_H
 #define WEIR_AUTH_USERLIST_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
+#include "auth/client_login.h"
 #include "auth/secret.h"
 #include "base/assert.h"
 #include "base/err.h"
 #include "base/slice.h"
 
-enum { USERLIST_NAME_MAX = 63, USERLIST_SECRET_MAX = 2048, USERLIST_ERROR_MAX = 256 };
+enum {
+	USERLIST_NAME_MAX = 63,
+	USERLIST_SECRET_MAX = 2048,
+	USERLIST_ERROR_MAX = 256,
+	USERLIST_PREPARE_MAX = 500,
+};
 
 struct userlist;
 
@@ -34,6 +41,19 @@ size_t userlist_count(const struct userlist *list);
 /* The secret as stored, borrowed from the list; NOT_FOUND: no such user. A NULL list is empty. */
 enum weir_err userlist_find(const struct userlist *list, struct slice user,
                             struct slice *secret) WEIR_MUST_CHECK;
+/*
+ * Derives SCRAM secrets from all plain ones, so that a log-in costs no PBKDF2
+ * and known and unknown users take the same time. Work done for `previous`
+ * (may be NULL) under the same key isn't repeated. Costs a millisecond per
+ * user; a list with more than USERLIST_PREPARE_MAX plain secrets stays as it
+ * is. Before the list is shared.
+ */
+void userlist_prepare(struct userlist *list, const struct userlist *previous,
+                      const struct login_salt_key *key, unsigned iterations);
+bool userlist_is_prepared(const struct userlist *list);
+/* NULL: unknown, not a plain secret, or not prepared. Borrowed from the list. */
+const struct scram_secret *userlist_prepared(const struct userlist *list, struct slice user);
+
 /* The kind most secrets have: what an unknown user should look like. SCRAM for an empty list. */
 enum secret_kind userlist_common_kind(const struct userlist *list);
 

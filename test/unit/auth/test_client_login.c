@@ -94,7 +94,7 @@ static void dialogue(struct typist *t, struct client_login *login,
                      const struct client_login_input *in, const char *password)
 {
 	struct buf sent;
-	struct frame f = {0};
+	struct frame f = { 0 };
 	size_t used;
 	enum client_login_step step;
 
@@ -284,6 +284,27 @@ Test(client_login, no_password_stays_in_memory)
 		client_login_fini(&login);
 		buf_fini(&b);
 	}
+}
+
+Test(client_login, prepared_secrets)
+{
+	struct client_login_input in = input(CLIENT_METHOD_SCRAM, "pencil");
+	struct scram_secret prepared;
+
+	cr_assert_eq(
+		login_scram_secret(&prepared, slice_str("joe"), slice_str("pencil"), &salt_key, 64),
+		WEIR_OK);
+	in.prepared = &prepared;
+	in.secrets_are_prepared = true;
+	cr_assert_str_eq(trace_of(&in, "pencil"), "R10 R11 R12 ok");
+	cr_assert_str_eq(trace_of(&in, "wrong"), "R10 R11 " REFUSED);
+	in.prepared = NULL;
+	cr_assert_str_eq(trace_of(&in, "pencil"), "R10 R11 R12 ok");
+	in.secret = slice_str("");
+	cr_assert_str_eq(trace_of(&in, "pencil"), "R10 R11 " REFUSED);
+	/* Even if a caller hands in a secret for a user who has none. */
+	in.prepared = &prepared;
+	cr_assert_str_eq(trace_of(&in, "pencil"), "R10 R11 " REFUSED);
 }
 
 /* Messages out of turn at each prompt: an error, never more. */

@@ -7,6 +7,7 @@
 
 #include <stdio.h>
 
+#include "auth/key_cache.h"
 #include "auth/md5.h"
 #include "auth/server_login.h"
 #include "wire/backend.h"
@@ -327,4 +328,26 @@ Test(server_login, channel_binding_required)
 	cr_assert_str_eq(scram_dialogue(&s, BODY("\0\0\0\12SCRAM-SHA-256-PLUS\0SCRAM-SHA-256\0\0")),
 	                 "wait");
 	cr_assert_str_eq(feed(BODY(OK)), "ok");
+}
+
+Test(server_login, a_cache_of_keys_changes_nothing)
+{
+	struct key_cache *cache = key_cache_create();
+	struct server_login_input in = { .user = slice_str("joe"),
+		                             .allowed = SERVER_AUTH_ANY,
+		                             .cache = cache };
+	static const char *const passwords[] = { "pencil", "wrong", "pencil", "wrong" };
+
+	for (size_t i = 0; i < WEIR_COUNTOF(passwords); i++) {
+		struct scram_server s;
+
+		in.secret = slice_str(passwords[i]);
+		server_init(&s, NULL);
+		server_login_init(&login, &in);
+		buf_init(&out, 4096);
+		cr_assert_str_eq(scram_dialogue(&s, BODY(SASL)), i % 2 ? "server refuses" : "wait");
+		fini();
+	}
+	key_cache_destroy(cache);
+	start("", 0);
 }

@@ -141,3 +141,48 @@ Test(userlist, many_users)
 	expect(list, "user2000", NULL);
 	userlist_destroy(list);
 }
+
+Test(userlist, prepared_secrets_stand_in_for_plain_ones)
+{
+	const struct login_salt_key key = { "a key for the tests" };
+	struct userlist *list = parse("\"joe\" \"pencil\"\n"
+	                              "\"ann\" \"md50123456789abcdef0123456789abcdef\"\n");
+	struct userlist *next = parse("\"joe\" \"pencil\"\n\"eve\" \"x\"\n");
+	struct userlist *changed = parse("\"joe\" \"crayon\"\n");
+	const struct scram_secret *joe;
+
+	cr_assert_not(userlist_is_prepared(list));
+	userlist_prepare(list, NULL, &key, 7);
+	cr_assert(userlist_is_prepared(list));
+	joe = userlist_prepared(list, slice_str("joe"));
+	cr_assert(joe && joe->iterations == 7);
+	cr_assert(scram_secret_matches(joe, slice_str("pencil")));
+	cr_assert_null(userlist_prepared(list, slice_str("ann")));
+	cr_assert_null(userlist_prepared(list, slice_str("eve")));
+	userlist_prepare(next, list, &key, 7);
+	cr_assert_eq(memcmp(userlist_prepared(next, slice_str("joe")), joe, sizeof(*joe)), 0);
+	cr_assert(userlist_prepared(next, slice_str("eve")));
+	userlist_prepare(changed, list, &key, 7);
+	joe = userlist_prepared(changed, slice_str("joe"));
+	cr_assert(scram_secret_matches(joe, slice_str("crayon")));
+	cr_assert_not(scram_secret_matches(joe, slice_str("pencil")));
+	userlist_destroy(list);
+	userlist_destroy(next);
+	userlist_destroy(changed);
+}
+
+Test(userlist, a_list_that_is_too_long_is_not_prepared)
+{
+	static char text[64 * (USERLIST_PREPARE_MAX + 1)];
+	const struct login_salt_key key = { "a key for the tests" };
+	struct userlist *list;
+	size_t n = 0;
+
+	for (int i = 0; i <= USERLIST_PREPARE_MAX; i++)
+		n += (size_t)snprintf(text + n, sizeof(text) - n, "\"user%d\" \"p\"\n", i);
+	list = parse(text);
+	userlist_prepare(list, NULL, &key, 1);
+	cr_assert_not(userlist_is_prepared(list));
+	cr_assert_null(userlist_prepared(list, slice_str("user1")));
+	userlist_destroy(list);
+}
