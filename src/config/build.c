@@ -326,6 +326,25 @@ static enum weir_err global_fail(struct build *b, const char *option, const char
 	return WEIR_ERR_CONFIG;
 }
 
+/* A method that can't be carried out must not start: nobody, or everybody, would get in. */
+static enum weir_err check_auth(struct build *b)
+{
+	const struct config_globals *g = &b->cfg->global;
+
+	switch (g->auth_type) {
+	case AUTH_TYPE_CERT:
+	case AUTH_TYPE_LDAP:
+	case AUTH_TYPE_PAM:
+		return global_fail(b, "auth_type", "cert, ldap and pam aren't supported");
+	case AUTH_TYPE_HBA:
+		if (!g->auth_hba_file[0])
+			return global_fail(b, "auth_type", "hba needs auth_hba_file");
+		return WEIR_OK;
+	default:
+		return WEIR_OK;
+	}
+}
+
 static enum weir_err build_checks(struct build *b)
 {
 	struct config *cfg = b->cfg;
@@ -345,7 +364,7 @@ static enum weir_err build_checks(struct build *b)
 	    (!g->client_tls_key_file[0] || !g->client_tls_cert_file[0]))
 		return global_fail(b, "client_tls_sslmode",
 		                   "needs client_tls_key_file and client_tls_cert_file");
-	return WEIR_OK;
+	return check_auth(b);
 }
 
 enum weir_err config_build(struct config *cfg, const struct config_entries *entries,

@@ -79,7 +79,8 @@ static void print_section(enum option_scope scope, const char *title, const char
 
 	fprintf(out, ".SH SECTION [%s]\n%s\n", title, about);
 	for (size_t i = 0; i < table.count; i++)
-		print_option(&table.rows[i], false, out);
+		if (!table.rows[i].is_ignored)
+			print_option(&table.rows[i], false, out);
 }
 
 void config_print_manual(FILE *out)

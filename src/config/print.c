@@ -176,7 +176,8 @@ static void sample_section(size_t index, FILE *out)
 
 	fprintf(out, "\n[%s]\n\n; %s\n; Options:\n", sections[index].title, sections[index].about);
 	for (size_t i = 0; i < table.count; i++)
-		fprintf(out, ";   %-26s %s\n", table.rows[i].name, table.rows[i].doc);
+		if (!table.rows[i].is_ignored || sections[index].scope == OPTION_SCOPE_PEER)
+			fprintf(out, ";   %-26s %s\n", table.rows[i].name, table.rows[i].doc);
 	fputs(sections[index].example, out);
 }
 

@@ -8,6 +8,7 @@
 
 #include <stdio.h>
 
+#include "auth/hba.h"
 #include "auth/userlist.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -290,12 +291,54 @@ static enum client_method method_of(enum config_auth_type type)
 	}
 }
 
-static void start_auth(struct client *c)
+static void refuse_by_rule(struct client *c, bool is_rule)
+{
+	const struct login *l = c->login;
+	char text[PG_ERROR_MESSAGE_MAX], host[256] = "";
+	uint16_t port;
+
+	conn_peer_name(&c->conn, host, sizeof host, &port);
+	snprintf(text, sizeof text, "%s for host \"%s\", user \"%s\", database \"%s\", %s",
+		 is_rule ? "pg_hba.conf rejects connection" : "no pg_hba.conf entry", host, l->user,
+		 l->database, c->is_tls ? "SSL encryption" : "no encryption");
+	refuse(c, "28000", text);
+}
+
+/* What auth_type or the first rule that matches demands; false: refused already. */
+static bool method_for(struct client *c, enum client_method *method)
+{
+	struct login *l = c->login;
+	struct sockaddr_storage peer = { .ss_family = AF_UNIX };
+	socklen_t len = sizeof peer;
+	struct hba_request request = {
+		.peer = (const struct sockaddr *)&peer,
+		.is_tls = c->is_tls,
+		.database = slice_str(l->database),
+		.user = slice_str(l->user),
+	};
+	struct hba_verdict verdict;
+
+	*method = method_of(l->settings->config->global.auth_type);
+	if (!l->settings->hba)
+		return true;
+	if (!l->is_unix && getpeername(conn_fd(&c->conn), (struct sockaddr *)&peer, &len) != 0) {
+		client_close(c, CLOSE_CLIENT_GONE, NULL);
+		return false;
+	}
+	verdict = hba_match(l->settings->hba, &request);
+	*method = verdict.method;
+	if (verdict.method != CLIENT_METHOD_REJECT)
+		return true;
+	refuse_by_rule(c, verdict.line != 0);
+	return false;
+}
+
+static void start_auth(struct client *c, enum client_method method)
 {
 	struct login *l = c->login;
 	struct settings *s = l->settings;
 	struct client_login_input in = {
-		.method = method_of(s->config->global.auth_type),
+		.method = method,
 		.user = slice_str(l->user),
 		.secret = slice_of("", 0),
 		.unknown_like = userlist_common_kind(s->users),
@@ -352,6 +395,7 @@ static void take_startup(struct client *c, const struct startup *s)
 	struct login *l = c->login;
 	struct slice user = slice_of("", 0), database, replication;
 	const struct config_globals *g = &l->settings->config->global;
+	enum client_method method;
 	struct pg_error e;
 
 	if (!startup_param_find(s, "user", &user) || !copy_name(l->user, user)) {
@@ -372,9 +416,9 @@ static void take_startup(struct client *c, const struct startup *s)
 	} else if (options_take(c->proxy, s, g->ignore_startup_parameters, &l->startup, &e) !=
 		   WEIR_OK) {
 		client_close(c, CLOSE_LOGIN_FAILED, &e);
-	} else {
+	} else if (method_for(c, &method)) {
 		negotiate(c, s);
-		start_auth(c);
+		start_auth(c, method);
 	}
 }
 

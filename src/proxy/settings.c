@@ -7,12 +7,13 @@
 
 #include <stdio.h>
 
+#include "auth/hba.h"
 #include "auth/userlist.h"
 #include "base/mem.h"
 #include "net/tls.h"
 
 static enum weir_err load_tls(const struct config *cfg, enum tls_side side,
-			      struct tls_context **out, char *why, size_t why_size)
+                              struct tls_context **out, char *why, size_t why_size)
 {
 	const struct config_globals *g = &cfg->global;
 	struct tls_options o = { .side = side };
@@ -52,8 +53,20 @@ static bool load_users(struct settings *s, char *why, size_t why_size)
 	return false;
 }
 
+static bool load_rules(struct settings *s, char *why, size_t why_size)
+{
+	char error[HBA_ERROR_MAX];
+
+	if (s->config->global.auth_type != AUTH_TYPE_HBA)
+		return true;
+	if (hba_load(s->config->global.auth_hba_file, &s->hba, error) == WEIR_OK)
+		return true;
+	snprintf(why, why_size, "auth_hba_file: %s", error);
+	return false;
+}
+
 struct settings *settings_create(struct config *config, const struct settings *previous, char *why,
-				 size_t why_size)
+                                 size_t why_size)
 {
 	struct settings *s = mem_zalloc(sizeof *s);
 
@@ -63,7 +76,7 @@ struct settings *settings_create(struct config *config, const struct settings *p
 		s->salt_key = previous->salt_key;
 	else
 		login_salt_key_init(&s->salt_key);
-	if (!load_users(s, why, why_size) ||
+	if (!load_users(s, why, why_size) || !load_rules(s, why, why_size) ||
 	    load_tls(config, TLS_SIDE_SERVER, &s->client_tls, why, why_size) != WEIR_OK ||
 	    load_tls(config, TLS_SIDE_CLIENT, &s->server_tls, why, why_size) != WEIR_OK)
 		settings_put(&s);
@@ -83,6 +96,7 @@ void settings_put(struct settings **sp)
 	*sp = NULL;
 	if (!s || atomic_fetch_sub_explicit(&s->refcount, 1, memory_order_acq_rel) != 1)
 		return;
+	hba_destroy(s->hba);
 	userlist_destroy(s->users);
 	tls_context_put(&s->client_tls);
 	tls_context_put(&s->server_tls);

@@ -12,12 +12,14 @@
 #include "auth/client_login.h"
 #include "config/config.h"
 
+struct hba;
 struct tls_context;
 struct userlist;
 
 struct settings {
 	_Atomic unsigned refcount;
 	struct config *config;          /* counted */
+	struct hba *hba;                /* owned; NULL: auth_type isn't hba */
 	struct userlist *users;         /* owned; NULL: no auth_file */
 	struct tls_context *client_tls; /* counted; NULL: disabled */
 	struct tls_context *server_tls; /* counted; NULL: disabled */

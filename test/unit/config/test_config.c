@@ -184,6 +184,8 @@ Test(config, refusals_name_line_and_option)
 		{ "[pgweir]\nclient_low_water = 1MB\n",
 		  "text:2: client_low_water: isn't below client_high_water" },
 		{ "[pgweir]\nhttp_listen = 8080\n", "text:2: http_listen: isn't host:port" },
+		{ "[pgweir]\nauth_type = pam\n", "text:2: auth_type: cert, ldap and pam aren't supported" },
+		{ "[pgweir]\nauth_type = hba\n", "text:2: auth_type: hba needs auth_hba_file" },
 		{ "[pgweir]\n%includes x\n", "text:2: unknown directive, only %include is known" },
 		{ "[pgweir]\n%include /nonexistent/x\n",
 		  "text:2: can't open \"/nonexistent/x\": No such file or directory" },
