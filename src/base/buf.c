@@ -150,5 +150,5 @@ void buf_consume(struct buf *b, size_t len)
 
 struct slice buf_slice(const struct buf *b)
 {
-	return slice_of(b->data, b->len);
+	return slice_of(b->data ? b->data : "", b->len);
 }

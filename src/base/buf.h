@@ -36,6 +36,6 @@ void buf_append_u16(struct buf *b, uint16_t v); /* big-endian */
 void buf_append_u32(struct buf *b, uint32_t v); /* big-endian */
 void buf_appendf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void buf_consume(struct buf *b, size_t len); /* drops from the front */
-struct slice buf_slice(const struct buf *b);
+struct slice buf_slice(const struct buf *b); /* ptr is never NULL */
 
 #endif

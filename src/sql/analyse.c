@@ -81,7 +81,7 @@ static bool judge_parsed(struct analysis *a, struct slice text)
 {
 	struct parse parse;
 
-	if (a->shape->is_too_deep || memchr(text.ptr, '\0', text.len) != NULL)
+	if (a->shape->is_too_deep || (text.len && memchr(text.ptr, '\0', text.len) != NULL))
 		return false;
 	a->text = text;
 	if (parse_text(&parse, a->arena, arena_strdup(a->arena, text)) != WEIR_OK)
