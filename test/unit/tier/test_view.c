@@ -333,6 +333,24 @@ Test(view, a_replica_that_loses_its_stream_keeps_what_it_showed)
 	cr_assert_neq(t.view.nodes[1].epoch, epoch);
 }
 
+Test(view, a_new_timeline_or_role_is_a_new_epoch)
+{
+	struct trace t = patroni();
+	const struct view_node *b = &t.view.nodes[1];
+	uint32_t epoch;
+
+	run(&t, (const char *const[]){ "doc A* B", "", "B R3 100", "", NULL });
+	epoch = b->epoch;
+	feed(&t, "B R3 110");
+	cr_assert_eq(b->epoch, epoch);
+	feed(&t, "B R4 120");
+	cr_assert_eq(b->epoch, epoch + 1);
+	feed(&t, "B P4 130");
+	cr_assert_eq(b->epoch, epoch + 2);
+	feed(&t, "B P4 120");
+	cr_assert_eq(b->epoch, epoch + 3, "its position went back");
+}
+
 Test(view, more_members_than_places_are_left_out)
 {
 	struct view view;
