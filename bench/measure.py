@@ -16,11 +16,15 @@ TICKS = os.sysconf("SC_CLK_TCK")
 CALLS = ("recvfrom", "read", "recvmsg", "readv", "sendto", "write", "sendmsg", "writev", "epoll_wait", "epoll_ctl")
 
 
-def cpu_seconds(pid):
-    """utime + stime of all threads, those that ended included."""
+def cpu_times(pid):
+    """utime and stime of all threads, those that ended included, in seconds."""
     with open(f"/proc/{pid}/stat") as f:
         fields = f.read().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
+    return int(fields[11]) / TICKS, int(fields[12]) / TICKS
+
+
+def cpu_seconds(pid):
+    return sum(cpu_times(pid))
 
 
 def percentile(values, share):
@@ -62,16 +66,17 @@ def first_error(text):
 
 
 def run_pgbench(stage, scenario, target, seconds):
-    before = cpu_seconds(target.pid) if target.pid else 0
+    before = cpu_times(target.pid) if target.pid else None
     done, logs = pgbench(stage, scenario, target, seconds)
-    spent = cpu_seconds(target.pid) - before if target.pid else None
+    after = cpu_times(target.pid) if target.pid else None
     values = latencies_ms(logs)
     count = number(r"actually processed: (\d+)", done.stdout)
     if done.returncode != 0 or not count:
         return {"error": first_error(done.stderr)}
     return {"tps": number(r"tps = ([0-9.]+)", done.stdout), "p50_ms": percentile(values, 0.5),
-            "p99_ms": percentile(values, 0.99), "cpu_us": spent / count * 1e6 if target.pid else None,
-            "transactions": count}
+            "p99_ms": percentile(values, 0.99), "transactions": count,
+            "cpu_us": (sum(after) - sum(before)) / count * 1e6 if before else None,
+            "user_us": (after[0] - before[0]) / count * 1e6 if before else None}
 
 
 def connect(port):

@@ -4,7 +4,7 @@ import json
 import os
 from statistics import median
 
-COLUMNS = ("target", "tps", "p50 ms", "p99 ms", "cpu us/tx", "/relay", "/pgbouncer", "calls/tx", "which")
+COLUMNS = ("target", "tps", "p50 ms", "p99 ms", "cpu us/tx", "user", "/relay", "/pgbouncer", "calls/tx", "which")
 COPY_COLUMNS = ("target", "MB/s", "cpu s/GB", "/relay", "/pgbouncer")
 
 
@@ -44,7 +44,8 @@ def cells(results, scenario, name):
     calls = results.get((scenario.name, name, "calls"))
     which = " ".join(f"{k} {v:.2f}" for k, v in sorted(calls["calls"].items(), key=lambda kv: -kv[1])) if calls else ""
     return [name, show(middle(samples, "tps"), 0), show(middle(samples, "p50_ms"), 2),
-            show(middle(samples, "p99_ms"), 2), show(middle(samples, field), 1), *ratios,
+            show(middle(samples, "p99_ms"), 2), show(middle(samples, field), 1),
+            show(middle(samples, "user_us"), 1), *ratios,
             show(calls["total"] if calls else None, 2), which]
 
 
