@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TIER = os.path.join(HERE, "..", "test", "tier", "tier")
-TARGETS = ("direct", "relay", "pgbouncer", "pgweir")
-POOL, COPY_MB, SCALE = 20, 200, 5
+TARGETS = ("direct", "relay", "pgbouncer", "pgweir", "cached")
+POOL, COPY_MB, SCALE, HOT_KEYS = 20, 200, 5, 200
 USER, PASSWORD, DATABASE = "app", "app_password", "app"
 PROBE, PROBE_PASSWORD = "pgweir", "pgweir_password"
 
@@ -26,7 +26,7 @@ class BenchError(Exception):
 class Scenario:
     name: str
     server: str       # "pg" or "null"
-    script: str       # "select", "tpcb" or "copy"
+    script: str       # "select", "hot", "tpcb" or "copy"
     mode: str = "simple"
     clients: int = 1
 
@@ -40,6 +40,8 @@ def scenarios():
         if server == "pg":
             for clients in (1, 32):
                 found.append(Scenario(f"pg/tpcb/simple/{clients}", server, "tpcb", "simple", clients))
+            for mode in ("simple", "prepared"):
+                found.append(Scenario(f"pg/hot/{mode}/32", server, "hot", mode, 32))
         found.append(Scenario(f"{server}/copy", server, "copy"))
     return found
 
@@ -49,6 +51,8 @@ SCENARIOS = scenarios()
 SCRIPTS = {
     "select": f"\\set aid random(1, {100000 * SCALE})\n"
               "SELECT abalance FROM pgbench_accounts WHERE aid = :aid;\n",
+    "hot": f"\\set aid random(1, {HOT_KEYS})\n"
+           "SELECT abalance FROM pgbench_accounts WHERE aid = :aid;\n",
     "tpcb": f"\\set aid random(1, {100000 * SCALE})\n\\set bid random(1, {SCALE})\n"
             f"\\set tid random(1, {10 * SCALE})\n\\set delta random(-5000, 5000)\n"
             "BEGIN;\n"
@@ -116,7 +120,9 @@ class Stage:
         shutil.rmtree(self.dir, ignore_errors=True)
 
     def targets(self, scenario):
-        return self.by_server[scenario.server]
+        """The cache is measured where it can hit."""
+        found = self.by_server[scenario.server]
+        return [t for t in found if t.name != "cached" or scenario.script == "hot"]
 
     def wants(self, name):
         return not self.only or name in self.only
@@ -207,7 +213,7 @@ log_disconnections = 0
 """)
         return Target("pgbouncer", port, self.spawn([program, ini], port, unprivileged=True))
 
-    def start_pgweir(self, server_port):
+    def start_pgweir(self, server_port, more=""):
         if not self.args.pgweir or not os.access(self.args.pgweir, os.X_OK):
             raise BenchError("no pgweir given (--pgweir or PGWEIR)")
         port = free_port()
@@ -228,10 +234,14 @@ max_client_conn = 1000
 workers = 1
 probe_user = {PROBE}
 probe_password = {PROBE_PASSWORD}
+{more}
 [databases]
 {DATABASE} = host=127.0.0.1 port={server_port} dbname={DATABASE}
 """)
-        return Target("pgweir", port, self.spawn([binary, ini], port, unprivileged=True))
+        return Target("cached" if more else "pgweir", port, self.spawn([binary, ini], port, unprivileged=True))
+
+    def start_cached(self, server_port):
+        return self.start_pgweir(server_port, "cache = on")
 
     def start_relay(self, server_port):
         port = free_port()
@@ -239,6 +249,8 @@ probe_password = {PROBE_PASSWORD}
 
     def start_before(self, server, server_port):
         starters = {"relay": self.start_relay, "pgbouncer": self.start_pgbouncer, "pgweir": self.start_pgweir}
+        if server == "pg":
+            starters["cached"] = self.start_cached
         found = [Target("direct", server_port)] if self.wants("direct") else []
         for name, start in starters.items():
             if not self.wants(name):
