@@ -112,6 +112,7 @@ struct proxy *proxy_create(struct proxy_shared *shared, unsigned index, struct l
 	list_init(&p->clients);
 	list_init(&p->ready);
 	list_init(&p->clusters);
+	list_init(&p->catalogs);
 	list_init(&p->spare_requests);
 	list_init(&p->cancelers);
 	map_init(&p->clients_by_id, client_id_equal);
@@ -171,6 +172,13 @@ void proxy_destroy(struct proxy *p)
 		loop_timer_cancel(&v->retry);
 		topology_put(&v->topology);
 		mem_free(v->name);
+		mem_free(v);
+	}
+	while ((n = list_pop(&p->catalogs)) != NULL) {
+		struct catalog_view *v = list_entry(n, struct catalog_view, node);
+
+		catalog_put(&v->catalog);
+		mem_free(v->database);
 		mem_free(v);
 	}
 	if (p->cache)
@@ -255,10 +263,42 @@ void proxy_set_topology(struct proxy *p, const char *cluster, struct topology *t
 	link_wake_cluster(p, v);
 }
 
+static struct catalog_view *find_catalog(const struct proxy *p, const char *database)
+{
+	list_foreach(&p->catalogs, n) {
+		struct catalog_view *v = list_entry(n, struct catalog_view, node);
+
+		if (strcmp(v->database, database) == 0)
+			return v;
+	}
+	return NULL;
+}
+
+struct catalog *proxy_catalog(const struct proxy *p, const char *database)
+{
+	struct catalog_view *v = find_catalog(p, database);
+
+	return v ? v->catalog : NULL;
+}
+
+static void keep_catalog(struct proxy *p, const char *database, struct catalog *catalog)
+{
+	struct catalog_view *v = find_catalog(p, database);
+
+	if (!v) {
+		v = mem_zalloc(sizeof *v);
+		v->database = mem_strdup(database);
+		list_append(&p->catalogs, &v->node);
+	}
+	catalog_put(&v->catalog);
+	v->catalog = catalog_get(catalog);
+}
+
 void proxy_set_catalog(struct proxy *p, const char *database, struct catalog *catalog)
 {
 	const struct config_database *db;
 
+	keep_catalog(p, database, catalog);
 	for (struct map_node *n = map_next(&p->tenants, NULL); n; n = map_next(&p->tenants, n)) {
 		struct tenant *t = map_entry(n, struct tenant, map);
 

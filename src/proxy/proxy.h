@@ -66,6 +66,12 @@ struct cluster_view { /* a worker's view of one cluster */
 	struct loop_timer retry;
 };
 
+struct catalog_view { /* the newest catalog of a database entry, for tenants to come */
+	struct list_node node;
+	char *database;              /* owned */
+	struct catalog *catalog;     /* counted */
+};
+
 struct proxy {
 	struct proxy_shared *shared;
 	unsigned index;
@@ -81,6 +87,7 @@ struct proxy {
 	bool is_draining;            /* no new requests outside transactions: shutting down */
 	bool is_paused;              /* PAUSE: no server is handed out */
 	struct list clusters;        /* struct cluster_view */
+	struct list catalogs;        /* struct catalog_view */
 	struct map tenants;
 	struct map pools;            /* struct tenant_pool by ledger entry */
 	struct statement_cache *statements;
@@ -112,6 +119,7 @@ void proxy_drain(struct proxy *p);  /* idle clients leave now, others at the end
 void proxy_pause(struct proxy *p, bool paused);
 size_t proxy_client_count(const struct proxy *p);
 
+struct catalog *proxy_catalog(const struct proxy *p, const char *database); /* borrowed; NULL: none */
 struct cluster_view *proxy_cluster(struct proxy *p, const char *name); /* made when new */
 struct client *proxy_client_by_id(struct proxy *p, uint64_t id);      /* NULL: gone */
 

@@ -88,6 +88,8 @@ void tenant_configure(struct tenant *t)
 	t->db = db;
 	t->user_cfg = config_user_find(cfg, slice_str(t->user));
 	t->cluster = proxy_cluster(t->proxy, db->cluster->name);
+	if (!t->catalog && proxy_catalog(t->proxy, db->name))
+		t->catalog = catalog_get(proxy_catalog(t->proxy, db->name));
 	t->pool_mode = config_pool_mode(cfg, db, t->user_cfg);
 	t->has_cache = t->proxy->cache != NULL;
 	tenant_set_scope(t);
