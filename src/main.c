@@ -19,7 +19,7 @@
 #include "worker/control.h"
 #include "worker/signals.h"
 
-enum mode { MODE_RUN, MODE_CHECK, MODE_PRINT, MODE_SAMPLE, MODE_MANUAL, MODE_VERSION, MODE_USAGE };
+enum mode { MODE_RUN, MODE_CHECK, MODE_PRINT, MODE_SAMPLE, MODE_MANUAL, MODE_VERSION, MODE_HELP, MODE_USAGE };
 
 struct arguments {
 	enum mode mode;
@@ -30,7 +30,7 @@ struct arguments {
 static const char usage[] =
 	"usage: pgweir [--check | --print-config] [-v] FILE.ini\n"
 	"       pgweir --sample-config | --print-manual\n"
-	"       pgweir --version\n";
+	"       pgweir --version | --help\n";
 
 static struct arguments parse_arguments(int argc, char **argv)
 {
@@ -45,6 +45,8 @@ static struct arguments parse_arguments(int argc, char **argv)
 			a.mode = MODE_PRINT;
 		else if (strcmp(argv[i], "--sample-config") == 0)
 			a.mode = MODE_SAMPLE;
+		else if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
+			a.mode = MODE_HELP;
 		else if (strcmp(argv[i], "--print-manual") == 0)
 			a.mode = MODE_MANUAL;
 		else if (strcmp(argv[i], "-v") == 0)
@@ -171,6 +173,9 @@ int main(int argc, char **argv)
 		return 0;
 	case MODE_MANUAL:
 		config_print_manual(stdout);
+		return 0;
+	case MODE_HELP:
+		fputs(usage, stdout);
 		return 0;
 	case MODE_USAGE:
 		fputs(usage, stderr);

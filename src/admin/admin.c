@@ -6,8 +6,11 @@
  */
 #include "admin/admin.h"
 
+#include <inttypes.h>
+
 #include "admin/private.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/mem.h"
 
 enum admin_role admin_role_of(const struct config *cfg, struct slice user)
@@ -41,12 +44,30 @@ static void on_tick_topology(void *ctx, const char *cluster, const struct topolo
 	readiness_note(&a->readiness, cluster, t, a->now_us);
 }
 
+/* Per second, times in microseconds. */
+static void log_averages(const struct window *w)
+{
+	uint64_t avg[DB_STAT_COUNT];
+
+	window_total_averages(w, avg);
+	log_info("stats",
+	         "xacts=%" PRIu64 " queries=%" PRIu64 " in_bytes=%" PRIu64 " out_bytes=%" PRIu64
+	         " xact_us=%" PRIu64 " query_us=%" PRIu64 " wait_us=%" PRIu64 " to_replica=%" PRIu64
+	         " cache_hits=%" PRIu64,
+	         avg[DB_STAT_xact_count], avg[DB_STAT_query_count], avg[DB_STAT_received],
+	         avg[DB_STAT_sent], avg[DB_STAT_xact_time], avg[DB_STAT_query_time],
+	         avg[DB_STAT_wait_time], avg[DB_STAT_routed_replica],
+	         avg[DB_STAT_cache_hits_local] + avg[DB_STAT_cache_hits_redis]);
+}
+
 void admin_tick(struct admin *a, uint64_t now_us)
 {
 	struct config *cfg = a->source.config(a->source.ctx);
 
 	a->now_us = now_us;
-	window_tick(&a->window, a->source.metrics, now_us, cfg->global.stats_period_us);
+	if (window_tick(&a->window, a->source.metrics, now_us, cfg->global.stats_period_us) &&
+	    cfg->global.log_stats)
+		log_averages(&a->window);
 	a->source.topologies(a->source.ctx, on_tick_topology, a);
 	config_put(&cfg);
 }

@@ -20,18 +20,19 @@ void window_fini(struct window *w)
 	memset(w, 0, sizeof(*w));
 }
 
-void window_tick(struct window *w, const struct metrics *m, uint64_t now_us, uint64_t period_us)
+bool window_tick(struct window *w, const struct metrics *m, uint64_t now_us, uint64_t period_us)
 {
 	size_t room;
 
 	if (now_us - w->newer.at_us < period_us)
-		return;
+		return false;
 	mem_free(w->older.rows);
 	w->older = w->newer;
 	room = metrics_database_room(m);
 	w->newer.rows = mem_alloc(room * sizeof(*w->newer.rows) + 1);
 	w->newer.count = metrics_databases(m, w->newer.rows, room);
 	w->newer.at_us = now_us;
+	return true;
 }
 
 static const struct db_sum *sample_find(const struct window_sample *s, const char *database)

@@ -22,8 +22,8 @@ struct window {
 
 void window_init(struct window *w, uint64_t now_us);
 void window_fini(struct window *w);
-/* Takes a sample if the period is over. */
-void window_tick(struct window *w, const struct metrics *m, uint64_t now_us, uint64_t period_us);
+/* Takes a sample if the period is over; true: it did. */
+bool window_tick(struct window *w, const struct metrics *m, uint64_t now_us, uint64_t period_us);
 /*
  * Averages by PgBouncer's rules: counts and bytes per second; times per transaction,
  * query, or assignment. All 0 until a period is over.

@@ -187,7 +187,7 @@ static enum weir_err open_name(struct listener *l, const char *name,
 	struct addrinfo hints = { .ai_flags = AI_PASSIVE, .ai_socktype = SOCK_STREAM };
 	struct addrinfo *all = NULL;
 	unsigned before = l->count;
-	char port[LISTENER_PORT_MAX];
+	char port[LISTENER_PORT_MAX], where[LISTENER_PORT_MAX + 256];
 	enum weir_err err = WEIR_OK;
 
 	snprintf(port, sizeof(port), "%u", o->port);
@@ -197,8 +197,10 @@ static enum weir_err open_name(struct listener *l, const char *name,
 	for (const struct addrinfo *ai = all; ai && err != WEIR_ERR_IO; ai = ai->ai_next)
 		err = open_addr(l, ai, o);
 	freeaddrinfo(all);
-	if (err == WEIR_ERR_IO || l->count == before)
-		return fail(r, "can't listen on", name);
+	if (err == WEIR_ERR_IO || l->count == before) {
+		snprintf(where, sizeof(where), "%s port %s", name, port);
+		return fail(r, "can't listen on", where);
+	}
 	return WEIR_OK;
 }
 

@@ -119,6 +119,7 @@ struct client *client_create(struct proxy *p, int fd, bool is_unix)
 	c->waiter.worker = (uint16_t)p->index;
 	session_reads_init(&c->reads);
 	list_append(&p->clients, &c->node);
+	metrics_set(p->metrics, METRIC_CLIENTS, p->clients.count);
 	map_insert(&p->clients_by_id, &c->by_id, hash_combine(c->id, 0));
 	conn_open(&c->conn, p->loop, fd, &client_ops, &p->client_limits);
 	login_begin(c, is_unix);
@@ -188,6 +189,7 @@ static void unlink_everywhere(struct client *c)
 	client_wait_leave(c);
 	link_client_gone(c);
 	list_remove(&p->clients, &c->node);
+	metrics_set(p->metrics, METRIC_CLIENTS, p->clients.count);
 	map_remove(&p->clients_by_id, &c->by_id);
 	atomic_fetch_sub(&p->shared->client_count, 1);
 	atomic_fetch_sub(&p->client_load, 1);

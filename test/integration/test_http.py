@@ -63,7 +63,7 @@ def test_hostile_requests(weir, sub):
                     answer = b""
                     while more := s.recv(65536):
                         answer += more
-                except (ConnectionResetError, BrokenPipeError):
+                except OSError:  # it may hang up at any point
                     pass
             check(b"root:" not in answer, "a file came")
             equal(weir.http("/healthz")[0], 200)
