@@ -177,6 +177,7 @@ static void send_startup(struct server *s)
 		.keys = t->keys,
 		.allowed = SERVER_AUTH_ANY,
 		.max_iterations = (unsigned)l->settings->config->global.scram_max_iterations,
+		.cache = backend_proxy(s)->login_keys,
 	};
 	struct buf b;
 

@@ -344,6 +344,8 @@ static void start_auth(struct client *c, enum client_method method)
 		.unknown_like = userlist_common_kind(s->users),
 		.scram_iterations = (unsigned)s->config->global.scram_iterations,
 		.salt_key = &s->salt_key,
+		.prepared = userlist_prepared(s->users, slice_str(l->user)),
+		.secrets_are_prepared = userlist_is_prepared(s->users),
 	};
 	struct buf out;
 

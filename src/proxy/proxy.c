@@ -8,6 +8,7 @@
 
 #include <unistd.h>
 
+#include "auth/key_cache.h"
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/log.h"
@@ -120,6 +121,7 @@ struct proxy *proxy_create(struct proxy_shared *shared, unsigned index, struct l
 	map_init(&p->pools, tenant_pool_equal);
 	p->statements = statement_cache_create(g->statement_cache_bytes, g->statement_max_bytes);
 	p->prepared = prepared_table_create();
+	p->login_keys = key_cache_create();
 	if (shared->cache)
 		p->cache = cache_worker_create(shared->cache, loop);
 	set_limits(p);
@@ -184,6 +186,7 @@ void proxy_destroy(struct proxy *p)
 	if (p->cache)
 		cache_worker_destroy(p->cache);
 	prepared_table_destroy(p->prepared);
+	key_cache_destroy(p->login_keys);
 	statement_cache_destroy(p->statements);
 	held_free_spares(p);
 	map_fini(&p->tenants);

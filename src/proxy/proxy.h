@@ -23,6 +23,7 @@ struct cache;
 struct cache_worker;
 struct catalog;
 struct client;
+struct key_cache;
 struct ledger;
 struct ledger_waiter;
 struct proxy;
@@ -92,6 +93,7 @@ struct proxy {
 	struct map pools;            /* struct tenant_pool by ledger entry */
 	struct statement_cache *statements;
 	struct prepared_table *prepared;
+	struct key_cache *login_keys; /* owned: of log-ins to servers */
 	struct cache_worker *cache;  /* NULL: off */
 	struct list spare_requests;  /* held-request blocks */
 	struct list cancelers;       /* cancel requests on their way */

@@ -41,6 +41,16 @@ static enum weir_err load_tls(const struct config *cfg, enum tls_side side,
 	return tls_context_create(&o, out, why, why_size);
 }
 
+/* SCRAM with plain secrets: derived here, once, instead of at every log-in. */
+static void prepare_users(struct settings *s, const struct settings *previous)
+{
+	const struct config_globals *g = &s->config->global;
+
+	if (s->users && (g->auth_type == AUTH_TYPE_SCRAM || g->auth_type == AUTH_TYPE_HBA))
+		userlist_prepare(s->users, previous ? previous->users : NULL, &s->salt_key,
+		                 (unsigned)g->scram_iterations);
+}
+
 static bool load_users(struct settings *s, char *why, size_t why_size)
 {
 	char error[USERLIST_ERROR_MAX];
@@ -80,6 +90,8 @@ struct settings *settings_create(struct config *config, const struct settings *p
 	    load_tls(config, TLS_SIDE_SERVER, &s->client_tls, why, why_size) != WEIR_OK ||
 	    load_tls(config, TLS_SIDE_CLIENT, &s->server_tls, why, why_size) != WEIR_OK)
 		settings_put(&s);
+	else
+		prepare_users(s, previous);
 	return s;
 }
 
