@@ -246,7 +246,7 @@ enum client_login_step client_login_start(struct client_login *login,
 	return refuse(login);
 }
 
-static bool password_is_right(const struct client_login *login, struct slice password)
+static bool password_is_right(struct client_login *login, struct slice password)
 {
 	uint8_t digest[CRYPTO_SHA256_BYTES];
 	char md5[SECRET_MD5_CHARS];
@@ -254,7 +254,7 @@ static bool password_is_right(const struct client_login *login, struct slice pas
 	if (login->method == CLIENT_METHOD_MD5)
 		return md5_check(login->md5, login->salt, password);
 	if (login->kind == SECRET_SCRAM)
-		return scram_secret_matches(&login->scram.secret, password);
+		return scram_secret_matches(&login->scram.secret, password, &login->keys);
 	if (login->kind == SECRET_MD5)
 		return md5_secret(slice_str(login->user), password, md5) == WEIR_OK &&
 		       crypto_equal(slice_of(md5, sizeof(md5)), slice_of(login->md5, sizeof(login->md5)));
@@ -273,6 +273,7 @@ static enum client_login_step on_password(struct client_login *login, struct sli
 	is_right = password_is_right(login, password);
 	if (!is_right || login->is_doomed || password.len == 0)
 		return refuse(login);
+	login->has_keys = login->method == CLIENT_METHOD_PLAIN && login->kind == SECRET_SCRAM;
 	login->state = ENDED;
 	return CLIENT_LOGIN_OK;
 }

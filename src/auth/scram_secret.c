@@ -80,38 +80,52 @@ void scram_stored_key(const uint8_t client_key[SCRAM_KEY_BYTES], uint8_t out[SCR
 	crypto_sha256(slice_of(client_key, SCRAM_KEY_BYTES), out);
 }
 
+static enum weir_err derive_keys(struct slice password, struct slice salt, unsigned iterations,
+                                 struct scram_keys *out)
+{
+	uint8_t salted[SCRAM_KEY_BYTES];
+	enum weir_err err = crypto_pbkdf2(password, salt, iterations, SCRAM_ITERATIONS_MAX, salted);
+
+	if (err == WEIR_OK)
+		scram_keys_derive(salted, out);
+	mem_wipe(salted, sizeof(salted));
+	return err;
+}
+
 enum weir_err scram_secret_derive(struct scram_secret *out, struct slice password,
                                   struct slice salt, unsigned iterations)
 {
-	uint8_t salted[SCRAM_KEY_BYTES];
 	struct scram_keys keys;
 	enum weir_err err;
 
 	WEIR_ASSERT(salt.len > 0 && salt.len <= sizeof(out->salt));
-	err = crypto_pbkdf2(password, salt, iterations, SCRAM_ITERATIONS_MAX, salted);
+	err = derive_keys(password, salt, iterations, &keys);
 	if (err != WEIR_OK)
 		return err;
-	scram_keys_derive(salted, &keys);
 	out->iterations = iterations;
 	memcpy(out->salt, salt.ptr, salt.len);
 	out->salt_len = salt.len;
 	scram_stored_key(keys.client_key, out->stored_key);
 	memcpy(out->server_key, keys.server_key, SCRAM_KEY_BYTES);
-	mem_wipe(salted, sizeof(salted));
 	mem_wipe(&keys, sizeof(keys));
 	return WEIR_OK;
 }
 
-bool scram_secret_matches(const struct scram_secret *secret, struct slice password)
+bool scram_secret_matches(const struct scram_secret *secret, struct slice password,
+                          struct scram_keys *keys)
 {
-	struct scram_secret made;
+	const struct slice salt = slice_of(secret->salt, secret->salt_len);
+	uint8_t stored_key[SCRAM_KEY_BYTES];
+	struct scram_keys made;
 	bool equal;
 
-	if (scram_secret_derive(&made, password, slice_of(secret->salt, secret->salt_len),
-	                        secret->iterations) != WEIR_OK)
+	if (derive_keys(password, salt, secret->iterations, &made) != WEIR_OK)
 		return false;
-	equal = crypto_equal(slice_of(made.stored_key, SCRAM_KEY_BYTES),
+	scram_stored_key(made.client_key, stored_key);
+	equal = crypto_equal(slice_of(stored_key, SCRAM_KEY_BYTES),
 	                     slice_of(secret->stored_key, SCRAM_KEY_BYTES));
+	if (equal && keys)
+		*keys = made;
 	mem_wipe(&made, sizeof(made));
 	return equal;
 }

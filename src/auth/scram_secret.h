@@ -44,8 +44,12 @@ enum weir_err scram_secret_parse(struct slice text, struct scram_secret *out) WE
 /* Costs `iterations` rounds of PBKDF2. LIMIT: iterations 0 or above SCRAM_ITERATIONS_MAX. */
 enum weir_err scram_secret_derive(struct scram_secret *out, struct slice password,
                                   struct slice salt, unsigned iterations) WEIR_MUST_CHECK;
-/* Whether password is the one behind the secret; costs its iterations. Constant-time comparison. */
-bool scram_secret_matches(const struct scram_secret *secret, struct slice password);
+/*
+ * Whether password is the one behind the secret; costs its iterations, compares
+ * in constant time. keys, unless NULL, are set when it is.
+ */
+bool scram_secret_matches(const struct scram_secret *secret, struct slice password,
+                          struct scram_keys *keys);
 
 /* SaltedPassword to ClientKey and ServerKey; for the client side. */
 void scram_keys_derive(const uint8_t salted_password[SCRAM_KEY_BYTES], struct scram_keys *out);

@@ -271,6 +271,27 @@ Test(client_login, keys_are_kept_only_from_a_stored_scram_secret)
 	cr_assert_not(login.has_keys);
 }
 
+Test(client_login, a_plain_password_for_a_stored_scram_secret_gives_keys_too)
+{
+	struct client_login_input in = input(CLIENT_METHOD_PLAIN, PENCIL_SCRAM);
+	struct scram_secret secret;
+	struct client_login login;
+	uint8_t stored_key[SCRAM_KEY_BYTES];
+	struct typist t;
+
+	dialogue(&t, &login, &in, "pencil");
+	cr_assert(login.has_keys);
+	cr_assert_eq(scram_secret_parse(slice_str(PENCIL_SCRAM), &secret), WEIR_OK);
+	scram_stored_key(login.keys.client_key, stored_key);
+	cr_assert_eq(memcmp(stored_key, secret.stored_key, sizeof(stored_key)), 0);
+	cr_assert_eq(memcmp(login.keys.server_key, secret.server_key, SCRAM_KEY_BYTES), 0);
+	dialogue(&t, &login, &in, "crayon");
+	cr_assert_not(login.has_keys);
+	in.secret = slice_str("pencil");
+	dialogue(&t, &login, &in, "pencil");
+	cr_assert_not(login.has_keys);
+}
+
 Test(client_login, no_password_stays_in_memory)
 {
 	for (unsigned m = CLIENT_METHOD_PLAIN; m <= CLIENT_METHOD_SCRAM; m++) {

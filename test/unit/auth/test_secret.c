@@ -51,15 +51,15 @@ Test(secret, scram_text_matches_its_password_only)
 
 	cr_assert_eq(scram_secret_parse(slice_str(PENCIL), &s), WEIR_OK);
 	cr_assert(s.iterations == 4096 && s.salt_len == 16);
-	cr_assert(scram_secret_matches(&s, slice_str("pencil")));
-	cr_assert_not(scram_secret_matches(&s, slice_str("pencil ")));
-	cr_assert_not(scram_secret_matches(&s, slice_str("")));
+	cr_assert(scram_secret_matches(&s, slice_str("pencil"), NULL));
+	cr_assert_not(scram_secret_matches(&s, slice_str("pencil "), NULL));
+	cr_assert_not(scram_secret_matches(&s, slice_str(""), NULL));
 	cr_assert_eq(
 		scram_secret_derive(&again, slice_str("pencil"), slice_of(s.salt, s.salt_len), 4096),
 		WEIR_OK);
 	cr_assert_eq(memcmp(again.server_key, s.server_key, SCRAM_KEY_BYTES), 0);
 	s.iterations = SCRAM_ITERATIONS_MAX + 1;
-	cr_assert_not(scram_secret_matches(&s, slice_str("pencil")));
+	cr_assert_not(scram_secret_matches(&s, slice_str("pencil"), NULL));
 }
 
 /* Both computed by PostgreSQL's rule with md5sum. */

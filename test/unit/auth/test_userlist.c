@@ -156,7 +156,7 @@ Test(userlist, prepared_secrets_stand_in_for_plain_ones)
 	cr_assert(userlist_is_prepared(list));
 	joe = userlist_prepared(list, slice_str("joe"));
 	cr_assert(joe && joe->iterations == 7);
-	cr_assert(scram_secret_matches(joe, slice_str("pencil")));
+	cr_assert(scram_secret_matches(joe, slice_str("pencil"), NULL));
 	cr_assert_null(userlist_prepared(list, slice_str("ann")));
 	cr_assert_null(userlist_prepared(list, slice_str("eve")));
 	userlist_prepare(next, list, &key, 7);
@@ -164,8 +164,8 @@ Test(userlist, prepared_secrets_stand_in_for_plain_ones)
 	cr_assert(userlist_prepared(next, slice_str("eve")));
 	userlist_prepare(changed, list, &key, 7);
 	joe = userlist_prepared(changed, slice_str("joe"));
-	cr_assert(scram_secret_matches(joe, slice_str("crayon")));
-	cr_assert_not(scram_secret_matches(joe, slice_str("pencil")));
+	cr_assert(scram_secret_matches(joe, slice_str("crayon"), NULL));
+	cr_assert_not(scram_secret_matches(joe, slice_str("pencil"), NULL));
 	userlist_destroy(list);
 	userlist_destroy(next);
 	userlist_destroy(changed);
