@@ -218,7 +218,20 @@ static struct cached_request *request_of(struct client *c)
 	return c->cached;
 }
 
-/* Redis has answered, and the request comes by again. */
+/*
+ * The request that was looked up, or another one? A request can fail between its
+ * look-up and its answer (no server to be had); what was begun for it ends here.
+ */
+static bool is_same_request(const struct client *c, const struct request *req,
+			    const struct plan *plan, const struct cached_request *r)
+{
+	struct hash128 key;
+
+	return is_candidate(c, req, plan) && make_key(c, req, plan, &key) &&
+	       key.hi == r->fill.key.hi && key.lo == r->fill.key.lo;
+}
+
+/* Redis has answered, or a server is to be had: the request comes by again. */
 static enum cached_step second_step(struct client *c, const struct request *req,
 				    struct cached_request *r)
 {
@@ -246,6 +259,10 @@ enum cached_step cached_begin(struct client *c, const struct request *req,
 	struct hash128 key;
 	uint64_t not_before;
 
+	if (r && r->state != CACHED_OFF && !is_same_request(c, req, plan, r)) {
+		cached_end(c);
+		r = NULL;
+	}
 	if (r && r->state != CACHED_OFF)
 		return second_step(c, req, r);
 	if (!is_candidate(c, req, plan) || !make_deps(c, plan, &deps) ||
