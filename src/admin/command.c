@@ -56,7 +56,13 @@ static struct slice skip_space(struct slice s)
 
 struct slice command_trim(struct slice sql)
 {
-	sql = skip_space(sql);
+	return command_trim_blanks(skip_space(sql));
+}
+
+struct slice command_trim_blanks(struct slice sql)
+{
+	while (sql.len && is_blank(sql.ptr[0]))
+		sql = skip(sql, 1);
 	while (sql.len && (is_blank(sql.ptr[sql.len - 1]) || sql.ptr[sql.len - 1] == ';'))
 		sql.len--;
 	return sql;
@@ -101,7 +107,7 @@ const struct admin_command *command_find(struct slice sql, struct slice *argumen
 			continue;
 		if (words_match(commands[i].words, sql, &rest)) {
 			best = &commands[i];
-			*argument = command_trim(rest);
+			*argument = command_trim_blanks(rest);
 		}
 	}
 	return best;

@@ -33,11 +33,13 @@ struct admin_command {
 	const char *help;
 };
 
-/* The longest match; *argument is what follows, trimmed, without ; at the end. NULL: none. */
+/* The longest match; *argument is what follows, comments kept, no blanks and ; around. NULL: none. */
 const struct admin_command *command_find(struct slice sql, struct slice *argument);
 const struct admin_command *command_at(size_t index); /* NULL past the last */
 /* The text without comments and blanks before it, and without ; and blanks behind it. */
 struct slice command_trim(struct slice sql);
+/* The same, but comments stay. */
+struct slice command_trim_blanks(struct slice sql);
 /* Takes the quotes off "name" or 'name' into out; false when it doesn't fit or isn't one word. */
 bool command_word(struct slice argument, char *out, size_t size);
 

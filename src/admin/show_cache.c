@@ -115,7 +115,7 @@ static bool route_database(struct show *s, struct slice *sql, char *name, size_t
 	if (rest.len > 4 && slice_is_nocase(slice_of(rest.ptr, 4), "FOR ")) {
 		while (end < rest.len && rest.ptr[end] != ' ' && rest.ptr[end] != '\n')
 			end++;
-		*sql = command_trim(slice_of(rest.ptr + end, rest.len - end));
+		*sql = command_trim_blanks(slice_of(rest.ptr + end, rest.len - end));
 		return command_word(slice_of(rest.ptr + 4, end - 4), name, size);
 	}
 	if (s->cfg->database_count == 0)

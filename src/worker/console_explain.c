@@ -25,7 +25,7 @@ struct explain {
 
 static const char *class_text(enum statement_class class)
 {
-	static const char *const texts[] = { "empty", "read", "session", "transaction", "write" };
+	static const char *const texts[] = { "empty", "read", "session", "txn", "write" };
 
 	WEIR_ASSERT(class < WEIR_COUNTOF(texts));
 	return texts[class];
@@ -152,11 +152,11 @@ bool console_explain(void *ctx, const char *database, struct slice sql, struct a
 	e.statement = statement_analyse(sql);
 	e.verdict = judge_statement(e.statement, catalog);
 	snprintf(out->class, sizeof out->class, "%s", class_text(e.statement->class));
-	if (e.statement->flags & STATEMENT_UNPARSED)
-		add(out->class, sizeof out->class, " (not parsed)");
 	add_names(out, "reads", e.statement->reads, e.statement->read_count);
 	add_names(out, "writes", e.statement->writes, e.statement->written_count);
 	explain_route(&e);
+	if (e.statement->flags & STATEMENT_UNPARSED)
+		add(out->reason, sizeof out->reason, ", the parser refused it");
 	explain_pins(&e);
 	explain_cache(&e);
 	statement_put(&e.statement);

@@ -114,7 +114,7 @@ def test_where_statements_run(weir, tier, sub):
 
 def explain(console, sql):
     """EXPLAIN ROUTE's answer as one dict, whatever its shape (columns or rows)."""
-    console.send(query("EXPLAIN ROUTE routes " + sql))
+    console.send(query("EXPLAIN ROUTE FOR routes " + sql))
     got = console.read_until("Z")
     errors = [error_fields(b) for k, b in got if k == "E"]
     if errors:

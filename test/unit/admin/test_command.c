@@ -32,6 +32,8 @@ Test(command, finds_the_longest)
 	cr_expect_str_eq(found("kill_client 7"), "KILL_CLIENT|7");
 	cr_expect_str_eq(found("kill"), "KILL|");
 	cr_expect_str_eq(found("explain route select 1;"), "EXPLAIN ROUTE|select 1");
+	cr_expect_str_eq(found("explain route /* pgweir: cache=on */ select 1;"),
+	                 "EXPLAIN ROUTE|/* pgweir: cache=on */ select 1");
 	cr_expect_str_eq(found("select 1"), "SELECT 1|");
 	cr_expect_str_eq(found("select 2"), "none|");
 	cr_expect_str_eq(found("showpools"), "none|");
