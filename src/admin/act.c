@@ -56,12 +56,27 @@ void act_reload(struct show *s)
 
 void act_pause(struct show *s)
 {
-	order_give(s, ADMIN_PAUSE, "", 0);
+	order_database(s, ADMIN_PAUSE);
 }
 
 void act_resume(struct show *s)
 {
-	order_give(s, ADMIN_RESUME, "", 0);
+	order_database(s, ADMIN_RESUME);
+}
+
+void act_disable(struct show *s)
+{
+	order_database(s, ADMIN_DISABLE);
+}
+
+void act_enable(struct show *s)
+{
+	order_database(s, ADMIN_ENABLE);
+}
+
+void act_wait_close(struct show *s)
+{
+	order_database(s, ADMIN_WAIT_CLOSE);
 }
 
 void act_reconnect(struct show *s)

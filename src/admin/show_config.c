@@ -100,9 +100,32 @@ static void database_place(struct show *s, struct result *r, const struct config
 	}
 }
 
+struct connections {
+	uint64_t clients, servers;
+};
+
+static struct connections connections_of(const struct admin_part *parts, const char *database)
+{
+	struct connections open = { 0 };
+
+	for (const struct admin_part *p = parts; p; p = p->next) {
+		for (size_t i = 0; i < p->pool_count; i++) {
+			const struct admin_pool *row = &p->pools[i];
+
+			if (strcmp(row->database, database) != 0)
+				continue;
+			open.clients += row->cl_active + row->cl_waiting;
+			open.servers += row->sv_active + row->sv_active_cancel + row->sv_being_canceled +
+			                row->sv_idle + row->sv_used + row->sv_tested + row->sv_login;
+		}
+	}
+	return open;
+}
+
 static void database_row(struct show *s, struct result *r, const struct config_database *db)
 {
 	struct admin_database now = { 0 };
+	struct connections open = connections_of(s->parts, db->name);
 	struct node_place place;
 
 	if (s->source->database)
@@ -118,9 +141,9 @@ static void database_row(struct show *s, struct result *r, const struct config_d
 	result_text(r, config_pool_mode_text(db->pool_mode));
 	result_text(r, NULL); /* load_balance_hosts */
 	result_number(r, (uint64_t)db->max_db_connections);
-	result_number(r, now.current_connections);
+	result_number(r, open.servers);
 	result_number(r, (uint64_t)db->max_db_client_connections);
-	result_number(r, now.current_client_connections);
+	result_number(r, open.clients);
 	result_bool(r, now.is_paused);
 	result_bool(r, now.is_disabled);
 	result_text(r, db->cluster->name);

@@ -23,9 +23,12 @@ enum admin_action {
 	ADMIN_RELOAD,
 	ADMIN_PAUSE,
 	ADMIN_RESUME,
+	ADMIN_DISABLE,
+	ADMIN_ENABLE,
 	ADMIN_RECONNECT,
 	ADMIN_KILL,
 	ADMIN_KILL_CLIENT,
+	ADMIN_WAIT_CLOSE,
 	ADMIN_SHUTDOWN,
 	ADMIN_SHUTDOWN_CLIENTS,
 	ADMIN_SHUTDOWN_SERVERS,
@@ -41,8 +44,6 @@ struct admin_order {
 struct admin_database { /* what holds for a database beyond its configuration */
 	bool is_paused;
 	bool is_disabled;
-	uint32_t current_connections;
-	uint32_t current_client_connections;
 };
 
 struct admin_route { /* EXPLAIN ROUTE: how a statement would be routed now */

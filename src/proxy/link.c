@@ -215,7 +215,7 @@ void link_serve_waiters(struct pool *pool)
 	struct list *idle = &pool->by_state[SERVER_IDLE];
 	struct ledger_waiter *w;
 
-	while (!p->is_paused && idle->count && (w = ledger_next(pool->ledger)) != NULL) {
+	while (idle->count && (w = ledger_next(pool->ledger)) != NULL) {
 		if (w->worker == p->index) {
 			struct client *c = client_of_waiter(w);
 
@@ -231,21 +231,28 @@ static void on_wait_timeout(struct loop_timer *timer)
 	client_close(list_entry(timer, struct client, timer), CLOSE_QUERY_WAIT_TIMEOUT, NULL);
 }
 
-static void wait_for_server(struct client *c, struct pool *pool)
+static void wait_in(struct client *c, struct list *list)
 {
 	struct proxy *p = c->proxy;
 	uint64_t bound = config_query_wait_timeout_us(p->settings->config, c->tenant->db,
 						      c->tenant->user_cfg);
-	struct ledger_advice advice;
 
 	if (c->state != CLIENT_LOGIN)
 		client_set_state(c, CLIENT_WAIT_SERVER);
 	if (!c->wait_us)
 		c->wait_us = loop_now_us(p->loop);
-	c->pool = pool;
-	client_wait_join(c, &pool->waiting);
+	client_wait_join(c, list);
 	if (bound)
 		loop_timer_arm(p->loop, &c->timer, bound, on_wait_timeout);
+}
+
+static void wait_for_server(struct client *c, struct pool *pool)
+{
+	struct proxy *p = c->proxy;
+	struct ledger_advice advice;
+
+	c->pool = pool;
+	wait_in(c, &pool->waiting);
 	advice = ledger_wait(pool->ledger, &c->waiter, loop_now_us(p->loop));
 	if (advice.open)
 		backend_open(pool);
@@ -259,7 +266,7 @@ bool link_acquire(struct client *c, const struct topology_node *node)
 	struct pool *pool = tenant_pool(c->tenant, node);
 	struct server *s = NULL;
 
-	if (!c->proxy->is_paused && !ledger_has_waiters(pool->ledger))
+	if (!ledger_has_waiters(pool->ledger))
 		s = pool_take(pool, c->session);
 	if (s)
 		join(c, s);
@@ -396,6 +403,36 @@ void link_wait_node(struct client *c)
 		       on_node_wait_timeout);
 	if (view->waiting.count == 1)
 		loop_timer_arm(p->loop, &view->retry, NODE_RETRY_US, on_node_retry);
+}
+
+void link_pause_pool(struct pool *pool)
+{
+	struct tenant *t = tenant_pool_of(pool)->tenant;
+
+	list_foreach_safe(&pool->waiting, n, tmp) {
+		struct client *c = list_entry(n, struct client, wait_node);
+
+		if (!ledger_unwait(pool->ledger, &c->waiter))
+			continue; /* a server is on its way */
+		client_wait_leave(c);
+		client_wait_join(c, &t->held);
+	}
+	link_empty_pool(pool);
+}
+
+void link_wait_held(struct client *c)
+{
+	wait_in(c, &c->tenant->held);
+}
+
+void link_wake_held(struct tenant *t)
+{
+	for (size_t count = t->held.count; count && t->held.count; count--) {
+		struct client *c = list_entry(list_first(&t->held), struct client, wait_node);
+
+		stop_waiting(c);
+		link_make_ready(c);
+	}
 }
 
 void link_cancel_wait(struct client *c)

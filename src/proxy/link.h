@@ -28,6 +28,11 @@ void link_refuse_waiters(struct pool *pool, const struct pg_error *error);
 void link_departure_lost(struct server *s);
 /* Waits for a primary or for freshness; served again when the topology changes or shortly. */
 void link_wait_node(struct client *c);
+/* PAUSE: who waits in the pool is held with its tenant, idle servers are closed. */
+void link_pause_pool(struct pool *pool);
+/* Waits for RESUME, as long as for a server. */
+void link_wait_held(struct client *c);
+void link_wake_held(struct tenant *t);
 /* A cancel reaches a client that waits: its request is answered with 57014. */
 void link_cancel_wait(struct client *c);
 void link_wake_cluster(struct proxy *p, struct cluster_view *view);

@@ -10,6 +10,7 @@ src_proxy_libproxy_a_SOURCES = \
 	src/proxy/client.c src/proxy/client.h \
 	src/proxy/failure.c src/proxy/failure.h \
 	src/proxy/forward.c src/proxy/forward.h \
+	src/proxy/gate.c src/proxy/gate.h \
 	src/proxy/gauges.c src/proxy/gauges.h \
 	src/proxy/held.c src/proxy/held.h \
 	src/proxy/link.c src/proxy/link.h \

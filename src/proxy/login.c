@@ -139,6 +139,10 @@ static void acquire_server(struct client *c)
 	};
 	struct route_choice choice = { .what = ROUTE_WAIT_PRIMARY };
 
+	if (c->tenant->gate.is_paused) {
+		link_wait_held(c);
+		return;
+	}
 	if (topology)
 		choice = route_choose(topology, &c->tenant->policy, &ask);
 	if (choice.what != ROUTE_NODE || (c->avoid_nodes & (1u << choice.node_id))) {
@@ -182,12 +186,7 @@ static void welcome(struct client *c)
 
 static void welcome_console(struct client *c)
 {
-	static const char *const pairs[][2] = {
-		{ "server_version", "15.0 (pgweir)" }, { "client_encoding", "UTF8" },
-		{ "server_encoding", "UTF8" },		{ "DateStyle", "ISO, MDY" },
-		{ "TimeZone", "UTC" },			{ "standard_conforming_strings", "on" },
-		{ "integer_datetimes", "on" },
-	};
+	const struct proxy_hooks *hooks = c->proxy->shared->hooks;
 	struct login *l = c->login;
 	struct buf b;
 
@@ -200,8 +199,7 @@ static void welcome_console(struct client *c)
 	c->is_console = true;
 	buf_init(&b, LOGIN_OUT_MAX);
 	buf_append_slice(&b, wire_auth_ok);
-	for (size_t i = 0; i < WEIR_COUNTOF(pairs); i++)
-		build_parameter_status(&b, slice_str(pairs[i][0]), slice_str(pairs[i][1]));
+	hooks->console_greeting(&b);
 	build_backend_key_data(&b, (uint32_t)c->id,
 			       slice_of((const char *)c->secret, sizeof c->secret));
 	buf_append_slice(&b, wire_ready_idle);
@@ -244,6 +242,11 @@ static void authenticated(struct client *c)
 	c->tenant = tenant_find(c->proxy, slice_str(l->database), slice_str(l->user));
 	if (!c->tenant) {
 		refuse_database(c);
+		return;
+	}
+	if (c->tenant->gate.is_disabled) {
+		c->tenant = NULL;
+		refuse(c, "55000", "the database is not currently accepting connections");
 		return;
 	}
 	if (is_over_limit(c)) {

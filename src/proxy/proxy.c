@@ -116,6 +116,7 @@ struct proxy *proxy_create(struct proxy_shared *shared, unsigned index, struct l
 	list_init(&p->catalogs);
 	list_init(&p->spare_requests);
 	list_init(&p->cancelers);
+	gates_init(&p->gates);
 	map_init(&p->clients_by_id, client_id_equal);
 	map_init(&p->tenants, tenant_equal);
 	map_init(&p->pools, tenant_pool_equal);
@@ -192,6 +193,7 @@ void proxy_destroy(struct proxy *p)
 	map_fini(&p->tenants);
 	map_fini(&p->pools);
 	map_fini(&p->clients_by_id);
+	gates_fini(&p->gates);
 	settings_put(&p->settings);
 	mem_free(p);
 }
@@ -337,11 +339,23 @@ void proxy_drain(struct proxy *p)
 	}
 }
 
-void proxy_pause(struct proxy *p, bool paused)
+static void apply_gates(struct proxy *p)
 {
-	p->is_paused = paused;
-	if (paused)
-		return;
-	for (struct map_node *n = map_next(&p->pools, NULL); n; n = map_next(&p->pools, n))
-		link_serve_waiters(&map_entry(n, struct tenant_pool, by_ledger)->pool);
+	for (struct map_node *n = map_next(&p->tenants, NULL); n; n = map_next(&p->tenants, n)) {
+		struct tenant *t = map_entry(n, struct tenant, map);
+
+		tenant_set_gate(t, gates_of(&p->gates, t->database));
+	}
+}
+
+void proxy_set_gate(struct proxy *p, const char *database, struct gate_state state)
+{
+	gates_set(&p->gates, database, state);
+	apply_gates(p);
+}
+
+void proxy_resume_all(struct proxy *p)
+{
+	gates_resume_all(&p->gates);
+	apply_gates(p);
 }

@@ -17,6 +17,7 @@
 #include "metrics/metrics.h"
 #include "net/conn.h"
 #include "net/mailbox.h"
+#include "proxy/gate.h"
 #include "proxy/settings.h"
 
 struct cache;
@@ -41,6 +42,8 @@ struct proxy_hooks {
 	void (*probe)(void *ctx, const char *cluster);
 	/* The answer comes back through client_console_reply with the same client id. */
 	void (*console)(void *ctx, struct proxy *proxy, struct client *client, struct slice sql);
+	void (*console_greeting)(struct buf *out);         /* ParameterStatus messages; pure */
+	void (*console_refuse_extended)(struct buf *out);  /* an error; pure */
 };
 
 /* A client's id is its cancel key's pid: worker above, number below. */
@@ -86,7 +89,7 @@ struct proxy {
 	struct list ready;           /* clients granted a server or to be served again */
 	bool is_draining_ready;
 	bool is_draining;            /* no new requests outside transactions: shutting down */
-	bool is_paused;              /* PAUSE: no server is handed out */
+	struct gates gates;          /* PAUSE, DISABLE */
 	struct list clusters;        /* struct cluster_view */
 	struct list catalogs;        /* struct catalog_view */
 	struct map tenants;
@@ -118,7 +121,9 @@ void proxy_set_catalog(struct proxy *p, const char *database, struct catalog *ca
 void proxy_expect_client(struct proxy *p);
 void proxy_accept(struct proxy *p, int fd, bool is_unix); /* consumes fd */
 void proxy_drain(struct proxy *p);  /* idle clients leave now, others at the end of their transaction */
-void proxy_pause(struct proxy *p, bool paused);
+/* PAUSE, DISABLE and their ends; both over all tenants. */
+void proxy_set_gate(struct proxy *p, const char *database, struct gate_state state);
+void proxy_resume_all(struct proxy *p);
 size_t proxy_client_count(const struct proxy *p);
 
 struct catalog *proxy_catalog(const struct proxy *p, const char *database); /* borrowed; NULL: none */

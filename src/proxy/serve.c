@@ -21,6 +21,8 @@
 #include "wire/frame.h"
 #include "wire/frontend.h"
 
+enum { CONSOLE_ERROR_MAX = 4096 };
+
 void serve_error(struct client *c, const struct request *req, const struct pg_error *e)
 {
 	client_send_error(c, "ERROR", e);
@@ -104,6 +106,10 @@ static bool acquire(struct client *c, const struct request *req, const struct pl
 	const struct topology_node *node;
 	struct pg_error e;
 
+	if (c->tenant->gate.is_paused) {
+		link_wait_held(c);
+		return false;
+	}
 	if (!topology) {
 		link_wait_node(c);
 		return false;
@@ -225,16 +231,40 @@ static bool serve_copy(struct client *c, const struct request *req)
 	return true;
 }
 
+/* The simple protocol only; COPY data is dropped, as PostgreSQL does outside COPY. */
+static void console_refuse(struct client *c, const struct request *req)
+{
+	bool is_end = req->kind != REQUEST_EXTENDED || req->has_sync;
+	struct buf b;
+
+	c->stream_left = req->missing;
+	if (req->kind == REQUEST_COPY)
+		return;
+	if (!req->has_sync || req->bytes.len > wire_sync.len) {
+		buf_init(&b, CONSOLE_ERROR_MAX);
+		c->proxy->shared->hooks->console_refuse_extended(&b);
+		client_send_buf(c, &b);
+	}
+	c->is_skipping = !is_end;
+	if (is_end)
+		client_send_ready(c);
+}
+
 static bool serve_console(struct client *c, const struct request *req)
 {
 	const struct proxy_hooks *hooks = c->proxy->shared->hooks;
 	struct slice sql;
 	struct pg_error e;
 
-	if (req->kind != REQUEST_QUERY ||
+	if (req->kind != REQUEST_QUERY) {
+		console_refuse(c, req);
+		return true;
+	}
+	if (req->missing ||
 	    frontend_read_query(slice_of(req->bytes.ptr + FRAME_HEADER_BYTES,
 					 req->bytes.len - FRAME_HEADER_BYTES), &sql) != WEIR_OK) {
-		pg_error_set(&e, "08P01", "the console takes simple queries only");
+		c->stream_left = req->missing;
+		pg_error_set(&e, "08P01", "the query isn't well-formed, or too long for the console");
 		serve_error(c, req, &e);
 		return true;
 	}

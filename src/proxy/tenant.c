@@ -122,6 +122,8 @@ struct tenant *tenant_find(struct proxy *p, struct slice database, struct slice 
 	t->database = mem_slicedup(database);
 	t->user = mem_slicedup(user);
 	t->stats = metrics_database(p->metrics, database);
+	t->gate = gates_of(&p->gates, t->database);
+	list_init(&t->held);
 	map_insert(&p->tenants, &t->map, hash);
 	tenant_configure(t);
 	return t;
@@ -229,6 +231,18 @@ void tenant_topology_changed(struct tenant *t)
 			link_empty_pool(&tp->pool);
 		tp->is_primary = is_primary;
 	}
+}
+
+void tenant_set_gate(struct tenant *t, struct gate_state gate)
+{
+	bool was_paused = t->gate.is_paused;
+
+	t->gate = gate;
+	for (uint16_t id = 0; id < TOPOLOGY_NODES_MAX && gate.is_paused; id++)
+		if (t->pools[id])
+			link_pause_pool(&t->pools[id]->pool);
+	if (was_paused && !gate.is_paused)
+		link_wake_held(t);
 }
 
 struct params *tenant_welcome(const struct tenant *t, const struct session_state *session)

@@ -43,6 +43,8 @@ struct tenant {
 	enum config_pool_mode pool_mode;
 	bool is_gone;               /* the database entry is no longer configured */
 	bool has_cache;
+	struct gate_state gate;     /* what the operator closed */
+	struct list held;           /* clients that wait for RESUME */
 	uint32_t client_count;
 	size_t max_prepared;
 	struct scram_keys *keys;    /* owned: of a client's SCRAM log-in, to log in to servers; NULL: none */
@@ -65,6 +67,8 @@ static inline struct tenant_pool *tenant_pool_of(struct pool *pool)
 {
 	return list_entry(pool, struct tenant_pool, pool);
 }
+/* PAUSE: servers are closed as they become free, requests held; until it ends. */
+void tenant_set_gate(struct tenant *t, struct gate_state gate);
 /* The topology changed: pools of nodes that lost the primary role are emptied. */
 void tenant_topology_changed(struct tenant *t);
 /* The secret that logs this tenant in to servers; empty: none. */

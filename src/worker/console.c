@@ -133,4 +133,5 @@ void console_close(struct control *c)
 	if (c->admin)
 		admin_destroy(c->admin);
 	c->admin = NULL;
+	console_orders_abandon(c);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * The console's data and orders. What is the control thread's own is read at
+ * The console's data. What is the control thread's own is read at
  * once; rows of workers are asked for by a task to each, and the last part
  * that comes back by mail ends the wait.
  */
@@ -13,8 +13,6 @@
 #include "cache/cache.h"
 #include "pool/ledger.h"
 #include "proxy/client.h"
-#include "proxy/link.h"
-#include "proxy/tenant.h"
 #include "tier/tier.h"
 #include "worker/control_priv.h"
 
@@ -132,9 +130,10 @@ static void source_cache(void *ctx, struct cache_stats *out)
 static void source_database(void *ctx, const char *name, struct admin_database *out)
 {
 	struct control *c = ctx;
+	struct gate_state gate = gates_of(&c->gates, name);
 
-	(void)name;
-	out->is_paused = c->is_paused;
+	out->is_paused = gate.is_paused;
+	out->is_disabled = gate.is_disabled;
 }
 
 static bool source_is_accepting(void *ctx)
@@ -157,108 +156,6 @@ static void source_publish(void *ctx, struct config *cfg)
 	config_put(&cfg);
 }
 
-/* --- orders ---------------------------------------------------------------------------- */
-
-static void run_reconnect(struct task *t, struct proxy *p)
-{
-	for (struct map_node *n = map_next(&p->pools, NULL); n; n = map_next(&p->pools, n)) {
-		struct tenant_pool *tp = map_entry(n, struct tenant_pool, by_ledger);
-
-		if (!*t->text || strcmp(tp->tenant->database, t->text) == 0)
-			link_empty_pool(&tp->pool);
-	}
-}
-
-static void run_kill(struct task *t, struct proxy *p)
-{
-	list_foreach_safe (&p->clients, n, tmp) {
-		struct client *c = list_entry(n, struct client, node);
-
-		if (!c->tenant || (*t->text && strcmp(c->tenant->database, t->text) != 0))
-			continue;
-		client_close(c, CLOSE_ADMIN, NULL);
-	}
-}
-
-static void run_kill_client(struct task *t, struct proxy *p)
-{
-	struct client *c = proxy_client_by_id(p, t->number);
-
-	if (c)
-		client_close(c, CLOSE_ADMIN, NULL);
-}
-
-static void post_all(struct control *c, void (*run)(struct task *, struct proxy *),
-                     const struct admin_order *order)
-{
-	for (unsigned i = 0; i < c->worker_count; i++) {
-		struct task *t = task_create(run);
-
-		t->text = mem_strdup(order->database);
-		t->number = order->id;
-		worker_post(c->workers[i], t);
-	}
-}
-
-static void cache_clear(struct control *c)
-{
-	const struct config *cfg = c->settings->config;
-
-	for (size_t i = 0; c->shared.cache && i < cfg->cluster_count; i++)
-		cache_void_cluster(c->shared.cache, slice_str(cfg->clusters[i].name));
-}
-
-static bool order_reload(struct control *c, struct pg_error *err)
-{
-	char why[512];
-
-	if (control_reload(c, why, sizeof why) == 0)
-		return true;
-	pg_error_set(err, "F0000", "the configuration is refused: %s", why);
-	return false;
-}
-
-static bool order_do(struct control *c, const struct admin_order *order, struct pg_error *err)
-{
-	switch (order->action) {
-	case ADMIN_RELOAD:
-		return order_reload(c, err);
-	case ADMIN_PAUSE:
-	case ADMIN_RESUME:
-		control_pause(c, order->action == ADMIN_PAUSE);
-		return true;
-	case ADMIN_RECONNECT:
-		post_all(c, run_reconnect, order);
-		return true;
-	case ADMIN_KILL:
-		post_all(c, run_kill, order);
-		return true;
-	case ADMIN_KILL_CLIENT:
-		post_all(c, run_kill_client, order);
-		return true;
-	case ADMIN_SHUTDOWN:
-		control_stop(c);
-		return true;
-	case ADMIN_SHUTDOWN_CLIENTS:
-	case ADMIN_SHUTDOWN_SERVERS:
-		control_drain(c);
-		return true;
-	case ADMIN_CACHE_CLEAR:
-		cache_clear(c);
-		return true;
-	}
-	return true;
-}
-
-static void source_act(void *ctx, const struct admin_order *order, admin_error_fn *done,
-                       void *done_ctx)
-{
-	struct pg_error err;
-	bool is_done = order_do(ctx, order, &err);
-
-	done(done_ctx, is_done ? NULL : &err);
-}
-
 void console_source_init(struct admin_source *source, struct control *c)
 {
 	*source = (struct admin_source){
@@ -270,7 +167,7 @@ void console_source_init(struct admin_source *source, struct control *c)
 		.topologies = source_topologies,
 		.cache = c->shared.cache ? source_cache : NULL,
 		.database = source_database,
-		.act = source_act,
+		.act = console_order,
 		.publish = source_publish,
 		.explain = console_explain,
 		.is_accepting = source_is_accepting,

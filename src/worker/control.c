@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "admin/admin.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -55,9 +56,22 @@ static void run_accept(struct task *t, struct proxy *p)
 	proxy_accept(p, (int)t->number, t->flag);
 }
 
-static void run_pause(struct task *t, struct proxy *p)
+enum { GATE_PAUSED = 1, GATE_DISABLED = 2 };
+
+static void run_gate(struct task *t, struct proxy *p)
 {
-	proxy_pause(p, t->flag);
+	struct gate_state state = {
+		.is_paused = (t->number & GATE_PAUSED) != 0,
+		.is_disabled = (t->number & GATE_DISABLED) != 0,
+	};
+
+	proxy_set_gate(p, t->text, state);
+}
+
+static void run_resume_all(struct task *t, struct proxy *p)
+{
+	(void)t;
+	proxy_resume_all(p);
 }
 
 static void run_drain(struct task *t, struct proxy *p)
@@ -187,6 +201,8 @@ static void create_shared(struct control *c)
 		.catalog_stale = hook_catalog_stale,
 		.probe = hook_probe,
 		.console = console_hook,
+		.console_greeting = admin_greeting,
+		.console_refuse_extended = admin_refuse_extended,
 	};
 	c->shared.hooks = &c->hooks;
 	c->shared.hooks_ctx = c;
@@ -219,6 +235,8 @@ struct control *control_create(struct config *config, char *why, size_t why_size
 
 	c->config_path = mem_strdup(config->path);
 	list_init(&c->timelines);
+	list_init(&c->order_waits);
+	gates_init(&c->gates);
 	c->worker_count = worker_count_of(config);
 	c->settings = settings_create(config, NULL, why, why_size);
 	if (!c->settings)
@@ -287,6 +305,7 @@ void control_destroy(struct control *c)
 		loop_destroy(c->loop);
 	settings_put(&c->settings);
 	forget_timelines(c);
+	gates_fini(&c->gates);
 	mem_free(c->config_path);
 	mem_free(c);
 }
@@ -341,16 +360,28 @@ int control_reload(struct control *c, char *why, size_t why_size)
 	return 0;
 }
 
-void control_pause(struct control *c, bool paused)
+void control_set_gate(struct control *c, const char *database, struct gate_state state)
 {
-	c->is_paused = paused;
+	gates_set(&c->gates, database, state);
 	for (unsigned i = 0; i < c->worker_count; i++) {
-		struct task *t = task_create(run_pause);
+		struct task *t = task_create(run_gate);
 
-		t->flag = paused;
+		t->text = mem_strdup(database);
+		t->number = (state.is_paused ? GATE_PAUSED : 0u) | (state.is_disabled ? GATE_DISABLED : 0u);
 		worker_post(c->workers[i], t);
 	}
-	log_info(paused ? "paused" : "resumed", "workers=%u", c->worker_count);
+	log_info("gate_set", "db=\"%s\" paused=%d disabled=%d", *database ? database : "*",
+		 state.is_paused, state.is_disabled);
+}
+
+bool control_resume_all(struct control *c)
+{
+	if (!gates_resume_all(&c->gates))
+		return false;
+	for (unsigned i = 0; i < c->worker_count; i++)
+		worker_post(c->workers[i], task_create(run_resume_all));
+	log_info("resumed", "workers=%u", c->worker_count);
+	return true;
 }
 
 void control_stop(struct control *c)
@@ -373,7 +404,7 @@ static void on_drain_poll(struct loop_timer *timer)
 	loop_timer_arm(c->loop, timer, DRAIN_POLL_US, on_drain_poll);
 }
 
-void control_drain(struct control *c)
+void control_drain(struct control *c, enum drain_mode mode)
 {
 	if (c->is_draining)
 		return;
@@ -381,10 +412,12 @@ void control_drain(struct control *c)
 	log_info("draining", "clients=%u", atomic_load(&c->shared.client_count));
 	listener_close(c->listener);
 	c->listener = NULL;
-	for (unsigned i = 0; i < c->worker_count; i++)
+	for (unsigned i = 0; mode != DRAIN_CLIENTS && i < c->worker_count; i++)
 		worker_post(c->workers[i], task_create(run_drain));
-	c->drain_until_us = loop_now_us(c->loop) +
-			    c->settings->config->global.drain_timeout_us;
+	c->drain_until_us = UINT64_MAX;
+	if (mode == DRAIN_BOUNDED)
+		c->drain_until_us =
+			loop_now_us(c->loop) + c->settings->config->global.drain_timeout_us;
 	loop_timer_arm(c->loop, &c->drain_timer, DRAIN_POLL_US, on_drain_poll);
 }
 
@@ -408,14 +441,16 @@ static void on_order(struct mail *mail, void *receiver)
 		(void)control_reload(c, why, sizeof why);
 		break;
 	case ORDER_PAUSE:
+		control_set_gate(c, "", (struct gate_state){ .is_paused = true });
+		break;
 	case ORDER_RESUME:
-		control_pause(c, order == ORDER_PAUSE);
+		control_resume_all(c);
 		break;
 	case ORDER_DRAIN:
 		if (c->is_draining)
 			control_stop(c);
 		else
-			control_drain(c);
+			control_drain(c, DRAIN_BOUNDED);
 		break;
 	case ORDER_STOP:
 		control_stop(c);

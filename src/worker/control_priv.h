@@ -8,6 +8,7 @@
 #include "net/listener.h"
 #include "net/loop.h"
 #include "net/mailbox.h"
+#include "proxy/gate.h"
 #include "proxy/proxy.h"
 #include "proxy/settings.h"
 #include "worker/control.h"
@@ -16,6 +17,12 @@
 struct admin;
 struct http_server;
 struct tier;
+
+enum drain_mode {
+	DRAIN_BOUNDED, /* clients leave as they become idle, at drain_timeout all */
+	DRAIN_SERVERS, /* the same without a bound */
+	DRAIN_CLIENTS, /* clients leave when they like */
+};
 
 struct cluster_timeline { /* the last one seen with a primary */
 	struct list_node node;
@@ -42,14 +49,17 @@ struct control {
 	uint64_t drain_until_us;
 	bool is_draining;
 	bool is_stopping;
-	bool is_paused;
+	struct gates gates;        /* what is shown; workers have copies */
+	struct list order_waits;   /* console orders that wait, see console_orders.c */
 };
 
 /* Publishes a settings snapshot to everybody; takes its own reference. */
 void control_publish(struct control *c, struct settings *settings);
 int control_reload(struct control *c, char *why, size_t why_size); /* 0 or -1 */
-void control_pause(struct control *c, bool paused);
-void control_drain(struct control *c);
+/* PAUSE, DISABLE and their ends; database "" is all. */
+void control_set_gate(struct control *c, const char *database, struct gate_state state);
+bool control_resume_all(struct control *c); /* false: nothing was paused */
+void control_drain(struct control *c, enum drain_mode mode);
 void control_stop(struct control *c);
 
 #endif

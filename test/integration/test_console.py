@@ -7,7 +7,7 @@ import time
 import psycopg
 
 from lib import check, equal, needs, quick, raises, until
-from rawpg import Raw, query
+from rawpg import Raw, message, parse, query
 import servers
 
 COLUMNS = {
@@ -142,6 +142,127 @@ def test_pause_and_resume(start):
         console.execute("RESUME")
         thread.join(10)
         equal(done, [1])
+
+
+def in_thread(work):
+    """Runs it aside; the list gets True once it is done."""
+    import threading
+    done = []
+    threading.Thread(target=lambda: done.append(work() or True), daemon=True).start()
+    return done
+
+
+def test_pause_waits_for_transactions(start):
+    weir = start({})
+    with weir.connect() as conn, weir.console() as console:
+        conn.execute("BEGIN")
+        conn.execute("SELECT txid_current()")
+        done = in_thread(lambda: console.execute("PAUSE app"))
+        time.sleep(0.5)
+        equal(done, [], "answered inside a transaction")
+        conn.execute("SELECT txid_current()")
+        conn.execute("COMMIT")
+        until("PAUSE to be answered", 10, lambda: done)
+        equal([r for r in weir.show("SERVERS") if r["database"] == "app"], [])
+        row, = [r for r in weir.show("DATABASES") if r["name"] == "app"]
+        equal((int(row["paused"]), int(row["disabled"])), (1, 0))
+        console.execute("RESUME app")
+        conn.execute("SELECT txid_current()")
+
+
+def test_pause_of_one_database(start):
+    weir = start({"databases": ["second = cluster=main dbname=app"]})
+    with weir.connect() as conn, weir.connect(dbname="second") as other, \
+            weir.console() as console:
+        conn.execute("SELECT txid_current()")
+        console.execute("PAUSE app")
+        done = in_thread(lambda: conn.execute("SELECT txid_current()"))
+        new = in_thread(lambda: weir.connect().execute("SELECT txid_current()"))
+        other.execute("SELECT txid_current()")
+        time.sleep(0.5)
+        equal((done, new), ([], []), "served while paused")
+        raises("55000", console.execute, "RESUME second")
+        console.execute("RESUME")
+        until("both to be served", 10, lambda: done and new)
+
+
+def test_resume_ends_a_waiting_pause(start):
+    weir = start({})
+    with weir.connect() as conn, weir.console() as console, weir.console() as second:
+        conn.execute("BEGIN")
+        conn.execute("SELECT txid_current()")
+        done = in_thread(lambda: raises("55000", console.execute, "PAUSE"))
+        time.sleep(0.5)
+        second.execute("RESUME")
+        until("PAUSE to give up", 10, lambda: done)
+        conn.execute("COMMIT")
+
+
+def test_disable_and_enable(start):
+    weir = start({})
+    with weir.connect() as conn, weir.console() as console:
+        console.execute("DISABLE app")
+        raises(None, weir.connect)
+        conn.execute("SELECT txid_current()")
+        console.execute("ENABLE app")
+        weir.connect().close()
+
+
+def test_kill_a_database(start):
+    weir = start({})
+    conn = weir.connect()
+    conn.execute("BEGIN")
+    conn.execute("SELECT txid_current()")
+    with weir.console() as console:
+        console.execute("KILL app")
+        raises(None, conn.execute, "SELECT 1")
+        until("no server", 10, lambda: not [r for r in weir.show("SERVERS")
+                                            if r["database"] == "app"])
+        new = in_thread(lambda: weir.connect().execute("SELECT txid_current()"))
+        time.sleep(0.5)
+        equal(new, [], "served after KILL")
+        console.execute("RESUME app")
+        until("the new client", 10, lambda: new)
+
+
+def test_reconnect_and_wait_close(start):
+    weir = start({})
+    with weir.connect() as conn, weir.console() as console:
+        conn.execute("BEGIN")
+        before = conn.execute("SELECT pg_backend_pid(), txid_current()").fetchone()[0]
+        console.execute("RECONNECT app")
+        done = in_thread(lambda: console.execute("WAIT_CLOSE app"))
+        time.sleep(0.5)
+        equal(done, [], "answered while the old connection is there")
+        conn.execute("COMMIT")
+        until("WAIT_CLOSE to be answered", 10, lambda: done)
+        after = conn.execute("SELECT pg_backend_pid(), txid_current()").fetchone()[0]
+        check(before != after, "the same connection")
+
+
+@quick
+def test_extended_protocol_is_refused(weir):
+    weir.need_pgweir()
+    with Raw(weir.port) as raw:
+        equal(raw.log_in("postgres", "pgweir"), None)
+        raw.send(parse("", "SHOW VERSION"), message("S"))
+        equal([k for k, _ in raw.read_until("Z")], ["E", "Z"])
+        raw.send(message("S"))
+        equal([k for k, _ in raw.read_until("Z")], ["Z"])
+        raw.send(query("SHOW VERSION"))
+        check("D" in [k for k, _ in raw.read_until("Z")], "doesn't go on")
+
+
+def test_shutdown_waits_for_clients(start):
+    weir = start({})
+    conn = weir.connect()
+    with weir.console() as console:
+        console.execute("SHUTDOWN WAIT_FOR_CLIENTS")
+    time.sleep(0.5)
+    equal(conn.execute("SELECT 1").fetchone(), (1,))
+    conn.close()
+    until("the end", 20, lambda: not weir.is_alive())
+    equal(weir.proc.returncode, 0)
 
 
 def test_set_and_reload(start):
