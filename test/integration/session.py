@@ -301,7 +301,7 @@ class Session:
         return self.results
 
     def log_tails(self):
-        weirs = [w for w in [self.weir] + self.extra if w]
+        weirs = (self.extra or [self.weir] if self.weir else self.extra)[:2]
         return "".join("\n" + w.log_tail() for w in weirs if w.is_pgweir)
 
 

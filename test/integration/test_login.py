@@ -272,7 +272,7 @@ def test_tls(start, folder, sub):
         # What is sent in clear behind SSLRequest must not be read as the client's.
         raw.send(struct.pack("!II", 8, 80877103), startup({"user": "app", "database": "app"}))
         try:
-            equal(raw.take(1), b"S")
+            check(raw.take(1) in (b"S", b"E"), "neither TLS nor an error")
             check(raw.is_closed(), "the smuggled startup packet was answered")
         except Closed:
             pass

@@ -67,7 +67,7 @@ def test_waiting_in_order(start):
     for i in range(8):
         def work(number=i):
             with weir.connect() as conn:
-                conn.execute("SELECT txid_current()")
+                conn.execute("SELECT txid_current(), pg_sleep(0.1)")
                 order.append(number)
         thread = threading.Thread(target=work, daemon=True)
         thread.start()
