@@ -261,6 +261,8 @@ class Session:
             return self.weir
         if name == "start":
             return self.start
+        if name == "session":
+            return self
         if name == "folder":
             return self.dir
         raise AssertionError(f"no fixture {name}")
