@@ -16,6 +16,7 @@ struct ledger_group { /* all entries of one database, or of one user */
 	struct map_node map;
 	char *name; /* owned; 'd' or 'u' in front */
 	uint32_t open;
+	_Atomic uint32_t starved; /* waiters that this limit keeps waiting */
 };
 
 struct ledger_entry {
@@ -151,11 +152,24 @@ static bool below(uint32_t count, uint32_t limit)
 	return limit == 0 || count < limit;
 }
 
+static bool groups_have_room_locked(const struct ledger_entry *e)
+{
+	return below(e->database->open, e->limits.max_db_connections) &&
+	       below(e->user->open, e->limits.max_user_connections);
+}
+
 static bool may_open_locked(const struct ledger_entry *e)
 {
-	return below(e->open, e->limits.pool_size) &&
-	       below(e->database->open, e->limits.max_db_connections) &&
-	       below(e->user->open, e->limits.max_user_connections);
+	return below(e->open, e->limits.pool_size) && groups_have_room_locked(e);
+}
+
+static void set_starved_locked(struct ledger_entry *e, struct ledger_waiter *w, bool is_starved)
+{
+	if (w->is_starved == is_starved)
+		return;
+	w->is_starved = is_starved;
+	atomic_fetch_add(&e->database->starved, is_starved ? 1u : UINT32_MAX);
+	atomic_fetch_add(&e->user->starved, is_starved ? 1u : UINT32_MAX);
 }
 
 static void reserve_locked(struct ledger_entry *e)
@@ -198,9 +212,14 @@ struct ledger_advice ledger_wait(struct ledger_entry *e, struct ledger_waiter *w
 	w->since_us = now_us;
 	list_append(&e->waiters, &w->node);
 	publish_waiting_locked(e);
-	advice.open = open_for_waiters_locked(e);
-	if (!advice.open)
-		advice.steal_from = find_idle(e, w->worker);
+	if (open_for_waiters_locked(e)) {
+		advice.open = e;
+		advice.open_worker = w->worker;
+	} else if ((advice.steal_from = find_idle(e, w->worker)) == LEDGER_NO_WORKER &&
+		   below(e->open, e->limits.pool_size) && e->connecting < e->waiters.count) {
+		advice.evict = true;
+		set_starved_locked(e, w, true);
+	}
 	pthread_mutex_unlock(&e->ledger->mutex);
 	return advice;
 }
@@ -214,6 +233,7 @@ bool ledger_unwait(struct ledger_entry *e, struct ledger_waiter *w)
 	if (was_queued) {
 		list_remove(&e->waiters, &w->node);
 		publish_waiting_locked(e);
+		set_starved_locked(e, w, false);
 		w->state = WAITER_NONE;
 	}
 	pthread_mutex_unlock(&e->ledger->mutex);
@@ -231,6 +251,7 @@ struct ledger_waiter *ledger_next(struct ledger_entry *e)
 		w = list_entry(n, struct ledger_waiter, node);
 		w->state = WAITER_GRANTED;
 		publish_waiting_locked(e);
+		set_starved_locked(e, w, false);
 	}
 	pthread_mutex_unlock(&e->ledger->mutex);
 	return w;
@@ -261,6 +282,33 @@ void ledger_connected(struct ledger_entry *e)
 	pthread_mutex_unlock(&e->ledger->mutex);
 }
 
+bool ledger_is_starving(const struct ledger_entry *e)
+{
+	return atomic_load_explicit(&e->database->starved, memory_order_relaxed) ||
+	       atomic_load_explicit(&e->user->starved, memory_order_relaxed);
+}
+
+bool ledger_share_limit(const struct ledger_entry *a, const struct ledger_entry *b)
+{
+	return a->database == b->database || a->user == b->user;
+}
+
+/* An entry whose waiters may have the room that became free; its slot is reserved. */
+static struct ledger_entry *find_openable_locked(struct ledger_entry *e)
+{
+	struct map *entries = &e->ledger->entries;
+
+	if (open_for_waiters_locked(e))
+		return e;
+	for (struct map_node *n = map_next(entries, NULL); n; n = map_next(entries, n)) {
+		struct ledger_entry *other = map_entry(n, struct ledger_entry, map);
+
+		if (other != e && ledger_share_limit(e, other) && open_for_waiters_locked(other))
+			return other;
+	}
+	return NULL;
+}
+
 struct ledger_advice ledger_closed(struct ledger_entry *e, bool was_connecting)
 {
 	struct ledger_advice advice = { .steal_from = LEDGER_NO_WORKER };
@@ -274,7 +322,9 @@ struct ledger_advice ledger_closed(struct ledger_entry *e, bool was_connecting)
 		WEIR_ASSERT(e->connecting > 0);
 		e->connecting--;
 	}
-	advice.open = !was_connecting && open_for_waiters_locked(e);
+	if (!was_connecting && (advice.open = find_openable_locked(e)) != NULL)
+		advice.open_worker = list_entry(list_first(&advice.open->waiters),
+						struct ledger_waiter, node)->worker;
 	pthread_mutex_unlock(&e->ledger->mutex);
 	return advice;
 }

@@ -29,6 +29,7 @@ enum waiter_state { WAITER_NONE, WAITER_QUEUED, WAITER_GRANTED };
 struct ledger_waiter { /* embedded in a client; zero-initialise */
 	struct list_node node;
 	enum waiter_state state; /* written under the mutex */
+	bool is_starved;         /* a database's or user's limit, not the pool's, makes it wait */
 	uint16_t worker;
 	uint64_t since_us;
 };
@@ -40,8 +41,11 @@ struct ledger_limits { /* connections; 0: unlimited */
 };
 
 struct ledger_advice {
-	bool open;      /* a slot is reserved: open a connection, then ledger_connected or ledger_closed */
-	int steal_from; /* worker that has an idle server, or LEDGER_NO_WORKER */
+	struct ledger_entry *open; /* a slot is reserved there: open a connection, then ledger_connected
+	                              or ledger_closed; NULL: don't */
+	unsigned open_worker;      /* whose waiter it is for: that worker opens it */
+	int steal_from;            /* worker that has an idle server, or LEDGER_NO_WORKER */
+	bool evict;                /* idle servers of the database's or user's other pools must make room */
 };
 
 struct ledger *ledger_create(unsigned workers);
@@ -57,6 +61,9 @@ bool ledger_unwait(struct ledger_entry *e, struct ledger_waiter *w);
 /* The first waiter, now GRANTED; NULL: none. */
 struct ledger_waiter *ledger_next(struct ledger_entry *e);
 bool ledger_has_waiters(const struct ledger_entry *e); /* cheap; sequentially consistent */
+/* Others of the same database or user wait for room under a shared limit: a free server should close. */
+bool ledger_is_starving(const struct ledger_entry *e);
+bool ledger_share_limit(const struct ledger_entry *a, const struct ledger_entry *b);
 /* A connection outside the queue (min_pool_size): reserves a slot; false: at the limit. */
 bool ledger_reserve(struct ledger_entry *e);
 void ledger_connected(struct ledger_entry *e); /* a reserved connection is ready */

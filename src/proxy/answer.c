@@ -157,10 +157,13 @@ static void take_parameter(struct stream *st, const struct frame *f)
 	struct reply_segment *seg = current(st);
 
 	backend_learn_parameter(st->s, f->body);
-	if (!seg || replies_is_internal(seg))
+	if (!seg || replies_is_internal(seg)) {
 		swallow(st, f->whole.len);
-	else
-		st->at += f->whole.len;
+		return;
+	}
+	if (st->s->client)
+		track_hidden_change(st->s->client);
+	st->at += f->whole.len;
 }
 
 static void internal_done(struct stream *st)

@@ -87,11 +87,8 @@ void backend_close(struct server *s, enum close_reason reason)
 		  (unsigned long long)s->id, pool->host, pool->port, server_state_name(s->state),
 		  close_reason_info(reason)->text);
 	loop_timer_cancel(&s->timer);
-	if (conn_is_open(&s->conn)) {
-		if (s->state == SERVER_IDLE)
-			conn_send(&s->conn, wire_terminate);
+	if (conn_is_open(&s->conn))
 		conn_close(&s->conn);
-	}
 	login_free(s);
 	if (s->departure)
 		link_departure_lost(s);
@@ -101,8 +98,7 @@ void backend_close(struct server *s, enum close_reason reason)
 	s->deferred.run = on_deferred_destroy;
 	loop_defer(backend_proxy(s)->loop, &s->deferred);
 	advice = ledger_closed(pool->ledger, was_connecting);
-	if (advice.open)
-		backend_open(pool);
+	link_follow(pool, &advice);
 }
 
 /* Who waits for this node hears of it or goes elsewhere. */

@@ -105,11 +105,22 @@ static void append_settings(struct buf *b, const struct client *c, bool has_desc
 	}
 }
 
+static bool is_all_text(struct slice formats)
+{
+	for (size_t i = 0; i < formats.len; i++)
+		if (formats.ptr[i])
+			return false;
+	return true;
+}
+
 static void bind_key_parts(const struct plan *plan, struct cache_key_parts *parts)
 {
 	struct msg_bind m;
 
 	if (!plan->only_bind.len || frontend_read_bind(plan->only_bind, &m) != WEIR_OK)
+		return;
+	/* No parameters and all text: the same result as by simple query. */
+	if (m.param_count == 0 && is_all_text(m.result_formats))
 		return;
 	/* formats and values in one piece, as they stand behind the statement's name */
 	parts->params = slice_of(m.after_statement.ptr,

@@ -79,6 +79,7 @@ struct client {
 	uint8_t retries;
 	bool is_serving : 1;             /* inside serve_bytes */
 	bool is_txn_lost : 1;            /* its server died inside the transaction */
+	bool is_loss_untold : 1;         /* ... while it was idle: it hears with its next request */
 	bool is_skipping : 1;            /* an error was answered here: messages up to Sync are dropped */
 	bool is_canceled : 1;            /* the waiting request is to be answered with 57014 */
 	bool is_console : 1;

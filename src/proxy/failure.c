@@ -214,7 +214,7 @@ static void lost_with_client(struct server *s, struct client *c, const struct ms
 		bool was_open = c->txn.state != TXN_IDLE;
 
 		track_lost(c);
-		c->is_txn_lost = was_open;
+		c->is_txn_lost = c->is_loss_untold = was_open;
 	}
 	drop_server(s);
 	link_make_ready(c);
@@ -295,9 +295,12 @@ bool failure_answer_lost(struct client *c, const struct request *req, const stru
 	}
 	if (is_end && req->has_sync)
 		c->is_txn_lost = false;
-	pg_error_set(&e, is_end ? "08006" : "25P02",
-		     is_end ? "the transaction was lost with its server connection" :
-			      "current transaction is aborted, commands ignored until end of transaction block");
+	if (is_end || c->is_loss_untold)
+		pg_error_set(&e, "08006", "the transaction was lost with its server connection");
+	else
+		pg_error_set(&e, "25P02", "current transaction is aborted, commands ignored until "
+					  "end of transaction block");
+	c->is_loss_untold = false;
 	client_send_error(c, "ERROR", &e);
 	if (req->kind == REQUEST_EXTENDED && !req->has_sync)
 		c->is_skipping = true;

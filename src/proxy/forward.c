@@ -71,6 +71,7 @@ static void send_body(struct client *c, const struct request *req, const struct 
 		send_extended(c, req, plan);
 		return;
 	}
+	prepared_put(&c->unnamed); /* a simple query ends it */
 	replies_push(&s->replies, REPLY_SIMPLE, true);
 	conn_send(&s->conn, req->bytes);
 }

@@ -25,7 +25,7 @@ struct move_mail { /* an idle server, or NULL: choose again */
 	struct loop_deferred deferred;
 };
 
-struct steal_mail {
+struct steal_mail { /* also: open one, close one */
 	struct mail mail;
 	struct ledger_entry *ledger;
 };
@@ -190,6 +190,40 @@ void link_departure_lost(struct server *s)
 	m->server = NULL; /* the waiter is told to choose again */
 }
 
+/* Closes one idle server of the pools that share a limit with `ledger`. */
+static bool evict_one(struct proxy *p, const struct ledger_entry *ledger)
+{
+	for (struct map_node *n = map_next(&p->pools, NULL); n; n = map_next(&p->pools, n)) {
+		struct pool *pool = &map_entry(n, struct tenant_pool, by_ledger)->pool;
+		struct list_node *idle = list_last(&pool->by_state[SERVER_IDLE]);
+
+		if (!idle || pool->ledger == ledger || !ledger_share_limit(pool->ledger, ledger))
+			continue;
+		backend_close(list_entry(idle, struct server, node), CLOSE_SERVER_EXPIRED);
+		return true;
+	}
+	return false;
+}
+
+static void on_evict_mail(struct mail *mail, void *receiver)
+{
+	struct steal_mail *m = list_entry(mail, struct steal_mail, mail);
+
+	if (ledger_is_starving(m->ledger))
+		(void)evict_one(receiver, m->ledger);
+	mem_free(m);
+}
+
+static void on_open_mail(struct mail *mail, void *receiver)
+{
+	struct steal_mail *m = list_entry(mail, struct steal_mail, mail);
+	struct pool *pool = tenant_pool_by_ledger(receiver, m->ledger);
+
+	mem_free(m);
+	if (pool) /* always: a client of this worker waits or waited there */
+		backend_open(pool);
+}
+
 static void on_steal_mail(struct mail *mail, void *receiver)
 {
 	struct steal_mail *m = list_entry(mail, struct steal_mail, mail);
@@ -200,13 +234,42 @@ static void on_steal_mail(struct mail *mail, void *receiver)
 		link_serve_waiters(pool);
 }
 
-static void post_steal(struct proxy *from, struct ledger_entry *ledger, int worker)
+static void post_about(struct proxy *from, struct ledger_entry *ledger, unsigned worker,
+		       void (*deliver)(struct mail *mail, void *receiver))
 {
 	struct steal_mail *m = mem_zalloc(sizeof *m);
 
-	m->mail.deliver = on_steal_mail;
+	m->mail.deliver = deliver;
 	m->ledger = ledger;
 	mailbox_post(from->shared->proxies[worker]->mailbox, &m->mail);
+}
+
+static void make_room(struct proxy *p, struct ledger_entry *ledger)
+{
+	if (evict_one(p, ledger))
+		return;
+	for (unsigned i = 0; i < p->shared->worker_count; i++)
+		if (i != p->index)
+			post_about(p, ledger, i, on_evict_mail);
+}
+
+void link_follow(struct pool *pool, const struct ledger_advice *advice)
+{
+	struct proxy *p = proxy_of(pool);
+	struct pool *target;
+
+	if (advice->open) {
+		target = advice->open_worker == p->index ? tenant_pool_by_ledger(p, advice->open) :
+							   NULL;
+		if (target)
+			backend_open(target);
+		else
+			post_about(p, advice->open, advice->open_worker, on_open_mail);
+	} else if (advice->steal_from != LEDGER_NO_WORKER) {
+		post_about(p, pool->ledger, (unsigned)advice->steal_from, on_steal_mail);
+	} else if (advice->evict) {
+		make_room(p, pool->ledger);
+	}
 }
 
 void link_serve_waiters(struct pool *pool)
@@ -254,10 +317,7 @@ static void wait_for_server(struct client *c, struct pool *pool)
 	c->pool = pool;
 	wait_in(c, &pool->waiting);
 	advice = ledger_wait(pool->ledger, &c->waiter, loop_now_us(p->loop));
-	if (advice.open)
-		backend_open(pool);
-	else if (advice.steal_from != LEDGER_NO_WORKER)
-		post_steal(p, pool->ledger, advice.steal_from);
+	link_follow(pool, &advice);
 	link_serve_waiters(pool);
 }
 
@@ -310,6 +370,8 @@ void link_server_free(struct server *s)
 	pool_set_idle(pool, s, s->idle_since_us);
 	if (ledger_has_waiters(pool->ledger))
 		link_serve_waiters(pool);
+	else if (ledger_is_starving(pool->ledger))
+		backend_close(s, CLOSE_SERVER_EXPIRED);
 }
 
 void link_client_gone(struct client *c)

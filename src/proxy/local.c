@@ -24,8 +24,10 @@ bool local_can_answer(const struct client *c, const struct request *req, const s
 	       !plan->describes_statement && plan->only->param_count == 0;
 }
 
-static const char *local_tag(enum txn_act act)
+static const char *local_tag(enum txn_act act, const struct statement *s)
 {
+	if (act == TXN_ANSWER_BEGIN && strcmp(s->tag, "START") == 0)
+		return "START TRANSACTION";
 	return act == TXN_ANSWER_BEGIN ? "BEGIN" : act == TXN_ANSWER_COMMIT ? "COMMIT" : "ROLLBACK";
 }
 
@@ -55,13 +57,12 @@ static void answer_message(struct buf *out, char type, const char *tag)
 void local_answer(struct client *c, const struct request *req, const struct plan *plan,
 		  const struct txn_plan *tp)
 {
-	const char *tag = local_tag(tp->act);
+	const char *tag = local_tag(tp->act, plan->only);
 	struct slice rest = req->bytes;
 	struct frame f;
 	struct buf out;
 	size_t used;
 
-	(void)plan;
 	if (tp->warning)
 		client_send_notice(c, "WARNING", "25P01", tp->warning);
 	buf_init(&out, LOCAL_ANSWER_MAX);

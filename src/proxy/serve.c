@@ -172,6 +172,20 @@ static bool serve_forward(struct client *c, const struct request *req, const str
 	return true;
 }
 
+static bool is_txn_block(const struct plan *plan)
+{
+	return (plan->txn.flags & (STATEMENT_BEGIN | STATEMENT_TXN_INSIDE_MULTI)) != 0;
+}
+
+static bool refuse_txn_block(struct client *c, const struct request *req)
+{
+	struct pg_error e;
+
+	pg_error_set(&e, "0A000", "transaction blocks are not allowed in statement pooling mode");
+	serve_error(c, req, &e);
+	return true;
+}
+
 static bool serve_planned(struct client *c, const struct request *req, struct plan *plan)
 {
 	struct txn_defaults defaults = session_defaults(c);
@@ -181,6 +195,8 @@ static bool serve_planned(struct client *c, const struct request *req, struct pl
 		return serve_pipelined(c, req, plan);
 	if (c->is_txn_lost)
 		return failure_answer_lost(c, req, plan);
+	if (c->tenant->pool_mode == POOL_MODE_STATEMENT && is_txn_block(plan))
+		return refuse_txn_block(c, req);
 	tp = txn_plan(&c->txn, &plan->txn, &defaults);
 	if (local_can_answer(c, req, plan, &tp)) {
 		local_answer(c, req, plan, &tp);

@@ -122,9 +122,16 @@ void track_request_sent(struct client *c, const struct plan *plan)
 	    (c->has_set_in_txn &&
 	     (plan->txn.flags & (STATEMENT_ROLLBACK_TO | STATEMENT_TXN_INSIDE_MULTI | STATEMENT_CHAIN))))
 		stage_opaque(c);
+	c->has_set_in_txn |= (plan->txn.flags & STATEMENT_LOCAL_SET) != 0;
 	c->is_rollback_request = (plan->txn.flags & STATEMENT_ROLLBACK) != 0;
 	c->is_commit_request = (plan->txn.flags & STATEMENT_COMMIT) != 0;
 	c->is_staged_request = plan->effect_count || c->is_rollback_request || c->staged_pins;
+}
+
+void track_hidden_change(struct client *c)
+{
+	if (!c->is_staged_request && !c->has_set_in_txn)
+		stage_opaque(c);
 }
 
 bool track_is_staged(const struct client *c)
