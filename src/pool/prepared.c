@@ -200,9 +200,11 @@ void prepared_names_remove(struct prepared_names *names, struct prepared_name *e
 	mem_free(entry);
 }
 
-void prepared_names_confirm(struct prepared_names *names)
+struct prepared *prepared_names_confirm(struct prepared_names *names)
 {
-	list_pop(&names->pending);
+	struct list_node *n = list_pop(&names->pending);
+
+	return n ? list_entry(n, struct prepared_name, pending)->prepared : NULL;
 }
 
 void prepared_names_refuse(struct prepared_names *names, size_t count)

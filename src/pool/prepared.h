@@ -33,6 +33,9 @@ struct prepared {
 	struct statement *statement;  /* counted */
 	struct slice text;            /* owned, in one block with this */
 	struct slice param_types;     /* raw Int16 count and Int32 oids of Parse; owned likewise */
+	/* A server accepted it last for a session in this state, by this catalog; 0: never. */
+	uint64_t good_session;
+	uint64_t good_catalog;
 	char server_name[PREPARED_SERVER_NAME_MAX];
 	size_t server_name_len;
 };
@@ -63,7 +66,8 @@ struct prepared_name *prepared_names_find(const struct prepared_names *names, st
 struct prepared_name *prepared_names_add(struct prepared_names *names, struct slice name,
 					 struct prepared **prepared);
 void prepared_names_remove(struct prepared_names *names, struct prepared_name *entry);
-void prepared_names_confirm(struct prepared_names *names);              /* the oldest pending one */
+/* The oldest pending one; gives it, or NULL. */
+struct prepared *prepared_names_confirm(struct prepared_names *names);
 void prepared_names_refuse(struct prepared_names *names, size_t count); /* drops the oldest pending ones */
 void prepared_names_clear(struct prepared_names *names);
 size_t prepared_names_count(const struct prepared_names *names);

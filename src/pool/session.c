@@ -24,6 +24,7 @@ struct session_state {
 	struct list_node unused; /* in table->unused while refcount is 0 */
 	struct session_table *table; /* borrowed: outlives its states */
 	uint32_t refcount;       /* under table->mutex */
+	uint64_t id;
 	size_t count;
 	struct setting settings[];
 };
@@ -33,6 +34,7 @@ struct session_table {
 	struct map states;
 	struct list unused;
 	size_t keep;
+	uint64_t next_id;
 };
 
 struct wanted { /* a state to look up, not yet made */
@@ -142,6 +144,7 @@ static struct session_state *session_intern(struct session_table *t, const struc
 	} else {
 		s = session_create(t, w);
 		s->refcount = 1;
+		s->id = ++t->next_id;
 		map_insert(&t->states, &s->map, hash);
 	}
 	pthread_mutex_unlock(&t->mutex);
@@ -216,6 +219,11 @@ struct session_state *session_with(struct session_state *s, struct slice name, c
 	if (!placed)
 		w.settings[w.count++] = (struct setting){ text, value };
 	return session_intern(s->table, &w);
+}
+
+uint64_t session_id(const struct session_state *s)
+{
+	return s->id;
 }
 
 size_t session_count(const struct session_state *s)

@@ -37,6 +37,7 @@ void session_put(struct session_state **s);
  * stands behind SET name TO, or raw text behind SESSION_RAW_VALUE. NULL when a bound is reached. Does not consume s. Counted.
  */
 struct session_state *session_with(struct session_state *s, struct slice name, const char *value);
+uint64_t session_id(const struct session_state *s); /* never 0, never used again */
 size_t session_count(const struct session_state *s);
 const char *session_name(const struct session_state *s, size_t i);
 const char *session_value(const struct session_state *s, size_t i);

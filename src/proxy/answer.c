@@ -20,6 +20,7 @@
 #include "proxy/login.h"
 #include "proxy/rewrite.h"
 #include "proxy/track.h"
+#include "tier/catalog.h"
 #include "wire/backend.h"
 #include "wire/build.h"
 #include "wire/frame.h"
@@ -71,6 +72,17 @@ static struct reply_segment *current(struct stream *st)
 	return replies_current(&st->s->replies);
 }
 
+/* A server accepted the oldest pending statement: the same again needs no server. */
+static void confirm_statement(struct client *c)
+{
+	struct prepared *p = prepared_names_confirm(c->names);
+
+	if (!p)
+		return;
+	p->good_session = session_id(c->session);
+	p->good_catalog = c->tenant->catalog ? catalog_generation(c->tenant->catalog) : 0;
+}
+
 /* A Parse or Close was answered. */
 static void take_completion(struct stream *st, const struct frame *f)
 {
@@ -87,13 +99,13 @@ static void take_completion(struct stream *st, const struct frame *f)
 		swallow(st, total);
 		if (c) {
 			conn_send(&c->conn, wire_parse_complete);
-			prepared_names_confirm(c->names);
+			confirm_statement(c);
 			current(st)->is_started = true;
 		}
 		return;
 	case REPLY_OP_PARSED:
 		if (c && c->names)
-			prepared_names_confirm(c->names);
+			confirm_statement(c);
 		break;
 	default:
 		break;

@@ -5,6 +5,8 @@
  */
 #include "proxy/local.h"
 
+#include "pool/session.h"
+#include "tier/catalog.h"
 #include "wire/build.h"
 #include "wire/frame.h"
 #include "wire/frontend.h"
@@ -75,6 +77,76 @@ void local_answer(struct client *c, const struct request *req, const struct plan
 	}
 	client_send_buf(c, &out);
 	stat_add(&c->tenant->stats->local_answers, 1);
+}
+
+/* The interned statement if it may be taken as parsed; counted. */
+static struct prepared *known_good(struct client *c, const struct msg_parse *m)
+{
+	struct proxy *proxy = c->proxy;
+	const struct catalog *catalog = c->tenant->catalog;
+	struct prepared *p;
+
+	if (!m->name.len || !catalog || prepared_names_find(c->names, m->name))
+		return NULL;
+	p = prepared_intern(proxy->prepared, m->sql, m->types,
+			    statement_cache_lookup(proxy->statements, m->sql));
+	if (p->good_session != session_id(c->session) ||
+	    p->good_catalog != catalog_generation(catalog))
+		prepared_put(&p);
+	return p;
+}
+
+static bool all_known_good(struct client *c, struct slice rest)
+{
+	struct msg_parse m;
+	struct frame f;
+	size_t used;
+
+	while (rest.len && frame_next(rest, SIZE_MAX, &f, &used) == WEIR_OK &&
+	       f.type == FE_PARSE) {
+		struct prepared *p = frontend_read_parse(f.body, &m) == WEIR_OK ? known_good(c, &m) :
+										  NULL;
+
+		if (!p)
+			return false;
+		prepared_put(&p);
+		rest = slice_of(rest.ptr + used, rest.len - used);
+	}
+	return rest.len == wire_sync.len;
+}
+
+bool local_parse(struct client *c, const struct request *req, const struct plan *plan)
+{
+	struct slice rest = req->bytes;
+	struct msg_parse m;
+	struct frame f;
+	size_t used;
+
+	if (c->server || !req->has_sync || !plan->has_named_parse || plan->has_bind ||
+	    plan->has_describe || plan->has_execute || c->pending || !all_known_good(c, rest))
+		return false;
+	if (!c->names)
+		c->names = prepared_names_create();
+	while (frame_next(rest, SIZE_MAX, &f, &used) == WEIR_OK && f.type == FE_PARSE) {
+		struct prepared *p;
+
+		rest = slice_of(rest.ptr + used, rest.len - used);
+		if (frontend_read_parse(f.body, &m) != WEIR_OK || (p = known_good(c, &m)) == NULL) {
+			struct pg_error e; /* the same name twice in one batch */
+
+			pg_error_set(&e, "42P05", "prepared statement \"%.*s\" already exists",
+				     (int)(m.name.len > 64 ? 64 : m.name.len), m.name.ptr);
+			client_send_error(c, "ERROR", &e);
+			break;
+		}
+		prepared_names_add(c->names, m.name, &p);
+		(void)prepared_names_confirm(c->names);
+		conn_send(&c->conn, wire_parse_complete);
+		stat_add(&c->tenant->stats->client_parse_count, 1);
+	}
+	client_send_ready(c);
+	stat_add(&c->tenant->stats->local_answers, 1);
+	return true;
 }
 
 bool local_deallocate(struct client *c, const struct plan *plan)

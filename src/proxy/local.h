@@ -15,6 +15,11 @@ bool local_can_answer(const struct client *c, const struct request *req, const s
 /* Everything but the ReadyForQuery at the end, which depends on the transaction's new state. */
 void local_answer(struct client *c, const struct request *req, const struct plan *plan,
 		  const struct txn_plan *tp);
+/*
+ * A batch of named Parse messages and Sync whose statements a server has accepted before, in the
+ * same settings and catalog: no server is needed. False: one is.
+ */
+bool local_parse(struct client *c, const struct request *req, const struct plan *plan);
 /* False: not a name that was prepared by protocol; a server must answer. */
 bool local_deallocate(struct client *c, const struct plan *plan);
 
