@@ -187,7 +187,7 @@ static enum weir_err open_name(struct listener *l, const char *name,
 	struct addrinfo hints = { .ai_flags = AI_PASSIVE, .ai_socktype = SOCK_STREAM };
 	struct addrinfo *all = NULL;
 	unsigned before = l->count;
-	char port[LISTENER_PORT_MAX], where[LISTENER_PORT_MAX + 256];
+	char port[LISTENER_PORT_MAX], where[LISTENER_PORT_MAX + LISTENER_HOST_MAX + 8];
 	enum weir_err err = WEIR_OK;
 
 	snprintf(port, sizeof(port), "%u", o->port);
