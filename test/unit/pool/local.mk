@@ -2,9 +2,14 @@
 # Unit tests of src/pool/: one Criterion program, one test_<file>.c per source.
 
 if HAVE_CRITERION
-#check_PROGRAMS += test/unit/pool/test_pool
-#test_unit_pool_test_pool_SOURCES = \
-#	test/unit/pool/test_x.c
-#test_unit_pool_test_pool_CPPFLAGS = $(TEST_CPPFLAGS)
-#test_unit_pool_test_pool_LDADD = $(TEST_LIBS_3)
+check_PROGRAMS += test/unit/pool/test_pool
+test_unit_pool_test_pool_SOURCES = \
+	test/unit/pool/test_ledger.c \
+	test/unit/pool/test_params.c \
+	test/unit/pool/test_pool.c \
+	test/unit/pool/test_prepared.c \
+	test/unit/pool/test_replies.c \
+	test/unit/pool/test_session.c
+test_unit_pool_test_pool_CPPFLAGS = $(TEST_CPPFLAGS)
+test_unit_pool_test_pool_LDADD = $(TEST_LIBS_3)
 endif

@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/* The ledger as traces: who may open, who is served, in which order. */
+#include "pool/ledger.h"
+
+#include "support/trace.h"
+
+#include <criterion/criterion.h>
+
+enum { WORKERS = 3 };
+
+static struct ledger *ledger;
+static struct ledger_entry *entry;
+static struct trace trace;
+
+static void set_up(void)
+{
+	ledger = ledger_create(WORKERS);
+	entry = ledger_entry_find(ledger, slice_str("shop"), slice_str("ann"), 1);
+	trace_init(&trace);
+}
+
+static void tear_down(void)
+{
+	trace_fini(&trace);
+	ledger_destroy(ledger);
+}
+
+TestSuite(ledger, .init = set_up, .fini = tear_down);
+
+static void limit(struct ledger_entry *e, uint32_t pool, uint32_t database, uint32_t user)
+{
+	struct ledger_limits limits = { pool, database, user };
+
+	ledger_set_limits(e, &limits);
+}
+
+static void say(const char *what, struct ledger_advice advice)
+{
+	if (advice.open)
+		trace_add(&trace, "%s: open", what);
+	else if (advice.steal_from != LEDGER_NO_WORKER)
+		trace_add(&trace, "%s: steal from %d", what, advice.steal_from);
+	else
+		trace_add(&trace, "%s: wait", what);
+}
+
+static void wait_for(struct ledger_entry *e, struct ledger_waiter *w, unsigned worker)
+{
+	w->worker = (uint16_t)worker;
+	say("wait", ledger_wait(e, w, 7));
+}
+
+static void serve(const struct ledger_waiter *expected)
+{
+	cr_assert_eq(ledger_next(entry), expected);
+}
+
+Test(ledger, opens_up_to_the_pool_size_and_no_further)
+{
+	struct ledger_waiter w[4] = { 0 };
+
+	limit(entry, 3, 0, 0);
+	for (int i = 0; i < 4; i++)
+		wait_for(entry, &w[i], 0);
+	trace_expect(&trace, "wait: open\n"
+	                     "wait: open\n"
+	                     "wait: open\n"
+	                     "wait: wait\n");
+	cr_assert_eq(ledger_open_count(entry), 3);
+	cr_assert_not(ledger_reserve(entry));
+}
+
+Test(ledger, opens_one_connection_per_waiter)
+{
+	struct ledger_waiter first = { 0 }, second = { 0 };
+
+	limit(entry, 10, 0, 0);
+	wait_for(entry, &first, 0);
+	serve(&first); /* by a server that came free while the new one connects */
+	wait_for(entry, &second, 0);
+	trace_expect(&trace, "wait: open\n"
+	                     "wait: wait\n");
+	ledger_connected(entry);
+	serve(&second);
+	cr_assert_null(ledger_next(entry));
+	cr_assert_eq(ledger_open_count(entry), 1);
+}
+
+Test(ledger, serves_in_the_order_of_waiting_over_all_workers)
+{
+	struct ledger_waiter w[3] = { 0 };
+
+	limit(entry, 1, 0, 0);
+	wait_for(entry, &w[0], 2);
+	wait_for(entry, &w[1], 0);
+	wait_for(entry, &w[2], 1);
+	cr_assert(ledger_has_waiters(entry));
+	serve(&w[0]);
+	serve(&w[1]);
+	cr_assert(ledger_has_waiters(entry));
+	serve(&w[2]);
+	cr_assert_not(ledger_has_waiters(entry));
+	cr_assert_eq(w[2].state, WAITER_GRANTED);
+}
+
+Test(ledger, advises_to_steal_from_another_worker_only)
+{
+	struct ledger_waiter w[3] = { 0 };
+
+	limit(entry, 1, 0, 0);
+	cr_assert(ledger_reserve(entry));
+	ledger_connected(entry);
+	ledger_set_idle(entry, 1, 1);
+	wait_for(entry, &w[0], 1);
+	wait_for(entry, &w[1], 0);
+	ledger_set_idle(entry, 1, 0);
+	wait_for(entry, &w[2], 0);
+	trace_expect(&trace, "wait: wait\n"
+	                     "wait: steal from 1\n"
+	                     "wait: wait\n");
+}
+
+Test(ledger, who_gives_up_is_not_served)
+{
+	struct ledger_waiter w[2] = { 0 };
+
+	limit(entry, 1, 0, 0);
+	wait_for(entry, &w[0], 0);
+	wait_for(entry, &w[1], 0);
+	cr_assert(ledger_unwait(entry, &w[0]));
+	cr_assert_eq(w[0].state, WAITER_NONE);
+	serve(&w[1]);
+	cr_assert_not(ledger_unwait(entry, &w[1]), "a server is on its way");
+	cr_assert_eq(w[1].state, WAITER_GRANTED);
+}
+
+Test(ledger, a_closed_connection_is_replaced_while_somebody_waits)
+{
+	struct ledger_waiter w[2] = { 0 };
+
+	limit(entry, 1, 0, 0);
+	wait_for(entry, &w[0], 0);
+	ledger_connected(entry);
+	serve(&w[0]);
+	wait_for(entry, &w[1], 0);
+	say("closed", ledger_closed(entry, false));
+	ledger_connected(entry);
+	serve(&w[1]);
+	say("closed", ledger_closed(entry, false));
+	trace_expect(&trace, "wait: open\n"
+	                     "wait: wait\n"
+	                     "closed: open\n"
+	                     "closed: wait\n");
+	cr_assert_eq(ledger_open_count(entry), 0);
+}
+
+Test(ledger, a_failed_connect_is_not_repeated_at_once)
+{
+	struct ledger_waiter w = { 0 }, later = { 0 };
+
+	limit(entry, 2, 0, 0);
+	wait_for(entry, &w, 0);
+	say("failed", ledger_closed(entry, true));
+	wait_for(entry, &later, 0);
+	trace_expect(&trace, "wait: open\n"
+	                     "failed: wait\n"
+	                     "wait: open\n");
+	cr_assert_eq(ledger_open_count(entry), 1);
+}
+
+Test(ledger, the_database_limit_counts_all_its_pools)
+{
+	struct ledger_entry *bob = ledger_entry_find(ledger, slice_str("shop"), slice_str("bob"), 1);
+	struct ledger_entry *other = ledger_entry_find(ledger, slice_str("log"), slice_str("bob"), 1);
+	struct ledger_waiter w[3] = { 0 };
+
+	limit(entry, 0, 1, 0);
+	limit(bob, 0, 1, 0);
+	limit(other, 0, 1, 0);
+	wait_for(entry, &w[0], 0);
+	wait_for(bob, &w[1], 0);
+	wait_for(other, &w[2], 0);
+	trace_expect(&trace, "wait: open\n"
+	                     "wait: wait\n"
+	                     "wait: open\n");
+}
+
+Test(ledger, the_user_limit_counts_all_its_databases_and_nodes)
+{
+	struct ledger_entry *node2 = ledger_entry_find(ledger, slice_str("shop"), slice_str("ann"), 2);
+	struct ledger_entry *log = ledger_entry_find(ledger, slice_str("log"), slice_str("ann"), 1);
+
+	limit(entry, 0, 0, 2);
+	limit(node2, 0, 0, 2);
+	limit(log, 0, 0, 2);
+	cr_assert(ledger_reserve(entry));
+	cr_assert(ledger_reserve(node2));
+	cr_assert_not(ledger_reserve(log));
+	ledger_connected(entry);
+	ledger_closed(entry, false);
+	cr_assert(ledger_reserve(log));
+}
+
+Test(ledger, a_database_and_a_user_of_one_name_are_two_things)
+{
+	struct ledger_entry *app = ledger_entry_find(ledger, slice_str("app"), slice_str("x"), 1);
+	struct ledger_entry *by_app = ledger_entry_find(ledger, slice_str("y"), slice_str("app"), 1);
+
+	limit(app, 0, 1, 0);
+	limit(by_app, 0, 0, 1);
+	cr_assert(ledger_reserve(app));
+	cr_assert(ledger_reserve(by_app));
+}
+
+Test(ledger, the_same_names_give_the_same_entry)
+{
+	cr_assert_eq(ledger_entry_find(ledger, slice_of("shopping", 4), slice_str("ann"), 1), entry);
+	cr_assert_neq(ledger_entry_find(ledger, slice_str("shop"), slice_str("ann"), 2), entry);
+	cr_assert_neq(ledger_entry_find(ledger, slice_str("shop"), slice_str("an"), 1), entry);
+}
+
+Test(ledger, a_raised_limit_helps_the_next_one)
+{
+	struct ledger_waiter w[3] = { 0 };
+
+	limit(entry, 1, 0, 0);
+	wait_for(entry, &w[0], 0);
+	wait_for(entry, &w[1], 0);
+	limit(entry, 2, 0, 0);
+	wait_for(entry, &w[2], 0);
+	trace_expect(&trace, "wait: open\n"
+	                     "wait: wait\n"
+	                     "wait: open\n");
+}

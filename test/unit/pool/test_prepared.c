@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/* Prepared statements: shared texts, a client's names, a server's set. */
+#include "pool/prepared.h"
+
+#include "sql/statement.h"
+#include "support/trace.h"
+
+#include <criterion/criterion.h>
+
+static struct prepared_table *table;
+
+static void set_up(void)
+{
+	table = prepared_table_create();
+}
+
+static void tear_down(void)
+{
+	cr_assert_eq(prepared_table_count(table), 0);
+	cr_assert_eq(prepared_table_bytes(table), 0);
+	prepared_table_destroy(table);
+}
+
+TestSuite(prepared, .init = set_up, .fini = tear_down);
+
+static struct prepared *intern(const char *text, const char *types, size_t types_len)
+{
+	struct statement *s = statement_analyse(slice_str(text));
+	struct prepared *p = prepared_intern(table, slice_str(text), slice_of(types, types_len), s);
+
+	statement_put(&s);
+	return p;
+}
+
+static void add(struct prepared_names *names, const char *name, const char *text)
+{
+	struct prepared *p = intern(text, "\0\0", 2);
+
+	prepared_names_add(names, slice_str(name), &p);
+	cr_assert_null(p);
+}
+
+static void expect_names(const struct prepared_names *names, const char *expected)
+{
+	static const char *const all[] = { "", "a", "b", "c", "d" };
+	struct trace t;
+
+	trace_init(&t);
+	for (size_t i = 0; i < WEIR_COUNTOF(all); i++) {
+		const struct prepared_name *n = prepared_names_find(names, slice_str(all[i]));
+
+		if (n)
+			trace_add(&t, "%s=%.*s", all[i], (int)n->prepared->text.len, n->prepared->text.ptr);
+	}
+	trace_expect(&t, expected);
+	trace_fini(&t);
+}
+
+Test(prepared, the_same_text_and_types_are_one_statement)
+{
+	struct prepared *a = intern("select $1", "\0\1\0\0\0\x17", 6);
+	struct prepared *b = intern("select $1", "\0\1\0\0\0\x17", 6);
+	struct prepared *types = intern("select $1", "\0\0", 2);
+	struct prepared *text = intern("select  $1", "\0\0", 2);
+
+	cr_assert_eq(a, b);
+	cr_assert_neq(a, types);
+	cr_assert_neq(types, text);
+	cr_assert(a->id != types->id && types->id != text->id);
+	cr_assert_eq(prepared_table_count(table), 3);
+	prepared_put(&a);
+	cr_assert_eq(prepared_table_count(table), 3);
+	prepared_put(&b);
+	cr_assert_eq(prepared_table_count(table), 2);
+	prepared_put(&types);
+	prepared_put(&text);
+	prepared_put(&text);
+}
+
+Test(prepared, a_server_name_has_the_id)
+{
+	struct prepared *p = intern("select 1", "\0\0", 2);
+	char name[PREPARED_SERVER_NAME_MAX];
+
+	cr_assert_eq(prepared_server_name(p->id, name), p->server_name_len);
+	cr_assert_str_eq(p->server_name, name);
+	cr_assert_eq(strncmp(name, "pgweir_", 7), 0);
+	cr_assert_lt(prepared_server_name(UINT64_MAX, name), PREPARED_SERVER_NAME_MAX);
+	prepared_put(&p);
+}
+
+Test(prepared, names_are_confirmed_in_order_and_refused_from_the_oldest)
+{
+	struct prepared_names *names = prepared_names_create();
+
+	add(names, "a", "select 1");
+	add(names, "b", "select 2");
+	add(names, "c", "select 3");
+	prepared_names_confirm(names);
+	prepared_names_refuse(names, 1);
+	expect_names(names, "a=select 1\n"
+	                    "c=select 3\n");
+	prepared_names_confirm(names);
+	prepared_names_refuse(names, 5);
+	expect_names(names, "a=select 1\n"
+	                    "c=select 3\n");
+	prepared_names_destroy(&names);
+	cr_assert_null(names);
+}
+
+Test(prepared, a_pending_name_may_be_closed)
+{
+	struct prepared_names *names = prepared_names_create();
+
+	add(names, "a", "select 1");
+	add(names, "b", "select 2");
+	prepared_names_remove(names, prepared_names_find(names, slice_str("a")));
+	prepared_names_refuse(names, 1);
+	expect_names(names, "");
+	cr_assert_eq(prepared_names_count(names), 0);
+	prepared_names_destroy(&names);
+}
+
+Test(prepared, the_empty_name_is_a_name_and_none_has_none)
+{
+	struct prepared_names *names = prepared_names_create(), *none = NULL;
+
+	add(names, "", "select 1");
+	expect_names(names, "=select 1\n");
+	prepared_names_clear(names);
+	expect_names(names, "");
+	expect_names(none, "");
+	cr_assert_eq(prepared_names_count(none), 0);
+	prepared_names_destroy(&names);
+	prepared_names_destroy(&none);
+}
+
+Test(prepared, a_set_evicts_the_least_recently_used)
+{
+	struct prepared_set set;
+
+	prepared_set_init(&set);
+	cr_assert_eq(prepared_set_add(&set, 1, 3), 0);
+	cr_assert_eq(prepared_set_add(&set, 2, 3), 0);
+	cr_assert_eq(prepared_set_add(&set, 3, 3), 0);
+	cr_assert(prepared_set_use(&set, 1));
+	cr_assert_eq(prepared_set_add(&set, 4, 3), 2);
+	cr_assert_not(prepared_set_use(&set, 2));
+	cr_assert_eq(prepared_set_add(&set, 5, 3), 3);
+	cr_assert_eq(prepared_set_count(&set), 3);
+	prepared_set_remove(&set, 1);
+	prepared_set_remove(&set, 1);
+	cr_assert_eq(prepared_set_add(&set, 6, 3), 0);
+	prepared_set_clear(&set);
+	cr_assert_eq(prepared_set_count(&set), 0);
+	prepared_set_fini(&set);
+}
