@@ -202,7 +202,7 @@ struct session_state *session_with(struct session_state *s, struct slice name, c
 
 	if (name.len >= sizeof text ||
 	    (value && session_text_len(s) + name.len + strlen(value) > SESSION_TEXT_MAX) ||
-	    s->count >= SESSION_SETTINGS_MAX - 1)
+	    (value && s->count >= SESSION_SETTINGS_MAX - 1 && !session_find(s, name)))
 		return NULL;
 	memcpy(text, name.ptr, name.len);
 	text[name.len] = '\0';
