@@ -19,7 +19,16 @@
 #include "worker/control.h"
 #include "worker/signals.h"
 
-enum mode { MODE_RUN, MODE_CHECK, MODE_PRINT, MODE_SAMPLE, MODE_MANUAL, MODE_VERSION, MODE_HELP, MODE_USAGE };
+enum mode {
+	MODE_RUN,
+	MODE_CHECK,
+	MODE_PRINT,
+	MODE_SAMPLE,
+	MODE_MANUAL,
+	MODE_VERSION,
+	MODE_HELP,
+	MODE_USAGE
+};
 
 struct arguments {
 	enum mode mode;

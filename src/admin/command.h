@@ -33,7 +33,7 @@ struct admin_command {
 	const char *help;
 };
 
-/* The longest match; *argument is what follows, comments kept, no blanks and ; around. NULL: none. */
+/* The longest match; *argument is what follows, without blanks and ; around. NULL: none. */
 const struct admin_command *command_find(struct slice sql, struct slice *argument);
 const struct admin_command *command_at(size_t index); /* NULL past the last */
 /* The text without comments and blanks before it, and without ; and blanks behind it. */

@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * SHOW CACHE, MEM, STATEMENTS and EXPLAIN ROUTE.
+ * SHOW CACHE, MEM and EXPLAIN ROUTE.
  */
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "admin/command.h"
 #include "admin/result.h"
-#include "base/mem.h"
 
 static void number_row(struct result *r, const char *name, uint64_t value)
 {
@@ -66,43 +64,6 @@ void show_mem(struct show *s)
 		}
 	}
 	result_end(&r, "SHOW");
-}
-
-static int compare_uses(const void *a, const void *b)
-{
-	const struct admin_statement *x = *(const struct admin_statement *const *)a;
-	const struct admin_statement *y = *(const struct admin_statement *const *)b;
-
-	return (x->uses < y->uses) - (x->uses > y->uses);
-}
-
-void show_statements(struct show *s)
-{
-	static const struct build_column columns[] = { COLUMN_TEXT("shape"), COLUMN_TEXT("class"),
-		                                           COLUMN_BIG("uses"), COLUMN_BIG("bytes") };
-	const struct admin_statement **rows;
-	size_t count = 0;
-	struct result r;
-
-	for (const struct admin_part *p = s->parts; p; p = p->next)
-		count += p->statement_count;
-	rows = mem_alloc(count * sizeof(*rows) + 1);
-	count = 0;
-	for (const struct admin_part *p = s->parts; p; p = p->next)
-		for (size_t i = 0; i < p->statement_count; i++)
-			rows[count++] = &p->statements[i];
-	if (count)
-		qsort(rows, count, sizeof(*rows), compare_uses);
-	RESULT_BEGIN(&r, s->out, columns);
-	for (size_t i = 0; i < count; i++) {
-		result_text(&r, rows[i]->shape);
-		result_text(&r, rows[i]->class);
-		result_number(&r, rows[i]->uses);
-		result_number(&r, rows[i]->bytes);
-		result_row(&r);
-	}
-	result_end(&r, "SHOW");
-	mem_free(rows);
 }
 
 /* [FOR database] statement; without FOR the only database, or the one named postgres. */

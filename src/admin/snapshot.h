@@ -60,25 +60,16 @@ struct admin_memory {
 	uint64_t size, used, free, total; /* object bytes, objects used, objects free, bytes in all */
 };
 
-struct admin_statement {
-	const char *shape; /* text with literals out, cut */
-	const char *class; /* static: read, write, session, ... */
-	uint64_t uses;
-	uint64_t bytes;
-};
-
 struct admin_part {
 	struct admin_part *next; /* owned; used by the collector */
 	struct arena arena;
 	unsigned worker;
-	size_t pool_count, client_count, server_count, memory_count, statement_count;
+	size_t pool_count, client_count, server_count, memory_count;
 	struct admin_pool *pools;
 	struct admin_conn *clients;
 	struct admin_conn *servers;
 	struct admin_memory *memory;
-	struct admin_statement *statements;
 	uint32_t login_clients; /* clients not logged in yet; they have no row */
-	uint32_t listed_max;    /* 0, or where lists were cut to stay short */
 };
 
 struct admin_part *admin_part_create(unsigned worker);

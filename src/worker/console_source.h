@@ -15,7 +15,8 @@ void console_source_init(struct admin_source *source, struct control *c);
 /* A request whose console is gone: frees it. done_ctx is admin/'s, a struct admin_request. */
 void console_abandon(void *done_ctx);
 /* admin_source.act; ctx is the control. */
-void console_order(void *ctx, const struct admin_order *order, admin_error_fn *done, void *done_ctx);
+void console_order(void *ctx, const struct admin_order *order, admin_error_fn *done,
+                   void *done_ctx);
 void console_orders_abandon(struct control *c); /* the console closes */
 /* A worker's rows; on its own thread. */
 struct admin_part *console_rows(struct proxy *p, unsigned want);

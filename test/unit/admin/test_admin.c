@@ -107,12 +107,14 @@ Test(admin, clients_and_servers)
 {
 	cr_expect_not_null(
 		strstr(stats("show clients"),
-	           "\nC|guest|shop|none|active|10.0.0.1|5|10.0.0.2|6432|1970-01-01 00:00:01 UTC|-|2|3|0|"
+	           "\nC|guest|shop|none|active|10.0.0.1|5|10.0.0.2|6432|"
+	           "1970-01-01 00:00:01 UTC|-|2|3|0|"
 	           "0xab|0xcd|0||x|4|11|temporary table||1\nSHOW\n"));
 	cr_expect_not_null(strstr(stats("show servers"), "|10||n1|0\nS|guest|shop|none|idle|"));
 	cr_expect_null(strstr(stats("show active_sockets"), "|idle|"));
 	cr_expect_not_null(strstr(stats("show sockets"), "|4|10|0|0|0|0|0|0|0|"));
-	cr_expect_not_null(strstr(stats("show users"), "\napp|3|-|-|0|1|0|1\nguest|-|-|-|0|1|0|1\nSHOW\n"));
+	cr_expect_not_null(
+		strstr(stats("show users"), "\napp|3|-|-|0|1|0|1\nguest|-|-|-|0|1|0|1\nSHOW\n"));
 	cr_expect_not_null(strstr(stats("show lists"), "\nfree_servers|1\nused_servers|1\n"));
 }
 
