@@ -7,6 +7,7 @@
 #include "proxy/serve.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "pool/session.h"
 #include "proxy/cached.h"
@@ -149,6 +150,15 @@ static void note_ddl(struct client *c, const struct plan *plan)
 		hooks->catalog_stale(c->proxy->shared->hooks_ctx, c->tenant->database);
 }
 
+static void log_query(const struct client *c, const struct plan *plan)
+{
+	const struct topology_node *node = tenant_node(c->tenant, c->server->pool->node_id);
+
+	log_info("query", "id=%llu db=%s user=%s node=%s tag=%s", (unsigned long long)c->id,
+		 c->tenant->database, c->tenant->user, node ? node->name : "-",
+		 plan->only ? plan->only->tag : "-");
+}
+
 /* Request on a linked server, or on one that is to be had. False: it must wait. */
 static bool serve_forward(struct client *c, const struct request *req, const struct plan *plan,
 			  enum txn_node node)
@@ -167,6 +177,8 @@ static bool serve_forward(struct client *c, const struct request *req, const str
 		if (!acquire(c, req, plan, node, &is_answered))
 			return is_answered;
 	}
+	if (__builtin_expect(c->proxy->settings->config->global.log_queries, 0))
+		log_query(c, plan);
 	forward_request(c, req, plan);
 	note_ddl(c, plan);
 	return true;
