@@ -51,15 +51,15 @@ static struct ledger_limits tenant_limits(const struct tenant *t)
 	};
 }
 
-static void tenant_set_policy(struct tenant *t)
+struct route_policy tenant_policy(const struct config_database *db)
 {
-	t->policy = (struct route_policy){
-		.level = t->db->consistency,
-		.max_lag_bytes = t->db->max_replica_lag_bytes,
-		.max_lag_us = t->db->max_replica_lag_us,
-		.wait_fresh_us = t->db->replica_wait_timeout_us,
-		.has_split = t->db->split,
-		.has_primary_reads = t->db->primary_reads,
+	return (struct route_policy){
+		.level = db->consistency,
+		.max_lag_bytes = db->max_replica_lag_bytes,
+		.max_lag_us = db->max_replica_lag_us,
+		.wait_fresh_us = db->replica_wait_timeout_us,
+		.has_split = db->split,
+		.has_primary_reads = db->primary_reads,
 	};
 }
 
@@ -94,7 +94,7 @@ void tenant_configure(struct tenant *t)
 	t->has_cache = t->proxy->cache != NULL;
 	tenant_set_scope(t);
 	t->max_prepared = (size_t)cfg->global.max_prepared_statements;
-	tenant_set_policy(t);
+	t->policy = tenant_policy(db);
 	limits = tenant_limits(t);
 	for (int i = 0; i < TOPOLOGY_NODES_MAX; i++) {
 		if (!t->pools[i])

@@ -61,6 +61,8 @@ bool tenant_pool_equal(const struct map_node *node, const void *key);
 struct tenant *tenant_find(struct proxy *p, struct slice database, struct slice user);
 void tenant_destroy(struct tenant *t);
 void tenant_configure(struct tenant *t); /* again, after a reload */
+/* How a database's requests are routed. Pure. */
+struct route_policy tenant_policy(const struct config_database *db);
 struct pool *tenant_pool(struct tenant *t, const struct topology_node *node);
 struct pool *tenant_pool_by_ledger(struct proxy *p, const struct ledger_entry *ledger); /* NULL: none */
 static inline struct tenant_pool *tenant_pool_of(struct pool *pool)

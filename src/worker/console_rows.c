@@ -8,6 +8,7 @@
 #include "proxy/client.h"
 #include "proxy/tenant.h"
 #include "worker/console_source.h"
+#include "worker/explain.h"
 
 enum { ADDRESS_MAX = 256 };
 
@@ -30,22 +31,10 @@ static int64_t wall_of(const struct rows *r, uint64_t then_us)
 
 static const char *pin_text(struct rows *r, uint32_t pins)
 {
-	static const char *const names[] = {
-		"temporary table", "advisory lock", "cursor with hold", "sequence value", "LOAD",
-		"LISTEN",          "SQL PREPARE",   "session state",    "replication",    "role",
-	};
-	struct buf text;
-	const char *result;
+	char text[EXPLAIN_PINS_MAX] = "";
 
-	if (pins == 0)
-		return "";
-	buf_init(&text, 512);
-	for (unsigned i = 0; i < WEIR_COUNTOF(names); i++)
-		if (pins & (1u << i))
-			buf_appendf(&text, "%s%s", text.len ? ", " : "", names[i]);
-	result = arena_strdup(&r->part->arena, buf_slice(&text));
-	buf_fini(&text);
-	return result;
+	explain_pins(pins, text, sizeof text);
+	return *text ? copy(r, text) : "";
 }
 
 /* A setting's value as a session has it: raw text behind a mark, or SQL in quotes. */

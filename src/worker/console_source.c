@@ -15,6 +15,7 @@
 #include "proxy/client.h"
 #include "tier/tier.h"
 #include "worker/control_priv.h"
+#include "worker/explain.h"
 
 /* --- rows of workers ------------------------------------------------------------- */
 
@@ -143,6 +144,29 @@ static bool source_is_accepting(void *ctx)
 	return c->listener != NULL && !c->is_draining;
 }
 
+static bool source_explain(void *ctx, const char *database, struct slice sql,
+                           struct admin_route *out, struct pg_error *err)
+{
+	struct control *c = ctx;
+	const struct config_database *db =
+		config_database_find(c->settings->config, slice_str(database));
+	struct explain_input in = {
+		.db = db,
+		.sql = sql,
+		.has_cache = c->shared.cache != NULL,
+		.now_us = clock_monotonic_us(),
+	};
+
+	if (!db) {
+		pg_error_set(err, "3D000", "database \"%.100s\" does not exist", database);
+		return false;
+	}
+	in.topology = tier_topology(c->tier, db->cluster->name);
+	in.catalog = tier_catalog(c->tier, db->name);
+	explain_statement(&in, out);
+	return true;
+}
+
 static void source_publish(void *ctx, struct config *cfg)
 {
 	struct control *c = ctx;
@@ -169,7 +193,7 @@ void console_source_init(struct admin_source *source, struct control *c)
 		.database = source_database,
 		.act = console_order,
 		.publish = source_publish,
-		.explain = console_explain,
+		.explain = source_explain,
 		.is_accepting = source_is_accepting,
 	};
 }

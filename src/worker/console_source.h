@@ -20,8 +20,5 @@ void console_order(void *ctx, const struct admin_order *order, admin_error_fn *d
 void console_orders_abandon(struct control *c); /* the console closes */
 /* A worker's rows; on its own thread. */
 struct admin_part *console_rows(struct proxy *p, unsigned want);
-/* EXPLAIN ROUTE, admin_source.explain; ctx is the control. */
-bool console_explain(void *ctx, const char *database, struct slice sql, struct admin_route *out,
-                     struct pg_error *err);
 
 #endif

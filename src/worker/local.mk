@@ -3,12 +3,12 @@
 
 noinst_LIBRARIES += src/worker/libworker.a
 src_worker_libworker_a_SOURCES = \
-	src/worker/cache_url.c src/worker/cache_url.h \
+	src/worker/cache_setup.c src/worker/cache_setup.h \
 	src/worker/console.c src/worker/console.h \
-	src/worker/console_explain.c \
 	src/worker/console_orders.c \
 	src/worker/console_rows.c \
 	src/worker/console_source.c src/worker/console_source.h \
 	src/worker/control.c src/worker/control.h src/worker/control_priv.h \
+	src/worker/explain.c src/worker/explain.h \
 	src/worker/signals.c src/worker/signals.h \
 	src/worker/worker.c src/worker/worker.h
