@@ -9,7 +9,7 @@ CLANG_TIDY = clang-tidy
 FUZZ_SECONDS = 60
 SOURCE_FILES = find src include test bench -name '*.[ch]' -not -path '*/node_modules/*'
 
-.PHONY: lint lint-tidy format format-check cover compdb sizes check-integration check-all fuzz bench
+.PHONY: lint lint-tidy format format-check cover compdb sizes check-integration check-all fuzz stress bench
 
 lint: all
 	$(AM_V_at)'$(top_srcdir)/scripts/lint' --root '$(abs_top_srcdir)' --cc '$(CC)' \
@@ -40,6 +40,9 @@ fuzz:
 	$(AM_V_at)FUZZ_SECONDS='$(FUZZ_SECONDS)' '$(top_srcdir)/scripts/fuzz' '$(abs_top_srcdir)' \
 		'$(abs_top_builddir)/fuzz-build'
 
+stress:
+	$(AM_V_at)'$(top_srcdir)/scripts/stress' '$(abs_top_srcdir)' '$(abs_top_builddir)/tsan-build'
+
 check-integration: all
 	$(AM_V_at)if test -x '$(top_srcdir)/test/integration/run'; then \
 		PGWEIR='$(abs_top_builddir)/pgweir' '$(top_srcdir)/test/integration/run'; \
@@ -55,4 +58,4 @@ check-all: check lint check-integration
 CLEANFILES += compile_commands.json
 
 clean-local:
-	rm -rf cover-build fuzz-build
+	rm -rf cover-build fuzz-build tsan-build

@@ -28,7 +28,7 @@ enum waiter_state { WAITER_NONE, WAITER_QUEUED, WAITER_GRANTED };
 
 struct ledger_waiter { /* embedded in a client; zero-initialise */
 	struct list_node node;
-	enum waiter_state state; /* written under the mutex */
+	_Atomic(enum waiter_state) state; /* QUEUED, GRANTED: under the mutex; NONE: its own worker */
 	bool is_starved;         /* a database's or user's limit, not the pool's, makes it wait */
 	uint16_t worker;
 	uint64_t since_us;
