@@ -46,7 +46,7 @@ struct lookup {
 	struct tables_view view;
 	unsigned name_count;
 	struct hash128 names[SHARED_NAMES_MAX];
-	uint64_t tokens[SHARED_NAMES_MAX]; /* hashes, same order; 0: not there */
+	uint64_t tokens[SHARED_NAMES_MAX]; /* hashes, same order; set with shared_sum */
 };
 
 uint64_t shared_expiry_us(const struct cache *c, uint64_t from_us, uint32_t ttl_ms)
@@ -130,53 +130,56 @@ void cache_lookup_cancel(struct cache_lookup *lookup)
 	loop_timer_cancel(&l->timer);
 }
 
-/* One digest of all tokens, the names they belong to and the server that told them. */
-static uint64_t sum_tokens(const struct lookup *l, const struct redis_reply *reply)
+/*
+ * Things that never changed, or whose token was evicted, get one now. If somebody
+ * else is faster it stays unused, and what is stored under it is never found.
+ */
+static struct slice give_token(struct lookup *l, unsigned i, uint8_t bytes[SHARED_TOKEN_BYTES])
 {
-	struct blake2 b;
-	uint8_t digest[8];
-	uint64_t sum;
+	struct slice token = shared_token_new(l->worker->cache, bytes);
 
-	blake2_init(&b, sizeof digest);
-	blake2_update_part(&b, slice_str(l->worker->commands.run_id));
-	for (unsigned i = 0; i < l->name_count; i++) {
-		blake2_update_u64(&b, l->names[i].hi);
-		blake2_update_u64(&b, l->names[i].lo);
-		blake2_update_part(&b, reply->elements[i].text);
-	}
-	blake2_final(&b, digest);
-	memcpy(&sum, digest, sizeof sum);
-	return sum ? sum : 1;
+	shared_set_token(l->worker, l->names[i], token, true);
+	shared_send_and_forget(l->worker);
+	return token;
 }
 
-/* Things that never changed, or whose token was evicted, get one, for the next lookup to see. */
-static void give_token(struct lookup *l, unsigned i)
+/* The token at this place; false: it isn't one. */
+static bool take_token(struct lookup *l, unsigned i, const struct redis_value *v,
+                       struct blake2 *sum)
 {
 	uint8_t bytes[SHARED_TOKEN_BYTES];
+	struct slice token = v->text;
 
-	shared_set_token(l->worker, l->names[i], shared_token_new(l->worker->cache, bytes), true);
-	shared_send_and_forget(l->worker);
+	if (v->type == REDIS_TYPE_NIL)
+		token = give_token(l, i, bytes);
+	else if (v->type != REDIS_TYPE_STRING || token.len != SHARED_TOKEN_BYTES)
+		return false;
+	l->tokens[i] = shared_token_hash(token);
+	blake2_update_u64(sum, l->names[i].hi);
+	blake2_update_u64(sum, l->names[i].lo);
+	blake2_update_part(sum, token);
+	return true;
 }
 
+/* One digest of all tokens, the names they belong to and the server that told them. */
 static void read_tokens(struct lookup *l, const struct redis_reply *reply)
 {
-	bool is_complete = true;
+	bool is_complete = reply->value.type == REDIS_TYPE_ARRAY && reply->count == l->name_count;
+	struct blake2 sum;
+	uint8_t digest[sizeof l->shared_sum];
 
-	if (reply->value.type != REDIS_TYPE_ARRAY || reply->count != l->name_count) {
+	blake2_init(&sum, sizeof digest);
+	blake2_update_part(&sum, slice_str(l->worker->commands.run_id));
+	for (unsigned i = 0; is_complete && i < l->name_count; i++)
+		is_complete = take_token(l, i, &reply->elements[i], &sum);
+	if (!is_complete) {
 		worker_count(l->worker, COUNT_REDIS_ERRORS);
 		return;
 	}
-	for (unsigned i = 0; i < l->name_count; i++) {
-		const struct redis_value *v = &reply->elements[i];
-		bool is_token = v->type == REDIS_TYPE_STRING && v->text.len == SHARED_TOKEN_BYTES;
-
-		l->tokens[i] = is_token ? shared_token_hash(v->text) : 0;
-		is_complete = is_complete && is_token;
-		if (v->type == REDIS_TYPE_NIL)
-			give_token(l, i);
-	}
-	if (is_complete)
-		l->shared_sum = sum_tokens(l, reply);
+	blake2_final(&sum, digest);
+	memcpy(&l->shared_sum, digest, sizeof digest);
+	if (l->shared_sum == 0)
+		l->shared_sum = 1;
 }
 
 /* True if one of them is news: somebody else changed something. */

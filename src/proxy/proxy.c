@@ -312,6 +312,7 @@ void proxy_set_catalog(struct proxy *p, const char *database, struct catalog *ca
 			continue;
 		catalog_put(&t->catalog);
 		t->catalog = catalog_get(catalog);
+		t->catalog_pause_us = 0;
 	}
 }
 

@@ -39,6 +39,8 @@ struct tenant {
 	const struct config_user *user_cfg;    /* likewise; may be NULL */
 	struct cluster_view *cluster;          /* borrowed: never freed before the proxy */
 	struct catalog *catalog;    /* counted; NULL: none */
+	uint64_t catalog_ask_us;    /* no asking for a newer one before this time */
+	uint64_t catalog_pause_us;  /* between asking in vain; 0: not asked since it came */
 	struct route_policy policy;
 	enum config_pool_mode pool_mode;
 	bool is_gone;               /* the database entry is no longer configured */
