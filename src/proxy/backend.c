@@ -177,6 +177,9 @@ static void send_startup(struct server *s)
 	};
 	struct buf b;
 
+	/* A reload may have come since the connection was begun: keep what `in` borrows from. */
+	settings_put(&l->settings);
+	l->settings = settings_get(t->settings);
 	server_login_init(&l->auth, &in);
 	l->has_auth = true;
 	buf_init(&b, LOGIN_MESSAGE_MAX);

@@ -76,6 +76,13 @@ static void tenant_set_scope(struct tenant *t)
 	buf_fini(&b);
 }
 
+static void empty_pools(struct tenant *t)
+{
+	for (int i = 0; i < TOPOLOGY_NODES_MAX; i++)
+		if (t->pools[i])
+			link_empty_pool(&t->pools[i]->pool);
+}
+
 void tenant_configure(struct tenant *t)
 {
 	const struct config *cfg = t->proxy->settings->config;
@@ -83,8 +90,12 @@ void tenant_configure(struct tenant *t)
 	struct ledger_limits limits;
 
 	t->is_gone = db == NULL;
-	if (!db) /* keeps pointing into nothing otherwise: the caller closes its clients */
+	if (!db) { /* the caller closes its clients; servers on their way still read the old entry */
+		empty_pools(t);
 		return;
+	}
+	settings_put(&t->settings);
+	t->settings = settings_get(t->proxy->settings);
 	t->db = db;
 	t->user_cfg = config_user_find(cfg, slice_str(t->user));
 	t->cluster = proxy_cluster(t->proxy, db->cluster->name);
@@ -147,6 +158,7 @@ void tenant_destroy(struct tenant *t)
 	if (t->keys)
 		mem_wipe(t->keys, sizeof *t->keys);
 	mem_free(t->keys);
+	settings_put(&t->settings);
 	mem_free(t->database);
 	mem_free(t->user);
 	mem_free(t->scope);
@@ -280,7 +292,7 @@ struct slice tenant_server_secret(const struct tenant *t)
 
 	if (*t->db->password)
 		return slice_str(t->db->password);
-	if (userlist_find(t->proxy->settings->users, tenant_server_user(t), &secret) != WEIR_OK)
+	if (userlist_find(t->settings->users, tenant_server_user(t), &secret) != WEIR_OK)
 		return slice_of("", 0);
 	return secret;
 }

@@ -35,7 +35,8 @@ struct tenant {
 	char *database;             /* owned: as the client asked */
 	char *user;                 /* owned */
 	char *scope;                /* owned: "cluster/dbname", what cached tables belong to */
-	const struct config_database *db;      /* borrowed from proxy->settings */
+	struct settings *settings;  /* counted: the snapshot that db and user_cfg point into */
+	const struct config_database *db;      /* borrowed from settings, also once it is gone */
 	const struct config_user *user_cfg;    /* likewise; may be NULL */
 	struct cluster_view *cluster;          /* borrowed: never freed before the proxy */
 	struct catalog *catalog;    /* counted; NULL: none */
