@@ -18,79 +18,25 @@
 #include "net/resolver.h"
 #include "pool/ledger.h"
 #include "pool/session.h"
-#include "tier/catalog.h"
 #include "tier/tier.h"
 #include "tier/topology.h"
+#include "worker/broadcast.h"
 #include "worker/cache_setup.h"
 #include "worker/console.h"
 #include "worker/control_priv.h"
 
 enum { SESSION_STATES_KEPT = 1024, DRAIN_POLL_US = 50000 };
 
-static void run_topology(struct task *t, struct proxy *p)
-{
-	struct topology *topology = t->ptr;
-
-	proxy_set_topology(p, t->text, topology);
-	topology_put(&topology);
-}
-
-static void run_catalog(struct task *t, struct proxy *p)
-{
-	struct catalog *catalog = t->ptr;
-
-	proxy_set_catalog(p, t->text, catalog);
-	catalog_put(&catalog);
-}
-
-static void run_settings(struct task *t, struct proxy *p)
-{
-	struct settings *settings = t->ptr;
-
-	proxy_set_settings(p, settings);
-	settings_put(&settings);
-}
-
 static void run_accept(struct task *t, struct proxy *p)
 {
 	proxy_accept(p, (int)t->number, t->flag);
-}
-
-enum { GATE_PAUSED = 1, GATE_DISABLED = 2 };
-
-static void run_gate(struct task *t, struct proxy *p)
-{
-	struct gate_state state = {
-		.is_paused = (t->number & GATE_PAUSED) != 0,
-		.is_disabled = (t->number & GATE_DISABLED) != 0,
-	};
-
-	proxy_set_gate(p, t->text, state);
-}
-
-static void run_resume_all(struct task *t, struct proxy *p)
-{
-	(void)t;
-	proxy_resume_all(p);
-}
-
-static void run_drain(struct task *t, struct proxy *p)
-{
-	(void)t;
-	proxy_drain(p);
 }
 
 static void on_topology(void *ctx, const char *cluster, struct topology *topology)
 {
 	struct control *c = ctx;
 
-	for (unsigned i = 0; i < c->worker_count; i++) {
-		struct task *t = task_create(run_topology);
-
-		t->text = mem_strdup(cluster);
-		t->ptr = topology_get(topology);
-		worker_post(c->workers[i], t);
-	}
+	broadcast_topology(c, cluster, topology);
 	metrics_add(metrics_block(c->shared.metrics, c->worker_count), METRIC_TOPOLOGY_CHANGES, 1);
 	if (c->shared.cache && topology->primary >= 0)
 		control_void_cache(c, cluster, topology->timeline);
@@ -98,15 +44,7 @@ static void on_topology(void *ctx, const char *cluster, struct topology *topolog
 
 static void on_catalog(void *ctx, const char *database, struct catalog *catalog)
 {
-	struct control *c = ctx;
-
-	for (unsigned i = 0; i < c->worker_count; i++) {
-		struct task *t = task_create(run_catalog);
-
-		t->text = mem_strdup(database);
-		t->ptr = catalog_get(catalog);
-		worker_post(c->workers[i], t);
-	}
+	broadcast_catalog(ctx, database, catalog);
 }
 
 static void hook_suspect(void *ctx, const char *cluster, uint16_t node_id)
@@ -314,12 +252,7 @@ void control_publish(struct control *c, struct settings *settings)
 {
 	settings_put(&c->settings);
 	c->settings = settings_get(settings);
-	for (unsigned i = 0; i < c->worker_count; i++) {
-		struct task *t = task_create(run_settings);
-
-		t->ptr = settings_get(settings);
-		worker_post(c->workers[i], t);
-	}
+	broadcast_settings(c, settings);
 	tier_reload(c->tier, settings->config);
 	log_set_level((enum log_level)settings->config->global.log_level);
 }
@@ -363,13 +296,7 @@ int control_reload(struct control *c, char *why, size_t why_size)
 void control_set_gate(struct control *c, const char *database, struct gate_state state)
 {
 	gates_set(&c->gates, database, state);
-	for (unsigned i = 0; i < c->worker_count; i++) {
-		struct task *t = task_create(run_gate);
-
-		t->text = mem_strdup(database);
-		t->number = (state.is_paused ? GATE_PAUSED : 0u) | (state.is_disabled ? GATE_DISABLED : 0u);
-		worker_post(c->workers[i], t);
-	}
+	broadcast_gate(c, database, state);
 	log_info("gate_set", "db=\"%s\" paused=%d disabled=%d", *database ? database : "*",
 		 state.is_paused, state.is_disabled);
 }
@@ -378,8 +305,7 @@ bool control_resume_all(struct control *c)
 {
 	if (!gates_resume_all(&c->gates))
 		return false;
-	for (unsigned i = 0; i < c->worker_count; i++)
-		worker_post(c->workers[i], task_create(run_resume_all));
+	broadcast_resume(c);
 	log_info("resumed", "workers=%u", c->worker_count);
 	return true;
 }
@@ -412,8 +338,8 @@ void control_drain(struct control *c, enum drain_mode mode)
 	log_info("draining", "clients=%u", atomic_load(&c->shared.client_count));
 	listener_close(c->listener);
 	c->listener = NULL;
-	for (unsigned i = 0; mode != DRAIN_CLIENTS && i < c->worker_count; i++)
-		worker_post(c->workers[i], task_create(run_drain));
+	if (mode != DRAIN_CLIENTS)
+		broadcast_drain(c);
 	c->drain_until_us = UINT64_MAX;
 	if (mode == DRAIN_BOUNDED)
 		c->drain_until_us =

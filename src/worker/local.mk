@@ -3,6 +3,7 @@
 
 noinst_LIBRARIES += src/worker/libworker.a
 src_worker_libworker_a_SOURCES = \
+	src/worker/broadcast.c src/worker/broadcast.h \
 	src/worker/cache_setup.c src/worker/cache_setup.h \
 	src/worker/console.c src/worker/console.h \
 	src/worker/console_orders.c \

@@ -103,7 +103,8 @@ Test(explain, what_needs_the_primary_is_named)
 
 	init(&w, "");
 	cr_expect_str_eq(told(&w, "SELECT public.writes(x) FROM t"),
-	                 "read|primary n0|write, function public.writes needs the primary|reads t||off");
+	                 "read|primary n0|write, function public.writes needs the primary|reads t|"
+	                 "|off");
 	cr_expect_str_eq(told(&w, "SELECT now() FROM t, fast"),
 	                 "read|primary n0|write, relation fast needs the primary|reads t, fast||off");
 	cr_expect_str_eq(told(&w, "SELECT 1 FROM t FOR UPDATE"),

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * See broadcast.h. The run_ functions are the workers' half.
+ */
+#include "worker/broadcast.h"
+
+#include "base/mem.h"
+#include "tier/catalog.h"
+#include "tier/topology.h"
+#include "worker/control_priv.h"
+
+enum { GATE_PAUSED = 1, GATE_DISABLED = 2 };
+
+static void run_topology(struct task *t, struct proxy *p)
+{
+	struct topology *topology = t->ptr;
+
+	proxy_set_topology(p, t->text, topology);
+	topology_put(&topology);
+}
+
+static void run_catalog(struct task *t, struct proxy *p)
+{
+	struct catalog *catalog = t->ptr;
+
+	proxy_set_catalog(p, t->text, catalog);
+	catalog_put(&catalog);
+}
+
+static void run_settings(struct task *t, struct proxy *p)
+{
+	struct settings *settings = t->ptr;
+
+	proxy_set_settings(p, settings);
+	settings_put(&settings);
+}
+
+static void run_gate(struct task *t, struct proxy *p)
+{
+	struct gate_state state = {
+		.is_paused = (t->number & GATE_PAUSED) != 0,
+		.is_disabled = (t->number & GATE_DISABLED) != 0,
+	};
+
+	proxy_set_gate(p, t->text, state);
+}
+
+static void run_resume(struct task *t, struct proxy *p)
+{
+	(void)t;
+	proxy_resume_all(p);
+}
+
+static void run_drain(struct task *t, struct proxy *p)
+{
+	(void)t;
+	proxy_drain(p);
+}
+
+void broadcast_topology(struct control *c, const char *cluster, struct topology *topology)
+{
+	for (unsigned i = 0; i < c->worker_count; i++) {
+		struct task *t = task_create(run_topology);
+
+		t->text = mem_strdup(cluster);
+		t->ptr = topology_get(topology);
+		worker_post(c->workers[i], t);
+	}
+}
+
+void broadcast_catalog(struct control *c, const char *database, struct catalog *catalog)
+{
+	for (unsigned i = 0; i < c->worker_count; i++) {
+		struct task *t = task_create(run_catalog);
+
+		t->text = mem_strdup(database);
+		t->ptr = catalog_get(catalog);
+		worker_post(c->workers[i], t);
+	}
+}
+
+void broadcast_settings(struct control *c, struct settings *settings)
+{
+	for (unsigned i = 0; i < c->worker_count; i++) {
+		struct task *t = task_create(run_settings);
+
+		t->ptr = settings_get(settings);
+		worker_post(c->workers[i], t);
+	}
+}
+
+void broadcast_gate(struct control *c, const char *database, struct gate_state state)
+{
+	for (unsigned i = 0; i < c->worker_count; i++) {
+		struct task *t = task_create(run_gate);
+
+		t->text = mem_strdup(database);
+		t->number = (state.is_paused ? GATE_PAUSED : 0u) | (state.is_disabled ? GATE_DISABLED : 0u);
+		worker_post(c->workers[i], t);
+	}
+}
+
+void broadcast_resume(struct control *c)
+{
+	for (unsigned i = 0; i < c->worker_count; i++)
+		worker_post(c->workers[i], task_create(run_resume));
+}
+
+void broadcast_drain(struct control *c)
+{
+	for (unsigned i = 0; i < c->worker_count; i++)
+		worker_post(c->workers[i], task_create(run_drain));
+}
