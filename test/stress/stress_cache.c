@@ -259,12 +259,13 @@ static void run_all(struct worker *workers, struct database *db, struct process 
 		pthread_join(workers[i].thread, NULL);
 }
 
-static void stress(unsigned number, uint16_t redis_port)
+static bool stress(unsigned number, uint16_t redis_port)
 {
 	static struct worker workers[CACHES * WORKERS];
 	struct database db = { .replica_mutex = PTHREAD_MUTEX_INITIALIZER };
 	struct process processes[CACHES] = { 0 };
 	uint64_t hits = 0, misses = 0, writes = 0, stale = 0;
+	bool is_ok;
 
 	for (unsigned i = 0; i < CACHES; i++)
 		processes[i].cache = open_cache(redis_port);
@@ -278,11 +279,12 @@ static void stress(unsigned number, uint16_t redis_port)
 	}
 	for (unsigned i = 0; i < CACHES; i++)
 		cache_destroy(processes[i].cache);
-	printf("%sok %u - %s: %llu hits, %llu misses, %llu writes, %llu stale\n",
-	       stale || !hits || !misses || !writes ? "not " : "", number,
-	       redis_port ? "with Redis" : "local only", (unsigned long long)hits,
+	is_ok = !stale && hits && misses && writes;
+	printf("%sok %u - %s: %llu hits, %llu misses, %llu writes, %llu stale\n", is_ok ? "" : "not ",
+	       number, redis_port ? "with Redis" : "local only", (unsigned long long)hits,
 	       (unsigned long long)misses, (unsigned long long)writes, (unsigned long long)stale);
 	fflush(stdout);
+	return is_ok;
 }
 
 /* A redis-server on a free port; 0: there is none on this machine. */
@@ -316,18 +318,19 @@ int main(void)
 {
 	pid_t pid = 0;
 	uint16_t port;
+	bool is_ok;
 
 	hash_seed_init();
 	log_set_level(LOG_LEVEL_ERROR);
 	printf("1..2\n");
-	stress(1, 0);
+	is_ok = stress(1, 0);
 	port = redis_start(&pid);
 	if (port == 0) {
 		printf("ok 2 - with Redis # SKIP no redis-server on this machine\n");
-		return 0;
+		return is_ok ? 0 : 1;
 	}
-	stress(2, port);
+	is_ok &= stress(2, port);
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
-	return 0;
+	return is_ok ? 0 : 1;
 }

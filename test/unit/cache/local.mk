@@ -23,9 +23,3 @@ test_unit_cache_test_cache_SOURCES = \
 test_unit_cache_test_cache_CPPFLAGS = $(TEST_CPPFLAGS)
 test_unit_cache_test_cache_LDADD = $(TEST_LIBS_3)
 endif
-
-# Several threads against an oracle; no Criterion, so that it runs under ThreadSanitizer too.
-check_PROGRAMS += test/stress/stress_cache
-test_stress_stress_cache_SOURCES = test/stress/stress_cache.c
-test_stress_stress_cache_LDADD = $(WEIR_GROUP_BEGIN) $(WEIR_LIBS_3) $(WEIR_GROUP_END) \
-	$(WEIR_SYSTEM_LIBS)
