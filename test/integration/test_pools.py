@@ -62,13 +62,13 @@ def test_pool_size_is_exact(start, tier):
 def test_waiting_in_order(start):
     """With one server, clients are served in the order in which they asked."""
     weir = start({"default_pool_size": 1, "workers": 3})
+    conns = [weir.connect() for _ in range(8)]
     order, threads = [], [busy(weir, 1.5)]
     time.sleep(0.5)
-    for i in range(8):
-        def work(number=i):
-            with weir.connect() as conn:
-                conn.execute("SELECT txid_current(), pg_sleep(0.1)")
-                order.append(number)
+    for number, conn in enumerate(conns):
+        def work(number=number, conn=conn):
+            conn.execute("SELECT txid_current(), pg_sleep(0.1)")
+            order.append(number)
         thread = threading.Thread(target=work, daemon=True)
         thread.start()
         threads.append(thread)
@@ -76,6 +76,8 @@ def test_waiting_in_order(start):
     for t in threads:
         t.join(30)
     equal(order, list(range(8)))
+    for conn in conns:
+        conn.close()
 
 
 def test_query_wait_timeout(start):
@@ -265,11 +267,19 @@ def test_a_server_that_dies_busy(start, tier):
         other.execute("SELECT txid_current()")
 
 
+def all_servers(tier):
+    return sum(server_count(tier, p) for p in [tier.primary_port()] + tier.replica_ports())
+
+
 def test_max_db_connections(start, tier):
+    """Reads and writes of 12 clients: all nodes together hold to the limit."""
+    before = all_servers(tier)
     weir = start({"default_pool_size": 20, "max_db_connections": 4})
     threads = [busy(weir, 0.5) for _ in range(12)]
+    with weir.connect() as conn:
+        conn.execute("SELECT count(*) FROM pg_class")
     time.sleep(0.3)
-    total = sum(server_count(tier, p) for p in [tier.primary_port()] + tier.replica_ports())
+    total = all_servers(tier) - before
     for t in threads:
         t.join(30)
     check(total <= 4, f"{total} servers, limit 4")

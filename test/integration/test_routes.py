@@ -19,10 +19,6 @@ HERE = os.path.dirname(os.path.realpath(__file__))
 OPTIONS = {"databases": ["routes = cluster=main dbname=routes"], "consistency": "session"}
 
 
-# The table's words for classes, where EXPLAIN ROUTE has others.
-CLASSES = {"txn": "transaction"}
-
-
 def table_rows():
     path = os.path.join(HERE, "routes.tsv")
     if not os.path.exists(path):
@@ -157,6 +153,6 @@ def test_explain_route(session, sub):
         for number, kind, route, _, sql in rows:
             with sub(f"routes::explain line {number} {sql[:70]}"):
                 told = explain(console, sql)
-                check(told["class"].startswith(CLASSES.get(kind, kind)), f"{told}, want {kind}")
+                check(told["class"].startswith(kind), f"{told}, want {kind}")
                 if route in ("primary", "replica"):
                     check(route in told["target"], f"{told}, want {route}")
