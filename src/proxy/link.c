@@ -14,7 +14,7 @@
 #include "proxy/serve.h"
 #include "wire/build.h"
 
-enum { NODE_RETRY_US = 50000 };
+enum { NODE_RETRY_US = 50000, FRESH_RETRY_US = 5000 };
 
 struct move_mail { /* an idle server, or NULL: choose again */
 	struct mail mail;
@@ -328,10 +328,12 @@ bool link_acquire(struct client *c, const struct topology_node *node)
 
 	if (!ledger_has_waiters(pool->ledger))
 		s = pool_take(pool, c->session);
-	if (s)
+	if (s) {
+		count_wait(c);
 		join(c, s);
-	else
+	} else {
 		wait_for_server(c, pool);
+	}
 	return c->server != NULL;
 }
 
@@ -443,10 +445,30 @@ static void on_node_retry(struct loop_timer *timer)
 		link_wake_cluster(list_entry(n, struct client, wait_node)->proxy, view);
 }
 
-void link_wait_node(struct client *c)
+static void wait_on_cluster(struct client *c, uint64_t retry_us)
 {
 	struct proxy *p = c->proxy;
 	struct cluster_view *view = c->tenant->cluster;
+
+	if (c->state != CLIENT_LOGIN)
+		client_set_state(c, CLIENT_WAIT_NODE);
+	client_wait_join(c, &view->waiting);
+	if (view->waiting.count > 1 && retry_us == NODE_RETRY_US)
+		return;
+	loop_timer_cancel(&view->retry);
+	loop_timer_arm(p->loop, &view->retry, retry_us, on_node_retry);
+}
+
+void link_wait_fresh(struct client *c)
+{
+	if (!c->wait_us)
+		c->wait_us = clock_monotonic_us(); /* not the turn's: see CLOCK in route/consistency.h */
+	wait_on_cluster(c, FRESH_RETRY_US);
+}
+
+void link_wait_node(struct client *c)
+{
+	struct proxy *p = c->proxy;
 	uint64_t bound = p->settings->config->global.failover_wait_timeout_us;
 	uint64_t now = loop_now_us(p->loop);
 	uint64_t waited;
@@ -456,15 +478,11 @@ void link_wait_node(struct client *c)
 		stat_add(&c->tenant->stats->waits_primary, 1);
 		p->failovers_waited++;
 	}
-	waited = now - c->wait_us;
+	waited = now > c->wait_us ? now - c->wait_us : 0;
 	c->avoid_nodes = 0;
-	if (c->state != CLIENT_LOGIN)
-		client_set_state(c, CLIENT_WAIT_NODE);
-	client_wait_join(c, &view->waiting);
+	wait_on_cluster(c, NODE_RETRY_US);
 	loop_timer_arm(p->loop, &c->timer, waited < bound ? bound - waited : 1,
 		       on_node_wait_timeout);
-	if (view->waiting.count == 1)
-		loop_timer_arm(p->loop, &view->retry, NODE_RETRY_US, on_node_retry);
 }
 
 void link_pause_pool(struct pool *pool)

@@ -28,13 +28,15 @@ void link_follow(struct pool *pool, const struct ledger_advice *advice);
 void link_refuse_waiters(struct pool *pool, const struct pg_error *error);
 /* A server that was about to move to another worker is closed instead. */
 void link_departure_lost(struct server *s);
-/* Waits for a primary or for freshness; served again when the topology changes or shortly. */
+/* Waits for a primary; served again when the topology changes or shortly. */
 void link_wait_node(struct client *c);
 /* PAUSE: who waits in the pool is held with its tenant, idle servers are closed. */
 void link_pause_pool(struct pool *pool);
 /* Waits for RESUME, as long as for a server. */
 void link_wait_held(struct client *c);
 void link_wake_held(struct tenant *t);
+/* Waits for a fresher replica, some milliseconds; route_choose bounds how often. */
+void link_wait_fresh(struct client *c);
 /* A cancel reaches a client that waits: its request is answered with 57014. */
 void link_cancel_wait(struct client *c);
 void link_wake_cluster(struct proxy *p, struct cluster_view *view);

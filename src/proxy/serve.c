@@ -87,13 +87,14 @@ static struct route_choice choose(struct client *c, const struct plan *plan, enu
 {
 	struct tenant *t = c->tenant;
 	uint64_t now = loop_now_us(c->proxy->loop);
+	bool is_strong = t->policy.level == CONSISTENCY_STRONG;
 	struct route_ask ask = {
 		.node = node == TXN_NODE_SAME || c->must_use_primary ? TXN_NODE_PRIMARY : node,
 		.hint = plan->hint,
 		.reads = &c->reads,
 		.now_us = now,
-		.arrived_us = t->policy.level == CONSISTENCY_STRONG ? clock_monotonic_us() : now,
-		.waited_us = c->wait_us ? now - c->wait_us : 0,
+		.arrived_us = is_strong && !c->wait_us ? clock_monotonic_us() : c->wait_us,
+		.waited_us = c->wait_us && now > c->wait_us ? now - c->wait_us : 0,
 		.rotation = c->proxy->rotation++,
 		.avoid = c->avoid_nodes,
 	};
@@ -125,7 +126,7 @@ static bool acquire(struct client *c, const struct request *req, const struct pl
 		break;
 	case ROUTE_WAIT_FRESH:
 		hooks->probe(c->proxy->shared->hooks_ctx, c->tenant->cluster->name);
-		link_wait_node(c);
+		link_wait_fresh(c);
 		return false;
 	case ROUTE_WAIT_PRIMARY:
 		link_wait_node(c);

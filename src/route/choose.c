@@ -3,6 +3,13 @@
  * Chooses a node, see choose.h. One pass over the nodes finds the least loaded
  * replica that qualifies and whether the session's last one does; ties go to
  * whichever the rotation meets first.
+ *
+ * A session whose reads went to the primary (after a write) goes back to a
+ * replica only when that is fresh as of later than its last read there. One
+ * that reads without a pause would never see such a replica, since a proof
+ * takes longer than the time between its reads. So some time after its last
+ * write it waits for a proof once, some milliseconds, and then stays on the
+ * replica that it got.
  */
 #include "route/choose.h"
 
@@ -12,6 +19,10 @@ enum {
 	STAY_SLACK = 4,       /* requests more that the last node may have before we move */
 	EJECT_MAX_SHIFT = 16, /* doublings; the option's maximum caps earlier */
 	WANT_EVERY_US = 5000,
+	RETURN_AFTER_US = 100 * 1000, /* of no write before a session waits to return to a replica */
+	RETURN_LAG_US = 60 * 1000,    /* replicas further behind aren't worth the wait */
+	RETURN_WAIT_US = 30 * 1000,
+	RETURN_PAUSE_US = 1000 * 1000, /* after a wait in vain */
 };
 
 struct scan {
@@ -20,6 +31,7 @@ struct scan {
 	uint64_t best_load;
 	uint64_t staying_load;
 	bool has_replica; /* usable, fresh or not */
+	bool may_return;  /* one shows the session's writes and is close behind */
 };
 
 static const char *const reason_texts[] = {
@@ -66,6 +78,16 @@ static uint64_t load_of(const struct topology_node *n)
 	return ((uint64_t)active << 8) / n->weight;
 }
 
+/* Only the session's last read is newer than what is known of the replica, and not by much. */
+static bool is_close(const struct topology_node *n, const struct route_policy *policy,
+		     const struct route_ask *ask)
+{
+	uint64_t fresh = live_u64(&n->live->fresh_as_of_us);
+
+	return policy->level == CONSISTENCY_SESSION && fresh > ask->reads->last_write_us &&
+	       fresh + RETURN_LAG_US > ask->now_us;
+}
+
 static void scan_node(struct scan *scan, const struct topology_node *n,
 		      const struct route_policy *policy, const struct route_ask *ask)
 {
@@ -74,9 +96,12 @@ static void scan_node(struct scan *scan, const struct topology_node *n,
 	if (!is_usable_replica(n, ask))
 		return;
 	scan->has_replica = true;
-	if (!is_within_lag(n, policy, ask->now_us) ||
-	    !consistency_allows(policy->level, ask->reads, ask->arrived_us, n))
+	if (!is_within_lag(n, policy, ask->now_us))
 		return;
+	if (!consistency_allows(policy->level, ask->reads, ask->arrived_us, n)) {
+		scan->may_return |= is_close(n, policy, ask);
+		return;
+	}
 	load = load_of(n);
 	if (scan->best == NULL || load < scan->best_load) {
 		scan->best = n;
@@ -129,6 +154,20 @@ static void want_freshness(const struct topology *t, uint64_t now_us)
 		atomic_store_explicit(&live->wanted_us, now_us, memory_order_relaxed);
 }
 
+/* Is it time to wait for a replica to go back to? Bounded per read, and paused when it was in vain. */
+static bool waits_to_return(const struct scan *scan, const struct route_ask *ask)
+{
+	struct session_reads *reads = ask->reads;
+
+	if (!scan->may_return || ask->now_us < reads->return_us ||
+	    ask->now_us < reads->last_write_us + RETURN_AFTER_US)
+		return false;
+	if (ask->waited_us < RETURN_WAIT_US)
+		return true;
+	reads->return_us = ask->now_us + RETURN_PAUSE_US;
+	return false;
+}
+
 /* No replica may serve the read: wait for one, the primary, or nothing. */
 static struct route_choice choose_fallback(const struct topology *t,
 					   const struct route_policy *policy,
@@ -139,7 +178,8 @@ static struct route_choice choose_fallback(const struct topology *t,
 
 	if (scan->has_replica)
 		want_freshness(t, ask->now_us);
-	if (scan->has_replica && ask->waited_us < policy->wait_fresh_us)
+	if (waits_to_return(scan, ask) ||
+	    (scan->has_replica && ask->waited_us < policy->wait_fresh_us))
 		return (struct route_choice){ .what = ROUTE_WAIT_FRESH, .reason = reason };
 	if (policy->has_primary_reads)
 		return choose_primary(t, reason);

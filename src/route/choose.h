@@ -27,7 +27,7 @@ struct route_policy { /* per database, from the configuration; level also from t
 struct route_ask { /* one request */
 	enum txn_node node;      /* of the plan; not TXN_NODE_SAME */
 	enum hint_route hint;
-	const struct session_reads *reads;
+	struct session_reads *reads; /* route_choose keeps return_us in it */
 	uint64_t now_us;         /* clock, for lag and ejection: the turn's time will do */
 	uint64_t arrived_us;     /* of the request: see CLOCK in consistency.h; used by strong only */
 	uint64_t waited_us;      /* how long this request has waited for freshness */

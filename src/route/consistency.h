@@ -26,6 +26,7 @@ enum { SESSION_NODE_NONE = UINT16_MAX };
 struct session_reads { /* one per client; session_reads_init */
 	uint64_t last_write_us;      /* its last write was acknowledged no later than this; 0: none */
 	uint64_t last_read_us;       /* what it has read was committed no later than this; 0: none */
+	uint64_t return_us;          /* not before: wait for a replica to go back to */
 	uint32_t last_read_epoch;    /* of that node then */
 	uint16_t last_read_node;     /* SESSION_NODE_NONE: none */
 };

@@ -183,6 +183,36 @@ Test(choose, a_read_that_no_replica_may_serve)
 	expect_node(&f, 2, ROUTE_REASON_READ); /* reads go on without a primary */
 }
 
+Test(choose, a_busy_session_waits_once_to_return_to_a_replica)
+{
+	struct fixture f;
+	const uint64_t ms = 1000, start = 1000 * ms;
+
+	setup(&f);
+	session_write_done(&f.reads, start);
+	session_read_done(&f.reads, &f.t.nodes[0], start + 99 * ms);
+	for (int i = 1; i < NODES; i++)
+		atomic_store(&f.live[i].fresh_as_of_us, start + 90 * ms);
+	f.ask.now_us = start + 99 * ms;
+	expect_node(&f, 0, ROUTE_REASON_NONE_FRESH); /* it may write again */
+	f.ask.now_us = start + 100 * ms;
+	expect(&f, ROUTE_WAIT_FRESH, ROUTE_REASON_NONE_FRESH);
+	f.ask.waited_us = 29 * ms;
+	f.ask.now_us += 29 * ms;
+	expect(&f, ROUTE_WAIT_FRESH, ROUTE_REASON_NONE_FRESH);
+	f.ask.waited_us = 30 * ms;
+	expect_node(&f, 0, ROUTE_REASON_NONE_FRESH);
+	f.ask.waited_us = 0;
+	expect_node(&f, 0, ROUTE_REASON_NONE_FRESH); /* in vain: not again so soon */
+	f.ask.now_us += 1000 * ms;
+	expect_node(&f, 0, ROUTE_REASON_NONE_FRESH); /* all are far behind */
+	atomic_store(&f.live[2].fresh_as_of_us, f.ask.now_us - 10 * ms);
+	session_read_done(&f.reads, &f.t.nodes[0], f.ask.now_us - 1);
+	expect(&f, ROUTE_WAIT_FRESH, ROUTE_REASON_NONE_FRESH);
+	atomic_store(&f.live[2].fresh_as_of_us, f.ask.now_us);
+	expect_node(&f, 2, ROUTE_REASON_READ);
+}
+
 Test(choose, an_empty_topology_waits)
 {
 	struct fixture f;
