@@ -81,6 +81,8 @@ struct client {
 	bool is_txn_lost : 1;            /* its server died inside the transaction */
 	bool is_loss_untold : 1;         /* ... while it was idle: it hears with its next request */
 	bool is_skipping : 1;            /* an error was answered here: messages up to Sync are dropped */
+	bool has_ddl : 1;                /* sent since the last transaction ended */
+	bool wants_catalog : 1;          /* see struct plan */
 	bool is_canceled : 1;            /* the waiting request is to be answered with 57014 */
 	bool is_console : 1;
 	bool is_admin : 1;

@@ -56,6 +56,8 @@ static void fold_run(struct folding *f, struct slice sql, struct statement *s)
 	txn_request_add(&plan->txn, s, verdict);
 	plan->pins |= s->pins;
 	plan->is_ddl |= (s->flags & STATEMENT_DDL) != 0;
+	plan->wants_catalog |= (verdict & VERDICT_UNKNOWN_NAME) ||
+			       (s->flags & STATEMENT_WRITES_UNKNOWN);
 	if (s->hints.route != HINT_ROUTE_NONE)
 		plan->hint = s->hints.route;
 	take_effects(plan, s);
@@ -76,6 +78,7 @@ static void fold_parsed(struct folding *f, struct statement *s)
 
 	if (!(verdict & VERDICT_REPLICA_OK))
 		f->plan->txn.needs_primary = true;
+	f->plan->wants_catalog |= (verdict & VERDICT_UNKNOWN_NAME) != 0;
 }
 
 static void fold_parse(struct folding *f, struct slice body)

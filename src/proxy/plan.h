@@ -27,6 +27,7 @@ struct plan {
 	bool has_parse, has_bind, has_describe, has_execute, has_named_parse;
 	bool describes_statement;
 	bool is_ddl;
+	bool wants_catalog;          /* names that it lacks, or code that may change it */
 	uint32_t only_verdict;
 	struct slice deallocate;     /* name of a simple DEALLOCATE; ptr NULL: none */
 	struct judge_tables writes;  /* filled when the tenant caches */

@@ -17,16 +17,12 @@
 #include "proxy/link.h"
 #include "proxy/local.h"
 #include "proxy/track.h"
-#include "route/judge.h"
 #include "tier/catalog.h"
 #include "wire/build.h"
 #include "wire/frame.h"
 #include "wire/frontend.h"
 
 enum { CONSOLE_ERROR_MAX = 4096 };
-
-/* A table that the catalog lacks: how soon it is looked for again, while it isn't found. */
-enum { CATALOG_ASK_MIN_US = 250 * 1000, CATALOG_ASK_MAX_US = 30 * 1000 * 1000 };
 
 void serve_error(struct client *c, const struct request *req, const struct pg_error *e)
 {
@@ -147,14 +143,6 @@ static bool acquire(struct client *c, const struct request *req, const struct pl
 	return link_acquire(c, node);
 }
 
-static void note_ddl(struct client *c, const struct plan *plan)
-{
-	const struct proxy_hooks *hooks = c->proxy->shared->hooks;
-
-	if (plan->is_ddl)
-		hooks->catalog_stale(c->proxy->shared->hooks_ctx, c->tenant->database);
-}
-
 static void log_query(const struct client *c, const struct plan *plan)
 {
 	const struct topology_node *node = tenant_node(c->tenant, c->server->pool->node_id);
@@ -162,31 +150,6 @@ static void log_query(const struct client *c, const struct plan *plan)
 	log_info("query", "id=%llu db=%s user=%s node=%s tag=%s", (unsigned long long)c->id,
 		 c->tenant->database, c->tenant->user, node ? node->name : "-",
 		 plan->only ? plan->only->tag : "-");
-}
-
-/*
- * It reads something that the catalog doesn't know: made around pgweir, or in a
- * transaction that hadn't ended when the catalog was read. Until it is known it
- * is read from the primary and not cached.
- */
-static void note_unknown(struct client *c, const struct plan *plan)
-{
-	struct tenant *t = c->tenant;
-	uint64_t now_us = loop_now_us(c->proxy->loop);
-	struct judge_tables reads;
-
-	if (!plan->only || plan->only->class != STATEMENT_READ || !t->catalog ||
-	    (plan->only_verdict & VERDICT_CACHEABLE) || now_us < t->catalog_ask_us)
-		return;
-	t->catalog_ask_us = now_us + CATALOG_ASK_MIN_US;
-	judge_reads(plan->only, t->catalog, &reads);
-	if (!reads.is_unknown)
-		return;
-	t->catalog_pause_us = t->catalog_pause_us ? t->catalog_pause_us * 2 : CATALOG_ASK_MIN_US;
-	if (t->catalog_pause_us > CATALOG_ASK_MAX_US)
-		t->catalog_pause_us = CATALOG_ASK_MAX_US;
-	t->catalog_ask_us = now_us + t->catalog_pause_us;
-	c->proxy->shared->hooks->catalog_stale(c->proxy->shared->hooks_ctx, t->database);
 }
 
 /* Request on a linked server, or on one that is to be had. False: it must wait. */
@@ -210,8 +173,6 @@ static bool serve_forward(struct client *c, const struct request *req, const str
 	if (__builtin_expect(c->proxy->settings->config->global.log_queries, 0))
 		log_query(c, plan);
 	forward_request(c, req, plan);
-	note_ddl(c, plan);
-	note_unknown(c, plan);
 	return true;
 }
 

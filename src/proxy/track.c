@@ -11,6 +11,9 @@
 #include "pool/session.h"
 #include "proxy/cached.h"
 
+/* In doubt about the catalog: how soon it is read again, while that is in vain. */
+enum { CATALOG_ASK_MIN_US = 250 * 1000, CATALOG_ASK_MAX_US = 30 * 1000 * 1000 };
+
 static struct session_state *base_state(struct client *c)
 {
 	return c->pending ? c->pending : c->session;
@@ -112,6 +115,8 @@ static void stage_effect(struct client *c, const struct statement_effect *e)
 
 void track_request_sent(struct client *c, const struct plan *plan)
 {
+	c->has_ddl |= plan->is_ddl;
+	c->wants_catalog |= plan->wants_catalog;
 	c->staged_pins |= plan->pins;
 	c->is_read_request = !plan->txn.may_write;
 	for (uint32_t i = 0; i < plan->effect_count; i++)
@@ -197,6 +202,31 @@ static void request_succeeded(struct client *c, struct server *s)
 		clear_statements(c, s);
 }
 
+/* At most now and then, less often while no newer catalog comes of it. */
+static bool may_doubt_catalog(struct tenant *t, uint64_t now_us)
+{
+	if (now_us < t->catalog_ask_us)
+		return false;
+	t->catalog_pause_us = t->catalog_pause_us ? t->catalog_pause_us * 2 : CATALOG_ASK_MIN_US;
+	if (t->catalog_pause_us > CATALOG_ASK_MAX_US)
+		t->catalog_pause_us = CATALOG_ASK_MAX_US;
+	t->catalog_ask_us = now_us + t->catalog_pause_us;
+	return true;
+}
+
+/* DDL is committed now, or the request names what the catalog lacks: the tier reads it again. */
+static void ask_for_catalog(struct client *c)
+{
+	const struct proxy_hooks *hooks = c->proxy->shared->hooks;
+	struct tenant *t = c->tenant;
+	bool is_due = c->has_ddl || may_doubt_catalog(t, loop_now_us(c->proxy->loop));
+
+	c->has_ddl = false;
+	c->wants_catalog = false;
+	if (is_due)
+		hooks->catalog_stale(c->proxy->shared->hooks_ctx, t->database);
+}
+
 void track_ready(struct client *c, struct server *s, char status)
 {
 	struct txn_end end = txn_ready(&c->txn, status);
@@ -209,6 +239,8 @@ void track_ready(struct client *c, struct server *s, char status)
 		drop_pending(c);
 	if (end.is_over)
 		commit_pending(c, s);
+	if (end.is_over && (c->has_ddl || c->wants_catalog))
+		ask_for_catalog(c);
 	if (end.has_written) {
 		session_write_done(&c->reads, clock_monotonic_us());
 		cached_invalidate(c);

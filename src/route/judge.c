@@ -46,10 +46,11 @@ static uint32_t judge_function(const struct statement_name *f, const struct cata
 	case CATALOG_VOLATILE_HARMLESS:
 		return VERDICT_REPLICA_OK;
 	case CATALOG_VOLATILE:
+		return VERDICT_MAY_WRITE;
 	case CATALOG_FUNCTION_UNKNOWN:
 		break;
 	}
-	return VERDICT_MAY_WRITE;
+	return catalog ? VERDICT_MAY_WRITE | VERDICT_UNKNOWN_NAME : VERDICT_MAY_WRITE;
 }
 
 static uint32_t judge_known_relation(uint32_t flags)
@@ -75,13 +76,13 @@ static uint32_t judge_relation(const struct statement_name *r, const struct cata
 	if (names_is_system_relation(r))
 		return VERDICT_REPLICA_OK;
 	/* Without a catalog all are tables; one that the catalog lacks is new or temporary. */
-	return catalog ? VERDICT_PRIMARY_READ : VERDICT_REPLICA_OK;
+	return catalog ? VERDICT_UNKNOWN_NAME : VERDICT_REPLICA_OK;
 }
 
 /* AND of what is allowed, OR of what is feared. */
 static uint32_t verdict_narrow(uint32_t a, uint32_t b)
 {
-	return (a & b & VERDICT_ALL) | ((a | b) & VERDICT_MAY_WRITE);
+	return (a & b & VERDICT_ALL) | ((a | b) & (VERDICT_MAY_WRITE | VERDICT_UNKNOWN_NAME));
 }
 
 static uint32_t judge_text(const struct statement *s)
@@ -106,6 +107,8 @@ uint32_t judge_statement(const struct statement *s, const struct catalog *catalo
 		verdict = verdict_narrow(verdict, judge_function(&s->functions[i], catalog));
 	for (size_t i = 0; i < s->read_count; i++)
 		verdict = verdict_narrow(verdict, judge_relation(&s->reads[i], catalog));
+	for (size_t i = 0; i < s->written_count; i++)
+		verdict |= judge_relation(&s->writes[i], catalog) & VERDICT_UNKNOWN_NAME;
 
 	judge_reads(s, catalog, &tables);
 	if (tables.is_unknown || tables.count == 0)

@@ -21,6 +21,7 @@ enum { /* verdict bits; 0 for a plain write whose tables aren't known */
 	VERDICT_CACHEABLE = 1u << 1,    /* by text and catalog; the session is the caller's */
 	VERDICT_WRITES_KNOWN = 1u << 2, /* judge_writes is complete (also when nothing is written) */
 	VERDICT_MAY_WRITE = 1u << 3,    /* it may change data: the session's next reads must see it */
+	VERDICT_UNKNOWN_NAME = 1u << 4, /* it names what the catalog lacks: time to read that again */
 };
 
 /* As CACHE_TABLES_MAX: more tables than that are `unknown`. */

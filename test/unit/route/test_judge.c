@@ -78,9 +78,10 @@ static const char *verdict(const char *sql, const struct catalog *catalog)
 	struct statement *s = statement_analyse(slice_str(sql));
 	uint32_t v = judge_statement(s, catalog);
 
-	snprintf(out, sizeof out, "%s%s%s%s", v & VERDICT_REPLICA_OK ? "replica" : "primary",
+	snprintf(out, sizeof out, "%s%s%s%s%s", v & VERDICT_REPLICA_OK ? "replica" : "primary",
 	         v & VERDICT_CACHEABLE ? " cache" : "", v & VERDICT_MAY_WRITE ? " write" : "",
-	         v & VERDICT_WRITES_KNOWN ? " known" : "");
+	         v & VERDICT_WRITES_KNOWN ? " known" : "",
+	         v & VERDICT_UNKNOWN_NAME ? " new" : "");
 	statement_put(&s);
 	return out;
 }
@@ -108,7 +109,7 @@ static const struct row with_catalog[] = {
 	{ "SELECT looks() FROM t", "replica known" },
 	{ "SELECT random() FROM t", "replica known" },
 	{ "SELECT writes() FROM t", "primary write" },
-	{ "SELECT unheard_of() FROM t", "primary write" },
+	{ "SELECT unheard_of() FROM t", "primary write new" },
 	{ "SELECT nextval('seq')", "primary write known" },
 	{ "SELECT lo_import('x')", "primary write" },
 	{ "SELECT 1", "replica known" },
@@ -118,7 +119,7 @@ static const struct row with_catalog[] = {
 	{ "SELECT * FROM abroad", "replica known" },
 	{ "SELECT * FROM tenants", "replica known" },
 	{ "SELECT * FROM fast", "primary known" },
-	{ "SELECT * FROM nobody_knows", "primary known" },
+	{ "SELECT * FROM nobody_knows", "primary known new" },
 	{ "SELECT * FROM pg_temp.mine", "primary write known" },
 	{ "SELECT * FROM pg_class", "replica known" },
 	{ "SELECT * FROM information_schema.tables", "replica known" },
@@ -128,7 +129,7 @@ static const struct row with_catalog[] = {
 	{ "SELECT * FROM t FOR UPDATE", "primary write known" },
 	{ "INSERT INTO t VALUES (1)", "primary write known" },
 	{ "INSERT INTO triggered VALUES (1)", "primary write" },
-	{ "INSERT INTO nobody_knows VALUES (1)", "primary write" },
+	{ "INSERT INTO nobody_knows VALUES (1)", "primary write new" },
 	{ "UPDATE t SET a = nextval('seq')", "primary write known" },
 	{ "UPDATE t SET a = writes()", "primary write" },
 	{ "DELETE FROM v", "primary write known" },
