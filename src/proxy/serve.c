@@ -79,11 +79,26 @@ static bool serve_pipelined(struct client *c, const struct request *req, struct 
 	return true;
 }
 
+/* The database's, unless the session chose another: SET pgweir.consistency. */
+static enum config_consistency session_level(const struct client *c)
+{
+	const char *value = NULL;
+
+	if (session_count(c->session) > 0)
+		value = session_find(c->session, slice_str("pgweir.consistency"));
+	for (int level = CONSISTENCY_EVENTUAL; value && level <= CONSISTENCY_STRONG; level++)
+		if (strstr(value, config_consistency_text((enum config_consistency)level)))
+			return (enum config_consistency)level;
+	return c->tenant->policy.level;
+}
+
 static struct route_choice choose(struct client *c, const struct plan *plan, enum txn_node node)
 {
 	struct tenant *t = c->tenant;
+	struct route_policy policy = t->policy;
 	uint64_t now = loop_now_us(c->proxy->loop);
-	bool is_strong = t->policy.level == CONSISTENCY_STRONG;
+	enum config_consistency level = session_level(c);
+	bool is_strong = level == CONSISTENCY_STRONG;
 	struct route_ask ask = {
 		.node = node == TXN_NODE_SAME || c->must_use_primary ? TXN_NODE_PRIMARY : node,
 		.hint = plan->hint,
@@ -95,7 +110,8 @@ static struct route_choice choose(struct client *c, const struct plan *plan, enu
 		.avoid = c->avoid_nodes,
 	};
 
-	return route_choose(t->cluster->topology, &t->policy, &ask);
+	policy.level = level;
+	return route_choose(t->cluster->topology, &policy, &ask);
 }
 
 /* True: linked. False: it waits, or was refused (then *is_answered). */
