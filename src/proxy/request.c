@@ -70,7 +70,8 @@ static enum weir_err next_extended(struct slice in, size_t max_kept, size_t max_
 	return WEIR_OK;
 }
 
-static enum weir_err next_copy(struct slice in, size_t max_message, struct request *out)
+static enum weir_err next_copy(struct slice in, size_t max_kept, size_t max_message,
+			       struct request *out)
 {
 	size_t at = 0;
 
@@ -85,8 +86,11 @@ static enum weir_err next_copy(struct slice in, size_t max_message, struct reque
 		if (err || (err = check_length(&head, max_message)) != WEIR_OK)
 			return err;
 		total = FRAME_HEADER_BYTES + (size_t)head.body_len;
-		if (head.type != FE_COPY_DATA && total > in.len - at)
+		if (head.type != FE_COPY_DATA && total > in.len - at) {
+			if (at == 0 && in.len >= max_kept)
+				return WEIR_ERR_LIMIT; /* a CopyFail that can never be kept whole */
 			break;
+		}
 		out->has_copy_end |= head.type != FE_COPY_DATA;
 		if (total > in.len - at) {
 			cut_inside(in, at, total, out);
@@ -131,7 +135,7 @@ enum weir_err request_next(struct slice in, size_t max_kept, size_t max_message,
 	if (is_extended(head.type))
 		return next_extended(in, max_kept, max_message, out);
 	if (is_copy(head.type))
-		return next_copy(in, max_message, out);
+		return next_copy(in, max_kept, max_message, out);
 	if (head.type == FE_PASSWORD)
 		return WEIR_ERR_PROTOCOL;
 	return next_single(in, max_kept, &head, out);
