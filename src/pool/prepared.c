@@ -68,15 +68,21 @@ static size_t prepared_bytes(const struct prepared *p)
 	return sizeof *p + p->text.len + p->param_types.len;
 }
 
+static void prepared_give_id(struct prepared *p)
+{
+	static _Atomic uint64_t next_id = 1;
+
+	p->id = atomic_fetch_add_explicit(&next_id, 1, memory_order_relaxed);
+	p->server_name_len = prepared_server_name(p->id, p->server_name);
+}
+
 static struct prepared *prepared_create(struct prepared_table *t, const struct prepared_key *k,
 					struct statement *statement)
 {
-	static _Atomic uint64_t next_id = 1;
 	struct prepared *p = mem_zalloc(sizeof *p + k->text.len + k->param_types.len);
 	char *at = (char *)(p + 1);
 
 	p->table = t;
-	p->id = atomic_fetch_add_explicit(&next_id, 1, memory_order_relaxed);
 	p->statement = statement_get(statement);
 	if (k->text.len)
 		memcpy(at, k->text.ptr, k->text.len);
@@ -84,7 +90,7 @@ static struct prepared *prepared_create(struct prepared_table *t, const struct p
 	if (k->param_types.len)
 		memcpy(at + k->text.len, k->param_types.ptr, k->param_types.len);
 	p->param_types = slice_of(at + k->text.len, k->param_types.len);
-	p->server_name_len = prepared_server_name(p->id, p->server_name);
+	prepared_give_id(p);
 	t->bytes += prepared_bytes(p);
 	return p;
 }
@@ -213,6 +219,12 @@ void prepared_names_refuse(struct prepared_names *names, size_t count)
 
 	while (count-- && (n = list_first(&names->pending)) != NULL)
 		prepared_names_remove(names, list_entry(n, struct prepared_name, pending));
+}
+
+void prepared_names_renew(struct prepared_names *names)
+{
+	for (struct map_node *n = map_next(&names->names, NULL); n; n = map_next(&names->names, n))
+		prepared_give_id(map_entry(n, struct prepared_name, map)->prepared);
 }
 
 size_t prepared_names_count(const struct prepared_names *names)

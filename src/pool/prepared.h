@@ -69,6 +69,8 @@ void prepared_names_remove(struct prepared_names *names, struct prepared_name *e
 /* The oldest pending one; gives it, or NULL. */
 struct prepared *prepared_names_confirm(struct prepared_names *names);
 void prepared_names_refuse(struct prepared_names *names, size_t count); /* drops the oldest pending ones */
+/* All its statements get new ids: servers parse them again before their next use. */
+void prepared_names_renew(struct prepared_names *names);
 void prepared_names_clear(struct prepared_names *names);
 size_t prepared_names_count(const struct prepared_names *names);
 

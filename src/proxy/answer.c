@@ -44,6 +44,11 @@ struct stream { /* one delivery */
 	bool is_over; /* the server was closed, or its request is to be repeated */
 };
 
+static struct reply_segment *current(struct stream *st)
+{
+	return replies_current(&st->s->replies);
+}
+
 static void flush_run(struct stream *st)
 {
 	struct client *c = st->s->client;
@@ -52,6 +57,8 @@ static void flush_run(struct stream *st)
 	st->run = st->at;
 	if (!span.len || !c)
 		return;
+	if (current(st))
+		current(st)->is_started = true;
 	conn_send(&c->conn, span);
 	stat_add(&c->tenant->stats->sent, span.len);
 	if (c->cached)
@@ -65,11 +72,6 @@ static void swallow(struct stream *st, size_t total)
 	flush_run(st);
 	st->at += total;
 	st->run = st->at;
-}
-
-static struct reply_segment *current(struct stream *st)
-{
-	return replies_current(&st->s->replies);
 }
 
 /* A server accepted the oldest pending statement: the same again needs no server. */
@@ -98,9 +100,9 @@ static void take_completion(struct stream *st, const struct frame *f)
 	case REPLY_OP_AS_PARSED:
 		swallow(st, total);
 		if (c) {
+			current(st)->is_started = true;
 			conn_send(&c->conn, wire_parse_complete);
 			confirm_statement(c);
-			current(st)->is_started = true;
 		}
 		return;
 	case REPLY_OP_PARSED:
@@ -110,7 +112,6 @@ static void take_completion(struct stream *st, const struct frame *f)
 	default:
 		break;
 	}
-	current(st)->is_started = true;
 	st->at += total;
 }
 
@@ -121,7 +122,6 @@ static void take_copy_in(struct stream *st, const struct frame *f)
 	struct reply_segment *seg = current(st);
 
 	s->is_copy_in = true;
-	seg->is_started = true;
 	/* PostgreSQL ignores the Sync that came behind Execute: one more will follow CopyDone. */
 	if (seg->kind == REPLY_EXTENDED && replies_count(&s->replies) == 1)
 		seg->has_sync = false;
@@ -141,8 +141,9 @@ static bool take_error(struct stream *st, const struct frame *f)
 		swallow(st, f->whole.len);
 		return false;
 	}
-	if (failure_is_retryable(c, seg, &e) && st->run == st->at) {
-		swallow(st, f->whole.len);
+	if (failure_is_retryable(c, seg, &e)) {
+		st->run = st->at + f->whole.len; /* nothing of this answer has left */
+		st->at = st->run;
 		failure_retry(c, &e);
 		return true;
 	}
@@ -309,10 +310,7 @@ static bool is_for_client(struct stream *st)
 /* One message that nobody looks at. */
 static void pass_message(struct stream *st, size_t total, size_t left)
 {
-	struct reply_segment *seg = current(st);
-
 	if (is_for_client(st)) {
-		seg->is_started = true;
 		if (total > left) {
 			st->s->pass_left = total - left;
 			st->s->pass_dropped = false;

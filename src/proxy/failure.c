@@ -53,6 +53,27 @@ static bool may_repeat(const struct client *c, const struct reply_segment *seg)
 	       !c->stream_left && c->server && is_only_request(c->server);
 }
 
+/* A statement prepared before its table changed: parsed anew it works, as on a new connection. */
+static bool is_outdated_plan(const struct client *c, const struct msg_error *e)
+{
+	return c->names && slice_is(e->sqlstate, "0A000") &&
+	       slice_is(e->message, "cached plan must not change result type");
+}
+
+/*
+ * What a replica may refuse and the primary not: recovery conflicts; names that have not arrived
+ * there yet (class 42); unlogged relations and the like (0A, 55).
+ */
+static bool is_replicas_own_error(struct slice sqlstate)
+{
+	static const char *const classes[] = { "40", "42", "0A", "55", "26" };
+
+	for (size_t i = 0; i < WEIR_COUNTOF(classes); i++)
+		if (memcmp(sqlstate.ptr, classes[i], 2) == 0)
+			return true;
+	return false;
+}
+
 bool failure_is_retryable(const struct client *c, const struct reply_segment *seg,
 			  const struct msg_error *e)
 {
@@ -61,15 +82,14 @@ bool failure_is_retryable(const struct client *c, const struct reply_segment *se
 	if (!may_repeat(c, seg))
 		return false;
 	on_primary = tenant_pool_of(c->server->pool)->is_primary;
-	if (is_shutdown(e->sqlstate))
+	if (is_shutdown(e->sqlstate) || is_outdated_plan(c, e))
 		return true;
 	if (slice_is(e->sqlstate, "25006")) {
 		/* Of the client's own making when it asked for read only. */
 		return !c->held->txn_before.is_read_only && (!on_primary || c->retries == 0) &&
 		       !session_find(c->session, slice_str("default_transaction_read_only"));
 	}
-	return !on_primary && (slice_is(e->sqlstate, "40001") || slice_is(e->sqlstate, "40P01") ||
-			       slice_is(e->sqlstate, "55P03"));
+	return !on_primary && is_replicas_own_error(e->sqlstate);
 }
 
 static void on_residue_timeout(struct loop_timer *timer)
@@ -87,7 +107,7 @@ static void leave_residue(struct server *s)
 }
 
 /* Back to where the request was about to be sent. */
-static void request_rewind(struct client *c)
+static void request_rewind(struct client *c, bool is_avoided)
 {
 	uint32_t avoid = 1u << c->server->pool->node_id;
 
@@ -97,7 +117,8 @@ static void request_rewind(struct client *c)
 	c->server = NULL;
 	track_lost(c);
 	c->txn = c->held->txn_before;
-	c->avoid_nodes |= avoid;
+	if (is_avoided)
+		c->avoid_nodes |= avoid;
 	c->retries++;
 	c->proxy->retries++;
 	c->is_retrying = true;
@@ -114,8 +135,10 @@ void failure_retry(struct client *c, const struct msg_error *e)
 				&c->tenant->stats->retries_other, 1);
 	log_debug("request_retried", "id=%llu sqlstate=%.*s node=%u", (unsigned long long)c->id,
 		  (int)e->sqlstate.len, e->sqlstate.ptr, s->pool->node_id);
-	request_rewind(c);
-	if (is_read_only && !tenant_pool_of(s->pool)->is_primary)
+	request_rewind(c, !is_outdated_plan(c, e));
+	if (is_outdated_plan(c, e))
+		prepared_names_renew(c->names);
+	else if (!is_shutdown(e->sqlstate) && !tenant_pool_of(s->pool)->is_primary)
 		c->must_use_primary = true;
 	else
 		tenant_suspect(c->tenant, s->pool->node_id);
@@ -192,7 +215,7 @@ static void lost_with_client(struct server *s, struct client *c, const struct ms
 	if (seg && may_repeat(c, seg) &&
 	    (c->is_read_request || (error && is_shutdown(error->sqlstate)))) {
 		stat_add(&c->tenant->stats->retries_other, 1);
-		request_rewind(c);
+		request_rewind(c, true);
 		drop_server(s);
 		link_make_ready(c);
 		return;

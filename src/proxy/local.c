@@ -149,6 +149,23 @@ bool local_parse(struct client *c, const struct request *req, const struct plan 
 	return true;
 }
 
+struct request local_token_request(struct client *c)
+{
+	static const char sql[] =
+		"SELECT pg_catalog.pg_current_wal_insert_lsn() AS \"pgweir.lsn\"";
+	struct buf b;
+	char *copy;
+	struct slice whole;
+
+	buf_init(&b, LOCAL_ANSWER_MAX);
+	build_query(&b, slice_str(sql));
+	whole = buf_slice(&b);
+	copy = loop_turn_alloc(c->proxy->loop, whole.len);
+	memcpy(copy, whole.ptr, whole.len);
+	buf_fini(&b);
+	return (struct request){ .kind = REQUEST_QUERY, .bytes = slice_of(copy, whole.len) };
+}
+
 bool local_deallocate(struct client *c, const struct plan *plan)
 {
 	struct prepared_name *n = prepared_names_find(c->names, plan->deallocate);

@@ -190,6 +190,19 @@ static void fold_extended(struct folding *f, const struct request *req)
 		f->plan->txn.needs_primary = true; /* a portal of an earlier request */
 }
 
+/* What pgweir answers, or asks in its own words. */
+static void note_single_effect(struct plan *plan, const struct statement *s)
+{
+	const struct statement_effect *e = s->effects;
+
+	if (s->effect_count != 1 || !e->name || (s->flags & STATEMENT_MULTI))
+		return;
+	if (e->kind == EFFECT_DEALLOCATE)
+		plan->deallocate = slice_str(e->name);
+	else if (e->kind == EFFECT_SHOW && strcmp(e->name, "pgweir.lsn") == 0)
+		plan->shows_lsn = true;
+}
+
 static void fold_query(struct folding *f, const struct request *req)
 {
 	struct slice sql = slice_of("", 0);
@@ -203,8 +216,7 @@ static void fold_query(struct folding *f, const struct request *req)
 		sql = slice_of(body.ptr, 0);
 	s = statement_cache_lookup(f->client->proxy->statements, sql);
 	fold_run(f, sql, s);
-	if (s->effect_count == 1 && s->effects[0].kind == EFFECT_DEALLOCATE && s->effects[0].name)
-		f->plan->deallocate = slice_str(s->effects[0].name);
+	note_single_effect(f->plan, s);
 }
 
 void plan_make(struct plan *plan, struct client *c, const struct request *req)

@@ -29,6 +29,7 @@ struct plan {
 	bool is_ddl;
 	bool wants_catalog;          /* names that it lacks, or code that may change it */
 	uint32_t only_verdict;
+	bool shows_lsn;              /* SHOW pgweir.lsn */
 	struct slice deallocate;     /* name of a simple DEALLOCATE; ptr NULL: none */
 	struct judge_tables writes;  /* filled when the tenant caches */
 };

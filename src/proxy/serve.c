@@ -228,6 +228,11 @@ static bool serve_planned(struct client *c, const struct request *req, struct pl
 		client_send_ready(c);
 		return true;
 	}
+	if (plan->shows_lsn && req->kind == REQUEST_QUERY) {
+		struct request token = local_token_request(c);
+
+		return serve_forward(c, &token, plan, TXN_NODE_PRIMARY);
+	}
 	if (plan->deallocate.ptr && local_deallocate(c, plan))
 		return true;
 	if (plan->has_named_parse && local_parse(c, req, plan))

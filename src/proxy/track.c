@@ -40,7 +40,7 @@ static void stage_opaque(struct client *c)
 	c->is_staged = true;
 }
 
-static void stage_set(struct client *c, const struct statement_effect *e)
+static void stage_named(struct client *c, const struct statement_effect *e)
 {
 	struct slice name = slice_str(e->name);
 	const char *client_value = e->value, *server_value = e->value;
@@ -62,6 +62,14 @@ static void stage_set(struct client *c, const struct statement_effect *e)
 	session_put(&client);
 	session_put(&server);
 	stage_opaque(c);
+}
+
+static void stage_set(struct client *c, const struct statement_effect *e)
+{
+	/* A token of another session: what it wrote was acknowledged before now. */
+	if (strcmp(e->name, "pgweir.after_lsn") == 0)
+		session_write_done(&c->reads, clock_monotonic_us());
+	stage_named(c, e);
 }
 
 static void stage_reset_all(struct client *c)

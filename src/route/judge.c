@@ -75,8 +75,8 @@ static uint32_t judge_relation(const struct statement_name *r, const struct cata
 		return judge_known_relation(rel->flags);
 	if (names_is_system_relation(r))
 		return VERDICT_REPLICA_OK;
-	/* Without a catalog all are tables; one that the catalog lacks is new or temporary. */
-	return catalog ? VERDICT_UNKNOWN_NAME : VERDICT_REPLICA_OK;
+	/* All are tables then; what a replica can't read after all is repeated on the primary. */
+	return VERDICT_REPLICA_OK | (catalog ? (uint32_t)VERDICT_UNKNOWN_NAME : 0);
 }
 
 /* AND of what is allowed, OR of what is feared. */
