@@ -200,7 +200,6 @@ static void request_done(struct stream *st, struct client *c)
 
 	st->is_over = true; /* the server may be another client's after this */
 	track_request_done(c, s);
-	link_request_ended(c);
 	cached_request_done(c, s);
 	client_settle(c);
 	client_set_state(c, CLIENT_IDLE);

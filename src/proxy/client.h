@@ -75,7 +75,7 @@ struct client {
 	uint32_t staged_pins;            /* of the request that runs */
 	uint32_t unpin_staged;           /* pins that it ends */
 	uint32_t avoid_nodes;            /* node bits that failed for this request */
-	struct node_live *live;          /* borrowed: counted in live->active while its request runs there */
+	struct node_live *live;          /* borrowed: counted in live->active while linked there */
 	uint8_t retries;
 	bool is_serving : 1;             /* inside serve_bytes */
 	bool is_txn_lost : 1;            /* its server died inside the transaction */
@@ -84,6 +84,7 @@ struct client {
 	bool has_ddl : 1;                /* sent since the last transaction ended */
 	bool wants_catalog : 1;          /* see struct plan */
 	bool is_canceled : 1;            /* the waiting request is to be answered with 57014 */
+	bool is_unnamed_live : 1;        /* its unnamed statement is on the linked server */
 	bool is_console : 1;
 	bool is_admin : 1;
 	bool is_read_request : 1;        /* the request that runs reads only */

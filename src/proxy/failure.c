@@ -113,7 +113,7 @@ static void request_rewind(struct client *c, bool is_avoided)
 
 	rewrite_undo(c, c->server);
 	cached_end(c);
-	link_request_ended(c);
+	link_uncounted(c);
 	c->server = NULL;
 	track_lost(c);
 	c->txn = c->held->txn_before;
@@ -221,7 +221,7 @@ static void lost_with_client(struct server *s, struct client *c, const struct ms
 		return;
 	}
 	lost_error(c, error, &e);
-	link_request_ended(c);
+	link_uncounted(c);
 	c->server = NULL;
 	cached_end(c);
 	if (must_close_client(c, s)) {
@@ -267,7 +267,7 @@ void failure_protocol(struct server *s)
 	if (c) {
 		c->server = NULL;
 		s->client = NULL;
-		link_request_ended(c);
+		link_uncounted(c);
 	}
 	backend_close(s, CLOSE_SERVER_PROTOCOL);
 	if (c)
@@ -283,7 +283,7 @@ void failure_internal_error(struct client *c, const struct reply_segment *seg, s
 	log_warn("session_sync_failed", "id=%llu kind=%s", (unsigned long long)c->id,
 		 is_sync ? "settings" : "begin");
 	conn_send(&c->conn, error);
-	link_request_ended(c);
+	link_uncounted(c);
 	c->server = NULL;
 	s->client = NULL;
 	s->is_dirty = true;

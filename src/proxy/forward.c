@@ -61,6 +61,7 @@ static void send_extended(struct client *c, const struct request *req, const str
 		rewrite_send(c, req, plan);
 	else
 		conn_send(&s->conn, req->bytes);
+	c->is_unnamed_live |= plan->has_parse && !plan->must_rewrite;
 }
 
 static void send_body(struct client *c, const struct request *req, const struct plan *plan)
@@ -72,6 +73,7 @@ static void send_body(struct client *c, const struct request *req, const struct 
 		return;
 	}
 	prepared_put(&c->unnamed); /* a simple query ends it */
+	c->is_unnamed_live = false;
 	replies_push(&s->replies, REPLY_SIMPLE, true);
 	conn_send(&s->conn, req->bytes);
 }
@@ -110,7 +112,6 @@ void forward_request(struct client *c, const struct request *req, const struct p
 	track_request_sent(c, plan);
 	cached_note_writes(c, plan);
 	if (is_first) {
-		link_request_started(c);
 		cached_forwarded(c);
 	}
 	c->stream_left = req->missing;

@@ -43,11 +43,36 @@ static struct proxy *proxy_of(struct pool *pool)
 	return tenant_pool_of(pool)->tenant->proxy;
 }
 
+/* A linked client counts as load of its node, also while it idles in a transaction. */
+static void link_counted(struct client *c)
+{
+	const struct topology *topology = c->tenant->cluster->topology;
+	const struct topology_node *node;
+
+	if (!topology || topology->node_count < 2)
+		return;
+	node = tenant_node(c->tenant, c->server->pool->node_id);
+	if (!node)
+		return;
+	c->live = node->live;
+	route_node_start(node);
+}
+
+void link_uncounted(struct client *c)
+{
+	c->is_unnamed_live = false;
+	if (!c->live)
+		return;
+	atomic_fetch_sub_explicit(&c->live->active, 1, memory_order_relaxed);
+	c->live = NULL;
+}
+
 static void join(struct client *c, struct server *s)
 {
 	WEIR_ASSERT(c->server == NULL && s->client == NULL && s->state == SERVER_ACTIVE);
 	c->server = s;
 	s->client = c;
+	link_counted(c);
 	stat_add(&c->tenant->stats->server_assignment_count, 1);
 }
 
@@ -342,6 +367,7 @@ void link_release(struct client *c)
 	struct server *s = c->server;
 
 	WEIR_ASSERT(s != NULL && s->client == c);
+	link_uncounted(c);
 	c->server = NULL;
 	s->client = NULL;
 	if (conn_is_open(&s->conn))
@@ -381,7 +407,7 @@ void link_client_gone(struct client *c)
 	struct server *s = c->server;
 	bool is_busy;
 
-	link_request_ended(c);
+	link_uncounted(c);
 	if (!s)
 		return;
 	is_busy = replies_count(&s->replies) || s->pass_left || s->is_copy_in || c->stream_left;
@@ -539,26 +565,4 @@ void link_wake_cluster(struct proxy *p, struct cluster_view *view)
 	}
 	if (view->waiting.count)
 		loop_timer_arm(p->loop, &view->retry, NODE_RETRY_US, on_node_retry);
-}
-
-void link_request_started(struct client *c)
-{
-	const struct topology *topology = c->tenant->cluster->topology;
-	const struct topology_node *node;
-
-	if (c->live || !topology || topology->node_count < 2)
-		return;
-	node = tenant_node(c->tenant, c->server->pool->node_id);
-	if (!node)
-		return;
-	c->live = node->live;
-	route_node_start(node);
-}
-
-void link_request_ended(struct client *c)
-{
-	if (!c->live)
-		return;
-	atomic_fetch_sub_explicit(&c->live->active, 1, memory_order_relaxed);
-	c->live = NULL;
 }

@@ -40,8 +40,7 @@ void link_wait_fresh(struct client *c);
 /* A cancel reaches a client that waits: its request is answered with 57014. */
 void link_cancel_wait(struct client *c);
 void link_wake_cluster(struct proxy *p, struct cluster_view *view);
-/* One request begins or ends on the linked server's node. */
-void link_request_started(struct client *c);
-void link_request_ended(struct client *c);
+/* The client is about to lose its server other than by link_release. */
+void link_uncounted(struct client *c);
 
 #endif

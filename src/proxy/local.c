@@ -13,6 +13,10 @@
 
 enum { LOCAL_ANSWER_MAX = 4096 };
 
+/* A position behind everything that was acknowledged before. */
+static const char token_sql[] =
+	"SELECT pg_catalog.pg_current_wal_insert_lsn() AS \"pgweir.lsn\"";
+
 bool local_can_answer(const struct client *c, const struct request *req, const struct plan *plan,
 		      const struct txn_plan *tp)
 {
@@ -149,16 +153,20 @@ bool local_parse(struct client *c, const struct request *req, const struct plan 
 	return true;
 }
 
+struct slice local_sql(struct client *c, struct slice sql)
+{
+	return plan_shows_lsn(statement_cache_lookup(c->proxy->statements, sql)) ?
+		       slice_str(token_sql) : sql;
+}
+
 struct request local_token_request(struct client *c)
 {
-	static const char sql[] =
-		"SELECT pg_catalog.pg_current_wal_insert_lsn() AS \"pgweir.lsn\"";
 	struct buf b;
 	char *copy;
 	struct slice whole;
 
 	buf_init(&b, LOCAL_ANSWER_MAX);
-	build_query(&b, slice_str(sql));
+	build_query(&b, slice_str(token_sql));
 	whole = buf_slice(&b);
 	copy = loop_turn_alloc(c->proxy->loop, whole.len);
 	memcpy(copy, whole.ptr, whole.len);

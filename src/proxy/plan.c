@@ -99,6 +99,7 @@ static void fold_parse(struct folding *f, struct slice body)
 	}
 	f->parsed[f->parsed_count++] = (struct parsed_here){ m.name, m.sql };
 	s = statement_cache_lookup(f->client->proxy->statements, m.sql);
+	f->plan->must_rewrite |= plan_shows_lsn(s);
 	fold_parsed(f, s);
 }
 
@@ -119,7 +120,10 @@ static void fold_named(struct folding *f, struct slice name, bool is_run)
 	}
 	known = name.len ? prepared_names_find(c->names, name) : NULL;
 	p = known ? known->prepared : name.len ? NULL : c->unnamed;
+	if (!name.len && c->is_unnamed_live)
+		p = NULL;
 	if (!p) {
+		f->plan->must_rewrite |= name.len == 0 && !c->is_unnamed_live;
 		f->plan->txn.needs_primary = true;
 		return;
 	}
@@ -190,6 +194,12 @@ static void fold_extended(struct folding *f, const struct request *req)
 		f->plan->txn.needs_primary = true; /* a portal of an earlier request */
 }
 
+bool plan_shows_lsn(const struct statement *s)
+{
+	return s->effect_count == 1 && s->effects[0].kind == EFFECT_SHOW && s->effects[0].name &&
+	       !(s->flags & STATEMENT_MULTI) && strcmp(s->effects[0].name, "pgweir.lsn") == 0;
+}
+
 /* What pgweir answers, or asks in its own words. */
 static void note_single_effect(struct plan *plan, const struct statement *s)
 {
@@ -199,8 +209,7 @@ static void note_single_effect(struct plan *plan, const struct statement *s)
 		return;
 	if (e->kind == EFFECT_DEALLOCATE)
 		plan->deallocate = slice_str(e->name);
-	else if (e->kind == EFFECT_SHOW && strcmp(e->name, "pgweir.lsn") == 0)
-		plan->shows_lsn = true;
+	plan->shows_lsn = plan_shows_lsn(s);
 }
 
 static void fold_query(struct folding *f, const struct request *req)

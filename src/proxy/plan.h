@@ -35,6 +35,7 @@ struct plan {
 };
 
 void plan_make(struct plan *plan, struct client *c, const struct request *req);
+bool plan_shows_lsn(const struct statement *s); /* it is SHOW pgweir.lsn */
 void plan_fini(struct plan *plan);
 
 #endif

@@ -6,6 +6,7 @@
  */
 #include "proxy/rewrite.h"
 
+#include "proxy/local.h"
 #include "wire/build.h"
 #include "wire/frame.h"
 #include "wire/frontend.h"
@@ -17,7 +18,6 @@ struct rewriting {
 	struct client *c;
 	struct server *s;
 	struct buf out;
-	bool has_unnamed_here; /* an unnamed Parse stands in front in this request */
 	bool is_parse_only;    /* no Bind: the unnamed statement outlives the request */
 };
 
@@ -68,15 +68,14 @@ static struct prepared *intern(struct rewriting *rw, const struct msg_parse *m)
 			       statement_cache_lookup(p->statements, m->sql));
 }
 
-static void rewrite_unnamed_parse(struct rewriting *rw, const struct frame *f,
-				  const struct msg_parse *m)
+static void rewrite_unnamed_parse(struct rewriting *rw, const struct msg_parse *m)
 {
-	rw->has_unnamed_here = true;
+	rw->c->is_unnamed_live = true;
 	prepared_put(&rw->c->unnamed);
 	if (rw->is_parse_only)
 		rw->c->unnamed = intern(rw, m);
 	op(rw, REPLY_OP_FORWARD, 0);
-	buf_append_slice(&rw->out, f->whole);
+	build_parse(&rw->out, m->name, m->sql, m->types);
 }
 
 static void rewrite_named_parse(struct rewriting *rw, const struct msg_parse *m)
@@ -112,51 +111,54 @@ static void rewrite_parse(struct rewriting *rw, const struct frame *f)
 	if (frontend_read_parse(f->body, &m) != WEIR_OK) {
 		op(rw, REPLY_OP_FORWARD, 0);
 		buf_append_slice(&rw->out, f->whole);
-	} else if (!m.name.len) {
-		rewrite_unnamed_parse(rw, f, &m);
-	} else {
-		rewrite_named_parse(rw, &m);
+		return;
 	}
+	m.sql = local_sql(rw->c, m.sql);
+	if (m.name.len)
+		rewrite_named_parse(rw, &m);
+	else
+		rewrite_unnamed_parse(rw, &m);
 }
 
-/* What the client's name stands for on servers; NULL: leave it to the server. */
-static struct prepared *known_as(struct rewriting *rw, struct slice name)
+/* What the client's name stands for on servers; ptr NULL: leave it to the server. Parsed there now. */
+static struct slice name_on_server(struct rewriting *rw, struct slice name)
 {
-	struct prepared_name *n;
+	struct prepared_name *n = name.len ? prepared_names_find(rw->c->names, name) : NULL;
+	struct prepared *p = n ? n->prepared : rw->c->unnamed;
 
-	if (!name.len)
-		return rw->has_unnamed_here ? NULL : rw->c->unnamed;
-	n = prepared_names_find(rw->c->names, name);
-	return n ? n->prepared : NULL;
+	if (name.len ? !n : rw->c->is_unnamed_live)
+		return slice_of(NULL, 0);
+	if (!p) /* another client's unnamed statement may be there: it must not be found */
+		return slice_str(NO_STATEMENT);
+	ensure_parsed(rw, p);
+	return server_name(p);
 }
 
 static void rewrite_bind(struct rewriting *rw, const struct frame *f)
 {
 	struct msg_bind m;
-	struct prepared *p;
+	struct slice name;
 
 	if (frontend_read_bind(f->body, &m) != WEIR_OK ||
-	    (p = known_as(rw, m.statement)) == NULL) {
+	    (name = name_on_server(rw, m.statement)).ptr == NULL) {
 		buf_append_slice(&rw->out, f->whole);
 		return;
 	}
-	ensure_parsed(rw, p);
-	build_bind_renamed(&rw->out, m.before_statement, server_name(p), m.after_statement);
+	build_bind_renamed(&rw->out, m.before_statement, name, m.after_statement);
 	stat_add(&rw->c->tenant->stats->bind_count, 1);
 }
 
 static void rewrite_describe(struct rewriting *rw, const struct frame *f)
 {
 	struct msg_target m;
-	struct prepared *p;
+	struct slice name;
 
 	if (frontend_read_target(f->body, &m) != WEIR_OK || m.kind != 'S' ||
-	    (p = known_as(rw, m.name)) == NULL) {
+	    (name = name_on_server(rw, m.name)).ptr == NULL) {
 		buf_append_slice(&rw->out, f->whole);
 		return;
 	}
-	ensure_parsed(rw, p);
-	build_describe(&rw->out, 'S', server_name(p));
+	build_describe(&rw->out, 'S', name);
 }
 
 /* The statement stays on the server, for others; the client's name goes. */
@@ -210,19 +212,20 @@ static void rewrite_cut_bind(struct rewriting *rw, struct slice cut)
 	struct slice portal = reader_cstring(&r);
 	struct slice name = reader_cstring(&r);
 	struct slice rest = reader_rest(&r);
-	struct prepared *p = reader_status(&r) == WEIR_OK ? known_as(rw, name) : NULL;
+	struct slice renamed = slice_of(NULL, 0);
 	uint32_t total;
 
-	if (!p) {
+	if (reader_status(&r) == WEIR_OK)
+		renamed = name_on_server(rw, name);
+	if (!renamed.ptr) {
 		buf_append_slice(&rw->out, cut);
 		return;
 	}
 	total = frame_load_u32(cut.ptr + 1);
-	ensure_parsed(rw, p);
 	buf_append_u8(&rw->out, FE_BIND);
-	buf_append_u32(&rw->out, total - (uint32_t)name.len + (uint32_t)p->server_name_len);
+	buf_append_u32(&rw->out, total - (uint32_t)name.len + (uint32_t)renamed.len);
 	build_cstring(&rw->out, portal);
-	build_cstring(&rw->out, server_name(p));
+	build_cstring(&rw->out, renamed);
 	buf_append_slice(&rw->out, rest);
 }
 
