@@ -45,7 +45,7 @@ struct ledger_advice {
 	                              or ledger_closed; NULL: don't */
 	unsigned open_worker;      /* whose waiter it is for: that worker opens it */
 	int steal_from;            /* worker that has an idle server, or LEDGER_NO_WORKER */
-	bool evict;                /* idle servers of the database's or user's other pools must make room */
+	bool evict;                /* idle servers of its other pools must make room */
 };
 
 struct ledger *ledger_create(unsigned workers);
@@ -61,7 +61,7 @@ bool ledger_unwait(struct ledger_entry *e, struct ledger_waiter *w);
 /* The first waiter, now GRANTED; NULL: none. */
 struct ledger_waiter *ledger_next(struct ledger_entry *e);
 bool ledger_has_waiters(const struct ledger_entry *e); /* cheap; sequentially consistent */
-/* Others of the same database or user wait for room under a shared limit: a free server should close. */
+/* Others of the same database or user wait for room: a free server should close. */
 bool ledger_is_starving(const struct ledger_entry *e);
 bool ledger_share_limit(const struct ledger_entry *a, const struct ledger_entry *b);
 /* A connection outside the queue (min_pool_size): reserves a slot; false: at the limit. */

@@ -81,7 +81,8 @@ size_t pool_open_count(const struct pool *p)
 	return n;
 }
 
-bool pool_is_expired(const struct server *s, uint64_t now_us, uint64_t lifetime_us, uint64_t idle_us)
+bool pool_is_expired(const struct server *s, uint64_t now_us, uint64_t lifetime_us,
+                     uint64_t idle_us)
 {
 	if (s->generation != s->pool->generation)
 		return true;

@@ -34,7 +34,7 @@ struct pool {
 
 void pool_init(struct pool *p, struct ledger_entry *ledger, unsigned worker, uint16_t node_id);
 void pool_fini(struct pool *p); /* no server left */
-/* An idle server whose session state matches if one is near, else the next; NULL: none. Now ACTIVE. */
+/* An idle server, one whose session state matches if it is near; NULL: none. Now ACTIVE. */
 struct server *pool_take(struct pool *p, const struct session_state *session);
 void pool_set_idle(struct pool *p, struct server *s, uint64_t now_us);
 size_t pool_count(const struct pool *p, enum server_state state);

@@ -68,7 +68,8 @@ struct prepared_name *prepared_names_add(struct prepared_names *names, struct sl
 void prepared_names_remove(struct prepared_names *names, struct prepared_name *entry);
 /* The oldest pending one; gives it, or NULL. */
 struct prepared *prepared_names_confirm(struct prepared_names *names);
-void prepared_names_refuse(struct prepared_names *names, size_t count); /* drops the oldest pending ones */
+/* Drops the oldest pending ones. */
+void prepared_names_refuse(struct prepared_names *names, size_t count);
 /* All its statements get new ids: servers parse them again before their next use. */
 void prepared_names_renew(struct prepared_names *names);
 void prepared_names_clear(struct prepared_names *names);

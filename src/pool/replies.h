@@ -31,7 +31,8 @@ enum reply_op_kind {
 	REPLY_OP_OWN_PARSE,    /* pgweir's own Parse: swallow */
 	REPLY_OP_OWN_CLOSE,    /* pgweir's own Close of an evicted statement: swallow */
 	REPLY_OP_PARSED,       /* forward, and a named statement of the client is confirmed */
-	REPLY_OP_AS_PARSED,    /* a Close stands for a Parse the server didn't need: CloseComplete becomes ParseComplete */
+	/* A Close stands for a Parse the server didn't need: CloseComplete becomes ParseComplete. */
+	REPLY_OP_AS_PARSED,
 };
 
 struct reply_op {

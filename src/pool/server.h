@@ -55,7 +55,7 @@ struct server {
 	struct prepared_set prepared;
 	uint64_t id;
 	uint64_t connected_us, idle_since_us, request_us;
-	uint64_t generation;          /* of the pool when it connected: an older one is closed when free */
+	uint64_t generation;          /* of the pool then: an older one closes when free */
 	uint64_t pass_left;           /* bytes of a message body still to pass on */
 	bool pass_dropped;            /* ... to swallow instead */
 	bool is_dirty;                /* needs the reset query before anybody else gets it */
@@ -77,7 +77,8 @@ const char *server_state_name(enum server_state state);
 void server_leave(struct server *s);
 /* Changes owner while MOVING: the pool of another worker for the same database, user and node. */
 void server_move(struct server *s, struct pool *to);
-void server_set_session(struct server *s, struct session_state *session); /* takes its own reference */
+/* Takes its own reference. */
+void server_set_session(struct server *s, struct session_state *session);
 void server_set_key(struct server *s, uint32_t pid, struct slice key);
 
 #endif

@@ -34,7 +34,8 @@ void session_put(struct session_state **s);
 
 /*
  * The state with one setting changed; value NULL removes it. `value` is SQL text as it
- * stands behind SET name TO, or raw text behind SESSION_RAW_VALUE. NULL when a bound is reached. Does not consume s. Counted.
+ * stands behind SET name TO, or raw text behind SESSION_RAW_VALUE. NULL when a bound is
+ * reached. Does not consume s. Counted.
  */
 struct session_state *session_with(struct session_state *s, struct slice name, const char *value);
 uint64_t session_id(const struct session_state *s); /* never 0, never used again */
@@ -43,7 +44,7 @@ const char *session_name(const struct session_state *s, size_t i);
 const char *session_value(const struct session_state *s, size_t i);
 const char *session_find(const struct session_state *s, struct slice name); /* NULL: not set */
 
-/* Appends SET and RESET commands, separated by semicolons, that lead from one state to the other. */
+/* Appends the SET and RESET commands, with semicolons, that lead from one to the other. */
 void session_sync_sql(struct buf *out, const struct session_state *from,
 		      const struct session_state *to);
 

@@ -13,7 +13,7 @@ struct pool;
 
 /* Opens a connection for a slot that the ledger has reserved. */
 void backend_open(struct pool *pool);
-/* Rolls back and discards what a client left behind, then link_server_free. From ACTIVE or CANCELED. */
+/* Discards what a client left behind, then link_server_free. From ACTIVE or CANCELED. */
 void backend_reset(struct server *s);
 /* Closes it, whatever it does; its client is told elsewhere and unlinked already. */
 void backend_close(struct server *s, enum close_reason reason);

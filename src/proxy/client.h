@@ -55,7 +55,7 @@ struct client {
 	struct ledger_waiter waiter;
 	struct session_state *session;   /* counted: settings of the session as committed */
 	struct session_state *startup;   /* counted: what RESET goes back to */
-	struct session_state *pending;   /* counted: settings once the transaction commits; NULL: no change */
+	struct session_state *pending;   /* counted: settings once it commits; NULL: no change */
 	struct session_state *pending_server; /* counted: what the server then has */
 	struct prepared_names *names;    /* owned; NULL until it prepares */
 	struct prepared *unnamed;        /* counted: unnamed statement parsed in an earlier request */
@@ -75,12 +75,12 @@ struct client {
 	uint32_t staged_pins;            /* of the request that runs */
 	uint32_t unpin_staged;           /* pins that it ends */
 	uint32_t avoid_nodes;            /* node bits that failed for this request */
-	struct node_live *live;          /* borrowed: counted in live->active while linked there */
+	struct node_live *live;          /* borrowed: we count in live->active while linked */
 	uint8_t retries;
 	bool is_serving : 1;             /* inside serve_bytes */
 	bool is_txn_lost : 1;            /* its server died inside the transaction */
 	bool is_loss_untold : 1;         /* ... while it was idle: it hears with its next request */
-	bool is_skipping : 1;            /* an error was answered here: messages up to Sync are dropped */
+	bool is_skipping : 1;            /* error answered here: what comes up to Sync is dropped */
 	bool has_ddl : 1;                /* sent since the last transaction ended */
 	bool wants_catalog : 1;          /* see struct plan */
 	bool is_canceled : 1;            /* the waiting request is to be answered with 57014 */
@@ -89,7 +89,7 @@ struct client {
 	bool is_admin : 1;
 	bool is_read_request : 1;        /* the request that runs reads only */
 	bool is_tls : 1;
-	bool has_clear_statements : 1;   /* the request drops all prepared statements when it succeeds */
+	bool has_clear_statements : 1;   /* its success drops all prepared statements */
 	bool had_error : 1;              /* in the request that runs */
 	bool is_staged : 1;              /* pending changed since the last success */
 	bool has_set_in_txn : 1;         /* a setting changed in the open transaction */
@@ -105,7 +105,7 @@ struct client {
 struct client *client_create(struct proxy *p, int fd, bool is_unix);
 void client_set_state(struct client *c, enum client_state to);
 const char *client_state_name(const struct client *c);
-/* Ends it: unlinks, releases or closes its server, logs the reason; an error goes out first if given. */
+/* Ends it: unlinks, lets go of its server, logs the reason; an error goes out first if given. */
 void client_close(struct client *c, enum close_reason reason, const struct pg_error *error);
 
 /* Frees a closed one once its last words are sent and no server is on its way to it. */
@@ -113,13 +113,14 @@ void client_release(struct client *c);
 
 /* Appends to what leaves at the end of the turn. */
 void client_send_error(struct client *c, const char *severity, const struct pg_error *e);
-void client_send_notice(struct client *c, const char *severity, const char *sqlstate, const char *text);
+void client_send_notice(struct client *c, const char *severity, const char *sqlstate,
+                        const char *text);
 void client_send_buf(struct client *c, struct buf *b); /* sends a copy, then frees b */
 void client_send_ready(struct client *c);              /* ReadyForQuery as the transaction stands */
 
 void client_wait_leave(struct client *c);              /* leaves whatever list it waits in */
 void client_wait_join(struct client *c, struct list *list);
-void client_settle(struct client *c);                  /* frees what belonged to the request that ended */
+void client_settle(struct client *c); /* frees what belonged to the request that ended */
 bool client_is_free(const struct client *c);           /* not in a transaction, not pinned */
 
 /* The console's answer: whole messages but the final ReadyForQuery. Own thread. */

@@ -435,7 +435,7 @@ void link_refuse_waiters(struct pool *pool, const struct pg_error *error)
 	struct proxy *p = proxy_of(pool);
 	struct ledger_waiter *w;
 
-	for (size_t bound = pool->waiting.count + 1; bound && (w = ledger_next(pool->ledger)); bound--) {
+	for (size_t left = pool->waiting.count + 1; left && (w = ledger_next(pool->ledger)); left--) {
 		struct client *c;
 
 		if (w->worker != p->index) {

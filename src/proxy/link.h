@@ -24,7 +24,7 @@ void link_empty_pool(struct pool *pool);
 void link_serve_waiters(struct pool *pool);
 /* Carries out what the ledger advises: open, take from another worker, make room. */
 void link_follow(struct pool *pool, const struct ledger_advice *advice);
-/* No server can be had there now: those who wait choose again. error: what to tell instead, or NULL. */
+/* No server can be had there: those who wait choose again, or are told the error if given. */
 void link_refuse_waiters(struct pool *pool, const struct pg_error *error);
 /* A server that was about to move to another worker is closed instead. */
 void link_departure_lost(struct server *s);

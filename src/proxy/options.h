@@ -12,7 +12,7 @@
 
 struct session_state;
 
-/* `ignored`: comma list of parameters to drop. *out is counted for the caller; on error *e is set. */
+/* `ignored`: comma list of what to drop. *out is counted for the caller; on error *e is set. */
 enum weir_err options_take(struct proxy *p, const struct startup *s, const char *ignored,
 			   struct session_state **out, struct pg_error *e) WEIR_MUST_CHECK;
 

@@ -21,7 +21,7 @@ struct plan {
 	enum hint_route hint;
 	uint32_t pins;
 	uint32_t effect_count;
-	const struct statement *effects[PLAN_EFFECTS_MAX]; /* counted statements with session effects, in order */
+	const struct statement *effects[PLAN_EFFECTS_MAX]; /* counted; in order */
 	bool has_too_many_effects;
 	bool must_rewrite;           /* named statements, or an unnamed one of an earlier request */
 	bool has_parse, has_bind, has_describe, has_execute, has_named_parse;

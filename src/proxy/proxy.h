@@ -120,13 +120,15 @@ void proxy_set_catalog(struct proxy *p, const char *database, struct catalog *ca
 /* Any thread: a socket is about to be posted to proxy_accept; it counts from here. */
 void proxy_expect_client(struct proxy *p);
 void proxy_accept(struct proxy *p, int fd, bool is_unix); /* consumes fd */
-void proxy_drain(struct proxy *p);  /* idle clients leave now, others at the end of their transaction */
+/* Idle clients leave now, others at the end of their transaction. */
+void proxy_drain(struct proxy *p);
 /* PAUSE, DISABLE and their ends; both over all tenants. */
 void proxy_set_gate(struct proxy *p, const char *database, struct gate_state state);
 void proxy_resume_all(struct proxy *p);
 size_t proxy_client_count(const struct proxy *p);
 
-struct catalog *proxy_catalog(const struct proxy *p, const char *database); /* borrowed; NULL: none */
+/* Borrowed; NULL: none. */
+struct catalog *proxy_catalog(const struct proxy *p, const char *database);
 struct cluster_view *proxy_cluster(struct proxy *p, const char *name); /* made when new */
 struct client *proxy_client_by_id(struct proxy *p, uint64_t id);      /* NULL: gone */
 

@@ -50,7 +50,7 @@ struct tenant {
 	struct list held;           /* clients that wait for RESUME */
 	uint32_t client_count;
 	size_t max_prepared;
-	struct scram_keys *keys;    /* owned: of a client's SCRAM log-in, to log in to servers; NULL: none */
+	struct scram_keys *keys;    /* owned: of a client's SCRAM log-in, for servers; or NULL */
 	struct tenant_pool *pools[TOPOLOGY_NODES_MAX]; /* owned; NULL: not used yet */
 	struct db_stats *stats;     /* borrowed from the worker's metrics */
 	struct tenant_welcome welcomes[TENANT_WELCOMES_MAX];
@@ -67,7 +67,8 @@ void tenant_configure(struct tenant *t); /* again, after a reload */
 /* How a database's requests are routed. Pure. */
 struct route_policy tenant_policy(const struct config_database *db);
 struct pool *tenant_pool(struct tenant *t, const struct topology_node *node);
-struct pool *tenant_pool_by_ledger(struct proxy *p, const struct ledger_entry *ledger); /* NULL: none */
+/* NULL: none. */
+struct pool *tenant_pool_by_ledger(struct proxy *p, const struct ledger_entry *ledger);
 static inline struct tenant_pool *tenant_pool_of(struct pool *pool)
 {
 	return list_entry(pool, struct tenant_pool, pool);
@@ -85,6 +86,7 @@ struct params *tenant_welcome(const struct tenant *t, const struct session_state
 void tenant_learn(struct tenant *t, struct session_state *session, struct params *params);
 /* A connection to that node failed: the tier looks at once, reads avoid it for a while. */
 void tenant_suspect(struct tenant *t, uint16_t node_id);
-const struct topology_node *tenant_node(const struct tenant *t, uint16_t node_id); /* NULL: not there now */
+/* NULL: not there now. */
+const struct topology_node *tenant_node(const struct tenant *t, uint16_t node_id);
 
 #endif

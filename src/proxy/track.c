@@ -133,7 +133,8 @@ void track_request_sent(struct client *c, const struct plan *plan)
 	/* What can't be followed step by step is kept on its server. */
 	if (plan->has_too_many_effects ||
 	    (c->has_set_in_txn &&
-	     (plan->txn.flags & (STATEMENT_ROLLBACK_TO | STATEMENT_TXN_INSIDE_MULTI | STATEMENT_CHAIN))))
+	     (plan->txn.flags &
+	      (STATEMENT_ROLLBACK_TO | STATEMENT_TXN_INSIDE_MULTI | STATEMENT_CHAIN))))
 		stage_opaque(c);
 	c->has_set_in_txn |= (plan->txn.flags & STATEMENT_LOCAL_SET) != 0;
 	c->is_rollback_request = (plan->txn.flags & STATEMENT_ROLLBACK) != 0;

@@ -11,7 +11,7 @@
 #include "proxy/plan.h"
 
 void track_request_sent(struct client *c, const struct plan *plan);
-/* A reported setting changed: if no statement said so, a function did, and only its server knows. */
+/* A reported setting changed: if no statement said so, a function did; only its server knows. */
 void track_hidden_change(struct client *c);
 /* One ReadyForQuery of the client's came. */
 void track_ready(struct client *c, struct server *s, char status);

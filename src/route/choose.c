@@ -154,7 +154,7 @@ static void want_freshness(const struct topology *t, uint64_t now_us)
 		atomic_store_explicit(&live->wanted_us, now_us, memory_order_relaxed);
 }
 
-/* Is it time to wait for a replica to go back to? Bounded per read, and paused when it was in vain. */
+/* Is it time to wait for a replica to go back to? Bounded per read, paused when in vain. */
 static bool waits_to_return(const struct scan *scan, const struct route_ask *ask)
 {
 	struct session_reads *reads = ask->reads;
