@@ -22,7 +22,7 @@ void local_answer(struct client *c, const struct request *req, const struct plan
 bool local_parse(struct client *c, const struct request *req, const struct plan *plan);
 /* The text that servers get for it: another one for SHOW pgweir.lsn, else itself. */
 struct slice local_sql(struct client *c, struct slice sql);
-/* SHOW pgweir.lsn: the request that asks the primary for a position behind all that was acknowledged. */
+/* SHOW pgweir.lsn: asks the primary for a position behind all that was acknowledged. */
 struct request local_token_request(struct client *c);
 /* False: not a name that was prepared by protocol; a server must answer. */
 bool local_deallocate(struct client *c, const struct plan *plan);

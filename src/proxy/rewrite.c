@@ -120,7 +120,7 @@ static void rewrite_parse(struct rewriting *rw, const struct frame *f)
 		rewrite_unnamed_parse(rw, &m);
 }
 
-/* What the client's name stands for on servers; ptr NULL: leave it to the server. Parsed there now. */
+/* What a client's name stands for on servers, parsed there now; ptr NULL: not ours. */
 static struct slice name_on_server(struct rewriting *rw, struct slice name)
 {
 	struct prepared_name *n = name.len ? prepared_names_find(rw->c->names, name) : NULL;

@@ -119,7 +119,7 @@ static const struct row with_catalog[] = {
 	{ "SELECT * FROM abroad", "replica known" },
 	{ "SELECT * FROM tenants", "replica known" },
 	{ "SELECT * FROM fast", "primary known" },
-	{ "SELECT * FROM nobody_knows", "primary known new" },
+	{ "SELECT * FROM nobody_knows", "replica known new" },
 	{ "SELECT * FROM pg_temp.mine", "primary write known" },
 	{ "SELECT * FROM pg_class", "replica known" },
 	{ "SELECT * FROM information_schema.tables", "replica known" },
