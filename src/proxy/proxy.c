@@ -94,6 +94,8 @@ static void on_housekeeping(struct loop_timer *timer)
 		if (c->tenant && c->state != CLIENT_LOGIN)
 			check_client(p, c, now);
 	}
+	if (p->is_draining) /* who logged in or became idle since */
+		proxy_drain(p);
 	gauges_publish(p);
 	loop_timer_arm(p->loop, &p->housekeeping, HOUSEKEEPING_US, on_housekeeping);
 }

@@ -265,6 +265,24 @@ def test_shutdown_waits_for_clients(start):
     equal(weir.proc.returncode, 0)
 
 
+def test_shutdown_waits_for_servers(start):
+    """Transactions end well; idle clients leave, the console's own one too."""
+    weir = start({"drain_timeout": 600})
+    conn = weir.connect()
+    conn.execute("BEGIN")
+    conn.execute("SELECT txid_current()")
+    console = weir.console()
+    console.execute("SHUTDOWN WAIT_FOR_SERVERS")
+    time.sleep(0.5)
+    conn.execute("SELECT txid_current()")
+    check(weir.is_alive(), "ended inside a transaction")
+    conn.execute("COMMIT")
+    until("the end", 20, lambda: not weir.is_alive())
+    equal(weir.proc.returncode, 0)
+    conn.close()
+    console.close()
+
+
 def test_set_and_reload(start):
     weir = start({"default_pool_size": 7})
     with weir.console() as console:
