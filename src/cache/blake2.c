@@ -34,12 +34,6 @@ static const uint8_t sigma[10][16] = {
 	{ 10, 2, 8, 4, 7, 6, 1, 5, 15, 11, 9, 14, 3, 12, 13, 0 },
 };
 
-/* The four words that each of the eight mixes of a round works on: columns, then diagonals. */
-static const uint8_t lanes[8][4] = {
-	{ 0, 4, 8, 12 },  { 1, 5, 9, 13 },  { 2, 6, 10, 14 }, { 3, 7, 11, 15 },
-	{ 0, 5, 10, 15 }, { 1, 6, 11, 12 }, { 2, 7, 8, 13 },  { 3, 4, 9, 14 },
-};
-
 static inline uint64_t rotate_right(uint64_t v, unsigned bits)
 {
 	return (v >> bits) | (v << (64 - bits));
@@ -64,22 +58,30 @@ static inline void store_le64(uint8_t *p, uint64_t v)
 	memcpy(p, &v, sizeof v);
 }
 
-static inline void mix(uint64_t *v, const uint8_t *lane, uint64_t x, uint64_t y)
+/* One quarter mix (RFC 7693, 3.1), in place. */
+static inline void mix(uint64_t *a, uint64_t *b, uint64_t *c, uint64_t *d, uint64_t x, uint64_t y)
 {
-	uint64_t a = v[lane[0]], b = v[lane[1]], c = v[lane[2]], d = v[lane[3]];
+	*a += *b + x;
+	*d = rotate_right(*d ^ *a, 32);
+	*c += *d;
+	*b = rotate_right(*b ^ *c, 24);
+	*a += *b + y;
+	*d = rotate_right(*d ^ *a, 16);
+	*c += *d;
+	*b = rotate_right(*b ^ *c, 63);
+}
 
-	a += b + x;
-	d = rotate_right(d ^ a, 32);
-	c += d;
-	b = rotate_right(b ^ c, 24);
-	a += b + y;
-	d = rotate_right(d ^ a, 16);
-	c += d;
-	b = rotate_right(b ^ c, 63);
-	v[lane[0]] = a;
-	v[lane[1]] = b;
-	v[lane[2]] = c;
-	v[lane[3]] = d;
+/* Columns, then diagonals. Constant indices, so that v lives in registers. */
+static inline void mix_round(uint64_t v[16], const uint64_t m[16], const uint8_t order[16])
+{
+	mix(&v[0], &v[4], &v[8], &v[12], m[order[0]], m[order[1]]);
+	mix(&v[1], &v[5], &v[9], &v[13], m[order[2]], m[order[3]]);
+	mix(&v[2], &v[6], &v[10], &v[14], m[order[4]], m[order[5]]);
+	mix(&v[3], &v[7], &v[11], &v[15], m[order[6]], m[order[7]]);
+	mix(&v[0], &v[5], &v[10], &v[15], m[order[8]], m[order[9]]);
+	mix(&v[1], &v[6], &v[11], &v[12], m[order[10]], m[order[11]]);
+	mix(&v[2], &v[7], &v[8], &v[13], m[order[12]], m[order[13]]);
+	mix(&v[3], &v[4], &v[9], &v[14], m[order[14]], m[order[15]]);
 }
 
 static void compress(struct blake2 *b, bool is_last)
@@ -88,18 +90,15 @@ static void compress(struct blake2 *b, bool is_last)
 
 	for (unsigned i = 0; i < 16; i++)
 		m[i] = load_le64(b->block + 8 * i);
-	memcpy(v, b->state, sizeof b->state);
-	memcpy(v + 8, iv, sizeof iv);
+	for (unsigned i = 0; i < 8; i++) {
+		v[i] = b->state[i];
+		v[i + 8] = iv[i];
+	}
 	v[12] ^= b->counter;
 	if (is_last)
 		v[14] = ~v[14];
-	for (unsigned round = 0; round < ROUNDS; round++) {
-		const uint8_t *order = sigma[round % 10];
-
-#pragma GCC unroll 8
-		for (unsigned i = 0; i < 8; i++)
-			mix(v, lanes[i], m[order[2 * i]], m[order[2 * i + 1]]);
-	}
+	for (unsigned round = 0; round < ROUNDS; round++)
+		mix_round(v, m, sigma[round % 10]);
 	for (unsigned i = 0; i < 8; i++)
 		b->state[i] ^= v[i] ^ v[i + 8];
 }
