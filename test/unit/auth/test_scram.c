@@ -36,7 +36,7 @@ static void rfc_server(struct scram_server *s, bool is_doomed)
 
 	scram_server_init(s, &secret, is_doomed, NULL);
 	s->nonce.len = sizeof(NONCE) - sizeof(CLIENT_NONCE);
-	memcpy(s->nonce.data, NONCE + sizeof(CLIENT_NONCE) - 1, s->nonce.len);
+	memcpy(s->nonce.data, &NONCE[sizeof(CLIENT_NONCE) - 1], s->nonce.len);
 }
 
 /* A client that has sent the RFC's first message. */

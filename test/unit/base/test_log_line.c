@@ -30,7 +30,7 @@ Test(log_line, numbers_of_every_length)
 	expect("a=-5000000000 b=5000000000", "a=%lld b=%llu", -5000000000ll, 5000000000ull);
 	expect("n=18446744073709551615", "n=%zu", SIZE_MAX);
 	expect("n=-1", "n=%zd", (ssize_t)-1);
-	expect("n=-1 m=255", "n=%hhd m=%hhu", -1, 255);
+	expect("n=-1 m=255", "n=%hhd m=%hhu", (signed char)-1, (unsigned char)255);
 	expect("lsn=1/0000ABCD", "lsn=%X/%08X", 1u, 0xabcdu);
 	expect("o=17 x=0xff", "o=%o x=%#x", 15u, 255u);
 	expect("ms=1.50 p=12%", "ms=%.2f p=%d%%", 1.5, 12);
