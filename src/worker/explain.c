@@ -51,7 +51,7 @@ void explain_pins(uint32_t pins, char *out, size_t size)
 
 static const char *class_text(enum statement_class class)
 {
-	static const char *const texts[] = { "empty", "read", "session", "transaction", "write" };
+	static const char *const texts[] = { "empty", "read", "session", "txn", "write" };
 
 	WEIR_ASSERT(class < WEIR_COUNTOF(texts));
 	return texts[class];

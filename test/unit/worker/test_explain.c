@@ -90,7 +90,7 @@ Test(explain, where_statements_go)
 	cr_expect_str_eq(told(&w, "SELECT now()"),
 	                 "read|replica n1|read|||no, it reads no table");
 	cr_expect_str_eq(told(&w, "BEGIN"),
-	                 "transaction|pgweir|answered here, a server is only taken by the first "
+	                 "txn|pgweir|answered here, a server is only taken by the first "
 	                 "statement|||");
 	cr_expect_str_eq(told(&w, "/* pgweir: route=primary */ SELECT 1"),
 	                 "read|primary n0|hint|||no, it reads no table");
