@@ -59,3 +59,4 @@ CLEANFILES += compile_commands.json
 
 clean-local:
 	rm -rf cover-build fuzz-build tsan-build
+	find . -name "*.asan.*" -delete
