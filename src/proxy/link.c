@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "pool/session.h"
 #include "proxy/backend.h"
+#include "proxy/failure.h"
 #include "proxy/login.h"
 #include "proxy/serve.h"
 #include "wire/build.h"
@@ -451,6 +452,27 @@ void link_refuse_waiters(struct pool *pool, const struct pg_error *error)
 		}
 		c->avoid_nodes |= 1u << pool->node_id;
 		link_make_ready(c);
+	}
+}
+
+void link_abandon_pool(struct pool *pool)
+{
+	static const enum server_state states[] = { SERVER_LOGIN, SERVER_TESTED, SERVER_CANCELED,
+						    SERVER_ACTIVE };
+
+	link_empty_pool(pool);
+	link_refuse_waiters(pool, NULL);
+	for (size_t i = 0; i < WEIR_COUNTOF(states); i++) {
+		struct list *servers = &pool->by_state[states[i]];
+
+		for (size_t left = servers->count; left && servers->count; left--) {
+			struct server *s = list_entry(list_first(servers), struct server, node);
+
+			if (s->client)
+				failure_server_lost(s, NULL);
+			else
+				backend_close(s, CLOSE_SERVER_LOST);
+		}
 	}
 }
 

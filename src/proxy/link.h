@@ -21,6 +21,8 @@ void link_client_gone(struct client *c);
 void link_make_ready(struct client *c);
 /* Everything idle in the pool is closed, the rest when it is free. */
 void link_empty_pool(struct pool *pool);
+/* Its node is no more: nobody waits for it, what runs there is lost. */
+void link_abandon_pool(struct pool *pool);
 void link_serve_waiters(struct pool *pool);
 /* Carries out what the ledger advises: open, take from another worker, make room. */
 void link_follow(struct pool *pool, const struct ledger_advice *advice);

@@ -227,6 +227,20 @@ void tenant_suspect(struct tenant *t, uint16_t node_id)
 				 g->replica_eject_max_us);
 }
 
+/*
+ * What runs on a primary in doubt may still end well; once there is a successor
+ * nothing that it says counts any more, and it may never say anything again.
+ */
+static bool is_lost_cause(const struct tenant *t, const struct tenant_pool *tp,
+			  const struct topology_node *node)
+{
+	const struct topology *topology = t->cluster->topology;
+
+	if (tp->is_deposed)
+		return topology->primary >= 0;
+	return !node;
+}
+
 void tenant_topology_changed(struct tenant *t)
 {
 	for (uint16_t id = 0; id < TOPOLOGY_NODES_MAX; id++) {
@@ -239,9 +253,16 @@ void tenant_topology_changed(struct tenant *t)
 		node = tenant_node(t, id);
 		is_primary = node && node->role == NODE_ROLE_PRIMARY;
 		/* A changed role or a node that is gone: what is connected may be the wrong thing. */
-		if (!node || !node->is_running || is_primary != tp->is_primary)
+		if (!node || !node->is_running || is_primary != tp->is_primary) {
 			link_empty_pool(&tp->pool);
+			link_refuse_waiters(&tp->pool, NULL);
+		}
+		tp->is_deposed = !is_primary && (tp->is_primary || tp->is_deposed);
 		tp->is_primary = is_primary;
+		if (is_lost_cause(t, tp, node)) {
+			tp->is_deposed = false;
+			link_abandon_pool(&tp->pool);
+		}
 	}
 }
 

@@ -20,6 +20,7 @@ struct tenant_pool {
 	struct pool pool;
 	struct tenant *tenant;      /* borrowed: owns us */
 	bool is_primary;            /* in the last topology */
+	bool is_deposed;            /* was the primary; what runs there waits for a successor */
 };
 
 enum { TENANT_WELCOMES_MAX = 16 };

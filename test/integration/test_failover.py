@@ -10,6 +10,7 @@ from lib import check, equal, limit
 
 OPTIONS = {"default_pool_size": 20, "query_wait_timeout": 90, "failover_wait_timeout": 90}
 ACCOUNTS, START, CLIENTS = 50, 1000, 20
+KEPT = "SELECT %s::int /* prepared before the failover */"
 
 
 class Transfers:
@@ -118,7 +119,7 @@ def idle_sessions(weir):
     conns = [weir.connect() for _ in range(10)]
     for i, conn in enumerate(conns):
         conn.execute(f"SET work_mem = '{i + 1}MB'")
-        conn.execute("PREPARE kept AS SELECT %d" % i)
+        equal(conn.execute(KEPT, (i,), prepare=True).fetchone(), (i,))
         conn.execute("SELECT txid_current()")
     return conns
 
@@ -126,7 +127,7 @@ def idle_sessions(weir):
 def verify_idle(conns):
     for i, conn in enumerate(conns):
         equal(conn.execute("SHOW work_mem").fetchone(), (f"{i + 1}MB",))
-        equal(conn.execute("EXECUTE kept").fetchone(), (i,))
+        equal(conn.execute(KEPT, (i,), prepare=True).fetchone(), (i,))
         conn.execute("SELECT txid_current()")
         conn.close()
 
