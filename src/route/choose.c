@@ -226,8 +226,14 @@ const char *route_reason_text(enum route_reason reason)
 void route_node_eject(const struct topology_node *node, uint64_t now_us, uint64_t first_us,
 		      uint64_t max_us)
 {
-	uint32_t count = atomic_fetch_add_explicit(&node->live->eject_count, 1, memory_order_relaxed);
-	uint64_t pause = first_us << (count < EJECT_MAX_SHIFT ? count : EJECT_MAX_SHIFT);
+	uint32_t count;
+	uint64_t pause;
+
+	/* The other connections of the same failure: once is enough. */
+	if (live_u64(&node->live->ejected_until_us) > now_us)
+		return;
+	count = atomic_fetch_add_explicit(&node->live->eject_count, 1, memory_order_relaxed);
+	pause = first_us << (count < EJECT_MAX_SHIFT ? count : EJECT_MAX_SHIFT);
 
 	if (pause > max_us)
 		pause = max_us;

@@ -148,13 +148,15 @@ Test(choose, ejected_avoided_and_lagging_nodes_are_passed_over)
 Test(choose, ejection_grows_to_its_bound)
 {
 	struct fixture f;
-	uint64_t last = 0;
+	uint64_t last = 0, now = 0;
 
 	setup(&f);
 	for (int i = 0; i < 40; i++) {
-		route_node_eject(&f.t.nodes[1], 0, 500, 4000);
-		cr_assert_geq(atomic_load(&f.live[1].ejected_until_us), last);
-		last = atomic_load(&f.live[1].ejected_until_us);
+		route_node_eject(&f.t.nodes[1], now, 500, 4000);
+		last = atomic_load(&f.live[1].ejected_until_us) - now;
+		route_node_eject(&f.t.nodes[1], now + 1, 500, 4000);
+		cr_assert_eq(atomic_load(&f.live[1].ejected_until_us), now + last, "one failure");
+		now += last;
 		cr_assert_eq(last, i == 0 ? 500u : i == 1 ? 1000u : i == 2 ? 2000u : 4000u);
 	}
 }
