@@ -300,6 +300,28 @@ def test_a_second_pgweir_shares_it_through_redis(start, tier, sub):
 
 
 @limit(90)
+def test_ddl_through_the_other_pgweir(start, tier):
+    """A table dropped and made again elsewhere: its new self is what entries depend on."""
+    Table(tier, "remade")
+    options = {"cache": "on", "cache_min_hits": 1, "cache_ttl": 60, "cache_redis_timeout": 0.5}
+    one, two = start(options), start(options)
+    ready(one)
+    sql = "SELECT sum(v) FROM remade"
+    with one.connect() as a, two.connect() as b:
+        warm(b, sql)
+        for turn in range(1, 6):
+            a.execute("DROP TABLE remade")
+            a.execute("CREATE TABLE remade(k int PRIMARY KEY, v int)")
+            a.execute("INSERT INTO remade VALUES (1, 0)")
+            until("the new table", 10, lambda: b.execute(sql).fetchone() == (0,))
+            warm(b, sql, times=3)
+            a.execute("UPDATE remade SET v = %s", (turn,))
+            until(f"the write in turn {turn}", 5,
+                  lambda t=turn: b.execute(sql).fetchone() == (t,))
+            warm(b, sql, times=3)
+
+
+@limit(90)
 def test_redis_gone_is_only_a_miss(start, tier):
     Table(tier, "no_redis")
     weir = start({"cache": "on", "cache_min_hits": 1,
