@@ -171,7 +171,9 @@ static void lost_error(const struct client *c, const struct msg_error *from, str
 static void answer_lost_requests(struct client *c, struct server *s, const struct pg_error *e)
 {
 	bool was_open = c->txn.state == TXN_OPEN || c->txn.state == TXN_FAILED;
-	bool stays_open = was_open && c->held == NULL && !c->is_commit_request;
+	/* Held are requests that begin one; BEGIN itself was answered here if it was deferred. */
+	bool had_begun = c->held == NULL || c->held->txn_before.state == TXN_DEFERRED;
+	bool stays_open = was_open && had_begun && !c->is_commit_request;
 	bool is_first = true, is_open_batch = false;
 	struct reply_segment *seg;
 

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: PostgreSQL
+"""A server connection is cut without a word: what the client hears, case by case."""
+import contextlib
+import socket
+import threading
+import time
+
+from psycopg.pq import TransactionStatus as Status
+
+from lib import equal, limit, quick, raises
+
+OPTIONS = {"failover_wait_timeout": 20}
+
+
+class Wire:
+    """A relay before the primary that can keep its answers back, and be cut."""
+
+    def __init__(self, port):
+        self.target, self.pairs, self.is_mute = port, [], False
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                near = self.listener.accept()[0]
+                far = socket.create_connection(("127.0.0.1", self.target))
+                self.pairs.append((near, far))
+                for pair in ((near, far, False), (far, near, True)):
+                    threading.Thread(target=self.pump, args=pair, daemon=True).start()
+
+    def pump(self, source, sink, is_answer):
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                if not (is_answer and self.is_mute):
+                    sink.sendall(data)
+
+    def cut(self):
+        pairs, self.pairs = self.pairs, []
+        for sock in (s for pair in pairs for s in pair):
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+            sock.close()
+        self.is_mute = False
+
+    def close(self):
+        self.listener.close()
+        self.cut()
+
+
+@contextlib.contextmanager
+def wired(tier, start):
+    wire = Wire(tier.primary_port())
+    weir = start({**OPTIONS, "databases": [f"wired = host=127.0.0.1 port={wire.port} dbname=app"]})
+    try:
+        with weir.connect(dbname="wired", prepare_threshold=None) as conn:
+            conn.execute("CREATE TABLE IF NOT EXISTS lost(a int)")
+            yield wire, conn
+    finally:
+        wire.close()
+
+
+def cut_under(wire, conn, sql):
+    """Run it; its answer never comes, then the connection breaks."""
+    wire.is_mute = True
+    cutter = threading.Timer(0.3, wire.cut)
+    cutter.start()
+    try:
+        return conn.execute(sql)
+    finally:
+        cutter.join()
+
+
+def status(conn):
+    return conn.pgconn.transaction_status
+
+
+def expect_aborted(conn):
+    equal(status(conn), Status.INERROR, "the transaction is over, and not forgotten")
+    raises("25P02", conn.execute, "INSERT INTO lost VALUES (99)")
+    conn.execute("ROLLBACK")
+    equal(status(conn), Status.IDLE)
+    equal(conn.execute("SELECT count(*) FROM lost WHERE a = 99").fetchone(), (0,))
+
+
+@limit(90)
+@quick
+def test_what_a_client_hears(tier, start, sub):
+    with wired(tier, start) as (wire, conn):
+        with sub("a write by itself"):
+            raises("08006", cut_under, wire, conn, "INSERT INTO lost VALUES (1)")
+            equal(status(conn), Status.IDLE)
+        with sub("the first statement of a transaction"):
+            conn.execute("SELECT 1")    # a server is there again
+            conn.execute("BEGIN")
+            raises("08006", cut_under, wire, conn, "INSERT INTO lost VALUES (2)")
+            expect_aborted(conn)
+        with sub("a later statement of a transaction"):
+            conn.execute("BEGIN")
+            conn.execute("INSERT INTO lost VALUES (3)")
+            raises("08006", cut_under, wire, conn, "INSERT INTO lost VALUES (4)")
+            expect_aborted(conn)
+        with sub("COMMIT"):
+            conn.execute("BEGIN")
+            conn.execute("INSERT INTO lost VALUES (5)")
+            raises("08007", cut_under, wire, conn, "COMMIT")
+            equal(status(conn), Status.IDLE)
+        with sub("between two statements"):
+            conn.execute("BEGIN")
+            conn.execute("INSERT INTO lost VALUES (6)")
+            wire.cut()
+            time.sleep(0.3)
+            raises("08006", conn.execute, "INSERT INTO lost VALUES (7)")
+            expect_aborted(conn)
+        with sub("a read is repeated"):
+            equal(cut_under(wire, conn, "SELECT 8").fetchone(), (8,))
+        with sub("an idle session notices nothing"):
+            conn.execute("SET work_mem = '6MB'")
+            wire.cut()
+            equal(conn.execute("SHOW work_mem").fetchone(), ("6MB",))
+        conn.execute("DROP TABLE lost")
