@@ -517,7 +517,7 @@ void link_wait_fresh(struct client *c)
 void link_wait_node(struct client *c)
 {
 	struct proxy *p = c->proxy;
-	uint64_t bound = p->settings->config->global.failover_wait_timeout_us;
+	uint64_t bound = c->tenant->db->failover_wait_timeout_us;
 	uint64_t now = loop_now_us(p->loop);
 	uint64_t waited;
 

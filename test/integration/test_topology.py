@@ -10,7 +10,7 @@ import urllib.request
 import psycopg
 
 import servers
-from lib import check, equal, limit, until
+from lib import check, equal, limit, raises, until
 
 WHO = f"user=pgweir password={servers.USERS['pgweir']}"
 OPTIONS = {"failover_wait_timeout": 2, "topology_poll_interval": 0.1}
@@ -66,7 +66,8 @@ class FakePatroni:
 def faked(tier, start, **options):
     fake = FakePatroni(tier.env()["PATRONI_URLS"].split(",")[0])
     weir = start({**OPTIONS, **options, "clusters": [f"fake = patroni={fake.url} {WHO}"],
-                  "databases": ["faked = cluster=fake dbname=app"]})
+                  "databases": ["faked = cluster=fake dbname=app",
+                                "hasty = cluster=fake dbname=app failover_wait_timeout=0"]})
     try:
         with weir.connect(dbname="faked") as conn:
             conn.execute("CREATE TABLE IF NOT EXISTS topology(a int)")
@@ -121,10 +122,13 @@ def test_a_replica_called_leader_gets_no_writes(tier, start):
 def test_two_leaders_are_none_and_reads_go_on(tier, start):
     with faked(tier, start) as (fake, weir, conn):
         names = replica_and_leader(fake)
-        with weir.connect(dbname="faked") as other:
+        with weir.connect(dbname="faked") as other, weir.connect(dbname="hasty") as hasty:
             fake.change = lambda doc: lead(doc, names)
             fake.wait_asked()
             equal(other.execute("SELECT 1").fetchone(), (1,), "a read without a primary")
+            began = time.monotonic()
+            raises("57P03", write, hasty, text="no primary is available")
+            check(time.monotonic() - began < 1.5, "a database's own failover_wait_timeout holds")
             waits(other, "two leaders")
         fake.change = None
         fake.wait_asked()
