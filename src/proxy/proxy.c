@@ -303,14 +303,11 @@ static void keep_catalog(struct proxy *p, const char *database, struct catalog *
 
 void proxy_set_catalog(struct proxy *p, const char *database, struct catalog *catalog)
 {
-	const struct config_database *db;
-
 	keep_catalog(p, database, catalog);
 	for (struct map_node *n = map_next(&p->tenants, NULL); n; n = map_next(&p->tenants, n)) {
 		struct tenant *t = map_entry(n, struct tenant, map);
 
-		db = t->is_gone ? NULL : t->db;
-		if (!db || strcmp(db->name, database) != 0)
+		if (t->is_gone || strcmp(t->database, database) != 0)
 			continue;
 		catalog_put(&t->catalog);
 		t->catalog = catalog_get(catalog);

@@ -99,8 +99,8 @@ void tenant_configure(struct tenant *t)
 	t->db = db;
 	t->user_cfg = config_user_find(cfg, slice_str(t->user));
 	t->cluster = proxy_cluster(t->proxy, db->cluster->name);
-	if (!t->catalog && proxy_catalog(t->proxy, db->name))
-		t->catalog = catalog_get(proxy_catalog(t->proxy, db->name));
+	if (!t->catalog && proxy_catalog(t->proxy, t->database))
+		t->catalog = catalog_get(proxy_catalog(t->proxy, t->database));
 	t->pool_mode = config_pool_mode(cfg, db, t->user_cfg);
 	t->has_cache = t->proxy->cache != NULL;
 	tenant_set_scope(t);
@@ -300,6 +300,9 @@ void tenant_learn(struct tenant *t, struct session_state *session, struct params
 	}
 	params_put(&w->params);
 	w->params = params_get(params);
+	/* The database exists: if only the fallback entry names it, the tier learns of it here. */
+	if (t->db->is_fallback && !t->catalog)
+		t->proxy->shared->hooks->catalog_stale(t->proxy->shared->hooks_ctx, t->database);
 }
 
 struct slice tenant_server_user(const struct tenant *t)

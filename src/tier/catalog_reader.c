@@ -21,7 +21,8 @@ enum {
 	READER_MAGIC = 0x63617472,
 	CATALOG_PERIOD_US = 30 * 1000 * 1000,
 	STALE_PAUSE_US = 50 * 1000,   /* DDL comes in bursts */
-	RETRY_US = 2 * 1000 * 1000,
+	RETRY_FIRST_US = 1000 * 1000, /* doubled with each failure */
+	RETRY_MAX_US = 60 * 1000 * 1000,
 	QUERY_TIMEOUT_US = 30 * 1000 * 1000,
 	FINGERPRINT_MAX = 512,
 };
@@ -37,7 +38,7 @@ struct catalog_reader {
 	struct catalog_builder *builder;     /* owned while a reading runs */
 	size_t step;                         /* of catalog_queries */
 	bool is_stale;                       /* read again after the present reading */
-	bool has_failed;                     /* told already */
+	uint64_t retry_us;                   /* after the next failure; 0: none so far, tell of it */
 	uint64_t started_us;
 	char fingerprint[FINGERPRINT_MAX];   /* of the last whole reading; empty: none */
 	char next_fingerprint[FINGERPRINT_MAX];
@@ -92,7 +93,7 @@ static void on_complete(struct catalog_reader *r)
 	struct catalog *catalog = catalog_builder_finish(&r->builder);
 
 	memcpy(r->fingerprint, r->next_fingerprint, sizeof r->fingerprint);
-	r->has_failed = false;
+	r->retry_us = 0;
 	log_info("catalog_read", "database=%s generation=%llu took_us=%llu", r->name,
 		 (unsigned long long)catalog_generation(catalog),
 		 (unsigned long long)(clock_monotonic_us() - r->started_us));
@@ -122,13 +123,15 @@ static void on_failed(void *arg, const char *reason)
 	struct catalog_reader *r = arg;
 
 	WEIR_CHECK_MAGIC(r, READER_MAGIC);
-	if (!r->has_failed)
+	if (r->retry_us == 0)
 		log_warn("catalog_failed", "database=%s what=%s reason=\"%s\"", r->name,
 			 r->builder ? catalog_queries[r->step].what : "connect", reason);
-	r->has_failed = true;
 	catalog_builder_destroy(r->builder);
 	r->builder = NULL;
-	arm(r, RETRY_US);
+	r->retry_us = r->retry_us ? r->retry_us * 2 : RETRY_FIRST_US;
+	if (r->retry_us > RETRY_MAX_US)
+		r->retry_us = RETRY_MAX_US;
+	arm(r, r->retry_us);
 }
 
 static const struct pg_session_ops session_ops = { on_rows, on_failed };
@@ -174,7 +177,7 @@ void catalog_reader_target(struct catalog_reader *r, const struct pg_session_tar
 	if (target == NULL)
 		return;
 	r->session = pg_session_create(&r->net, target, &session_ops, r);
-	r->has_failed = false;
+	r->retry_us = 0;
 	arm(r, 0);
 }
 

@@ -19,7 +19,7 @@
 #include "tier/catalog_reader.h"
 #include "tier/cluster.h"
 
-enum { TIER_MAGIC = 0x74696572 };
+enum { TIER_MAGIC = 0x74696572, FALLBACK_CATALOGS_MAX = 64 };
 
 struct tier_cluster {
 	struct list_node node;
@@ -31,7 +31,7 @@ struct tier_cluster {
 struct tier_database {
 	struct list_node node;
 	struct tier *tier;             /* borrowed: owner */
-	char *name;                    /* owned: of the entry */
+	char *name;                    /* owned: of the entry, or one that the fallback stands for */
 	struct catalog_reader *reader; /* owned */
 	struct catalog *catalog;       /* counted; NULL: none yet */
 	char host[NODE_HOST_MAX];      /* read from now; empty: none */
@@ -104,7 +104,7 @@ static void target_database(struct tier_database *d, const struct config_databas
 {
 	const struct config_globals *g = &d->tier->config->global;
 	bool by_cluster = db->cluster->user[0] != '\0';
-	char *dbname = mem_slicedup(config_dbname(db, slice_str(db->name)));
+	char *dbname = mem_slicedup(config_dbname(db, slice_str(d->name)));
 	struct pg_session_target target = {
 		.host = primary->host,
 		.port = primary->port,
@@ -143,11 +143,11 @@ static void aim_database(struct tier_database *d, const struct config_database *
 
 static void aim_databases(struct tier *t, const char *cluster)
 {
-	for (size_t i = 0; i < t->config->database_count; i++) {
-		const struct config_database *db = &t->config->databases[i];
-		struct tier_database *d = find_database(t, db->name);
+	list_foreach(&t->databases, n) {
+		struct tier_database *d = list_entry(n, struct tier_database, node);
+		const struct config_database *db = config_database_find(t->config, slice_str(d->name));
 
-		if (d && strcmp(db->cluster->name, cluster) == 0)
+		if (db && strcmp(db->cluster->name, cluster) == 0)
 			aim_database(d, db);
 	}
 }
@@ -187,17 +187,17 @@ static void drop_cluster(struct tier *t, struct tier_cluster *c)
 	mem_free(c);
 }
 
-/* The fallback entry stands for databases whose names aren't known: no catalog. */
-static void take_database(struct tier *t, const struct config_database *db)
+static struct tier_database *take_database(struct tier *t, const struct config_database *db,
+					   const char *name)
 {
-	struct tier_database *d = find_database(t, db->name);
+	struct tier_database *d = find_database(t, name);
 
-	if (db->is_fallback || !has_credentials(db))
-		return;
+	if (!has_credentials(db))
+		return NULL;
 	if (d == NULL) {
 		d = mem_zalloc(sizeof *d);
 		d->tier = t;
-		d->name = mem_strdup(db->name);
+		d->name = mem_strdup(name);
 		d->reader = catalog_reader_create(&t->net, &reader_ops, d, d->name);
 		list_append(&t->databases, &d->node);
 	}
@@ -205,6 +205,32 @@ static void take_database(struct tier *t, const struct config_database *db)
 	d->host[0] = '\0'; /* aim again: credentials may have changed */
 	d->port = 0;
 	aim_database(d, db);
+	return d;
+}
+
+/* The fallback entry stands for databases whose names come with the clients: a bounded number. */
+static void take_fallback_database(struct tier *t, const char *name)
+{
+	const struct config_database *db = config_database_find(t->config, slice_str(name));
+	struct tier_database *d = NULL;
+
+	if (db && db->is_fallback &&
+	    t->databases.count < t->config->database_count + FALLBACK_CATALOGS_MAX)
+		d = take_database(t, db, name);
+	if (d)
+		d->is_seen = false; /* only a reload marks */
+}
+
+/* After a reload the fallback may still stand for them. */
+static void keep_fallback_databases(struct tier *t)
+{
+	list_foreach(&t->databases, n) {
+		struct tier_database *d = list_entry(n, struct tier_database, node);
+		const struct config_database *db = config_database_find(t->config, slice_str(d->name));
+
+		if (!d->is_seen && db && db->is_fallback)
+			take_database(t, db, d->name);
+	}
 }
 
 static void drop_database(struct tier *t, struct tier_database *d)
@@ -257,6 +283,8 @@ static void deliver(struct mail *mail, void *receiver)
 		cluster_probe(c->cluster);
 	else if (d)
 		catalog_reader_stale(d->reader);
+	else if (m->kind == MAIL_STALE)
+		take_fallback_database(t, m->name);
 	mem_free(m);
 }
 
@@ -300,7 +328,9 @@ void tier_reload(struct tier *t, const struct config *config)
 	for (size_t i = 0; i < config->cluster_count; i++)
 		take_cluster(t, &config->clusters[i]);
 	for (size_t i = 0; i < config->database_count; i++)
-		take_database(t, &config->databases[i]);
+		if (!config->databases[i].is_fallback)
+			take_database(t, &config->databases[i], config->databases[i].name);
+	keep_fallback_databases(t);
 	drop_unseen(t);
 	config_put(&old);
 }

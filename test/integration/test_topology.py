@@ -197,3 +197,19 @@ def test_the_catalog_follows_ddl(tier, start):
         after, = direct.execute("SELECT count(*) FROM topology_log").fetchone()
         equal(after - before, 10)
         equal(weir.stat("retries_read_only"), 0, "statements that a replica refused")
+
+
+@limit(60)
+def test_databases_of_the_fallback_entry_have_catalogs(tier, start):
+    with tier.connect(user="postgres", dbname="postgres") as admin:
+        admin.execute("DROP DATABASE IF EXISTS topology_other")
+        admin.execute("CREATE DATABASE topology_other OWNER app")
+    weir = start({**OPTIONS, "databases": ["* = cluster=main"]})
+    with weir.connect(dbname="topology_other") as conn:
+        conn.execute("CREATE FUNCTION looks() RETURNS int LANGUAGE sql STABLE AS 'SELECT 1'")
+
+    def port():
+        with weir.connect(dbname="topology_other") as conn:
+            return conn.execute("SELECT inet_server_port() FROM looks()").fetchone()[0]
+    until("the function to be known as one that writes nothing", 10,
+          lambda: port() in tier.replica_ports())
