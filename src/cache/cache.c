@@ -31,6 +31,7 @@
 enum {
 	TABLE_SLOTS = 65536,
 	GREETING_US = 1000 * 1000,
+	DDL_DOUBT_US = 2 * 1000 * 1000, /* in which a catalog is read again */
 	PATIENCE_TIMEOUTS = 5, /* the breaker opens after so many redis_timeouts without a reply */
 };
 
@@ -271,6 +272,7 @@ static void store_local(struct cache_worker *w, const struct cache_fill *fill, u
 		.identity = identity,
 		.generation_sum = fill->generation_sum,
 		.computed_us = fill->started_us,
+		.stored_us = clock_monotonic_us(),
 		.expires_us = shared_expiry_us(c, fill->started_us, fill->ttl_ms),
 	};
 	struct cache_entry *entry = entry_create(&terms, description, rows);
@@ -307,22 +309,42 @@ void cache_store(struct cache_worker *w, const struct cache_fill *fill, uint64_t
 		lookup_store(w, fill, description, rows);
 }
 
+static void invalidate_database(struct cache_worker *w, const struct cache_deps *deps)
+{
+	struct cache *c = w->cache;
+
+	if (c->has_redis)
+		publish_change(w, GENERATION_DATABASE, deps->database, deps->is_ddl ? CHANGE_DDL : 0);
+	tables_change(tables_slot(c->tables, GENERATION_DATABASE, deps->database, 0),
+	              clock_monotonic_us());
+}
+
+static void invalidate_tables(struct cache_worker *w, const struct cache_deps *deps)
+{
+	struct cache *c = w->cache;
+	uint64_t now_us;
+
+	for (uint32_t i = 0; c->has_redis && i < deps->table_count; i++)
+		publish_change(w, GENERATION_TABLE, deps->database, deps->tables[i]);
+	now_us = clock_monotonic_us();
+	for (uint32_t i = 0; i < deps->table_count; i++)
+		tables_change(tables_slot(c->tables, GENERATION_TABLE, deps->database, deps->tables[i]),
+		              now_us);
+}
+
 void cache_invalidate(struct cache_worker *w, const struct cache_deps *deps)
 {
 	struct cache *c = w->cache;
-	bool is_database = deps->table_count == 0;
-	enum generation_kind kind = is_database ? GENERATION_DATABASE : GENERATION_TABLE;
-	uint32_t count = is_database ? 1 : deps->table_count;
-	uint64_t now_us;
+	uint64_t now_us = clock_monotonic_us();
 
 	worker_count(w, COUNT_INVALIDATIONS);
-	for (uint32_t i = 0; c->has_redis && i < count; i++)
-		publish_change(w, kind, deps->database, is_database ? 0 : deps->tables[i]);
-	now_us = clock_monotonic_us();
-	for (uint32_t i = 0; i < count; i++)
-		tables_change(
-			tables_slot(c->tables, kind, deps->database, is_database ? 0 : deps->tables[i]),
-			now_us);
+	if (deps->is_ddl)
+		atomic_store(&c->ddl_us, now_us);
+	/* The oids may be of tables that were there before the DDL. */
+	if (deps->table_count == 0 || now_us - atomic_load(&c->ddl_us) < DDL_DOUBT_US)
+		invalidate_database(w, deps);
+	else
+		invalidate_tables(w, deps);
 	if (c->has_redis)
 		publish_flush(w);
 }

@@ -45,6 +45,12 @@ struct cache_options {
 	const char *redis_prefix; /* key prefix, e.g. "pgweir" */
 	/* Borrowed: outlives the cache. NULL: a name in redis_host is looked up by cache_create. */
 	struct resolver *resolver;
+	/*
+	 * Another process changed what tables there are, or may have, unheard: catalogs are to be
+	 * read again. A worker's thread, from its loop. scope as in cache_deps, empty: any. NULL: none.
+	 */
+	void (*on_ddl)(void *ctx, struct slice scope);
+	void *ctx; /* borrowed: outlives the workers */
 };
 
 /* Everything that can change a result, by value; hashed into the key by cache_key (cache/key.h). */
@@ -63,6 +69,7 @@ struct cache_deps {
 	struct slice database; /* "cluster/dbname" scope of the table ids */
 	uint32_t table_count;
 	uint32_t tables[CACHE_TABLES_MAX]; /* oids, sorted */
+	bool is_ddl; /* cache_invalidate only: everything of the database, and what tables it has */
 };
 
 /* A counted, immutable result: protocol messages as the server sent them. */
@@ -72,6 +79,8 @@ struct slice cache_entry_description(
 struct slice cache_entry_rows(const struct cache_entry *e); /* DataRow* CommandComplete */
 uint64_t cache_entry_computed_us(
 	const struct cache_entry *e); /* monotonic, this process's; 0: another's */
+/* What it holds was committed no later than this (monotonic, this process's). */
+uint64_t cache_entry_stored_us(const struct cache_entry *e);
 void cache_entry_put(struct cache_entry **e);
 
 /* Generations at the time of the miss; by value, held by the client while its query runs. */

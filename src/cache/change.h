@@ -13,6 +13,7 @@
 #include "cache/key.h"
 
 enum { CHANGE_TOKEN_BYTES = 16, CHANGE_ITEMS_MAX = 64, CHANGE_SCOPE_MAX = 512 };
+enum { CHANGE_DDL = 1 }; /* in a database's oid: what tables it has changed too */
 
 struct change_item {
 	enum generation_kind kind;

@@ -20,12 +20,26 @@ static struct cache_worker *worker_of(struct link *link)
 	                                       offsetof(struct cache_worker, subscription));
 }
 
+static void tell_ddl(struct cache *c, struct slice scope)
+{
+	atomic_store(&c->ddl_us, clock_monotonic_us());
+	if (c->options.on_ddl)
+		c->options.on_ddl(c->options.ctx, scope);
+}
+
+/* Anything may have changed unheard. */
+static void change_all(struct cache *c)
+{
+	tables_change_all(c->tables, clock_monotonic_us());
+	tell_ddl(c, slice_of("", 0));
+}
+
 static void on_ready(struct link *link)
 {
 	struct cache *c = worker_of(link)->cache;
 
 	/* First void, then hear: what is stored for long was asked for after the void, or is void. */
-	tables_change_all(c->tables, clock_monotonic_us());
+	change_all(c);
 	atomic_store(&c->is_hearing, true);
 }
 
@@ -40,12 +54,16 @@ static void on_down(struct link *link)
 static void apply(struct cache *c, const struct change_item *item, uint64_t token)
 {
 	uint64_t now_us = clock_monotonic_us();
+	uint32_t oid = item->kind == GENERATION_TABLE ? item->oid : 0;
 
-	if (item->kind != GENERATION_ALL)
-		tables_token_seen(tables_slot(c->tables, item->kind, item->scope, item->oid), token,
-		                  now_us);
-	else if (tables_token_seen(c->all, token, now_us))
-		tables_change_all(c->tables, now_us);
+	if (item->kind == GENERATION_ALL) {
+		tables_token_seen(c->all, token, now_us);
+		change_all(c);
+		return;
+	}
+	tables_token_seen(tables_slot(c->tables, item->kind, item->scope, oid), token, now_us);
+	if (item->kind == GENERATION_DATABASE && item->oid == CHANGE_DDL)
+		tell_ddl(c, item->scope);
 }
 
 static void on_message(struct link *link, struct slice payload)
@@ -55,7 +73,7 @@ static void on_message(struct link *link, struct slice payload)
 
 	if (!change_decode(payload, &m)) {
 		worker_count(w, COUNT_REDIS_ERRORS);
-		tables_change_all(w->cache->tables, clock_monotonic_us());
+		change_all(w->cache);
 		return;
 	}
 	if (m.sender == w->cache->nonce)

@@ -117,6 +117,11 @@ uint64_t cache_entry_computed_us(const struct cache_entry *e)
 	return e->terms.computed_us;
 }
 
+uint64_t cache_entry_stored_us(const struct cache_entry *e)
+{
+	return e->terms.stored_us;
+}
+
 static void stripe_init(struct stripe *s, size_t max_bytes)
 {
 	size_t heads = HEADS_MIN;

@@ -32,6 +32,7 @@ struct local_terms {
 	uint64_t identity;       /* of the dependencies: tables_view.identity */
 	uint64_t generation_sum; /* of them, from before the query ran */
 	uint64_t computed_us;    /* monotonic; 0: not known */
+	uint64_t stored_us;      /* its making here: what it holds was committed before */
 	uint64_t expires_us;
 };
 

@@ -226,6 +226,7 @@ static struct cache_entry *accept_entry(struct lookup *l, struct slice bytes,
 	terms->computed_us = rules_computed_us(e.computed_wall_us, clock_wall_us(), now_us);
 	if (life_ms == 0 || terms->computed_us < l->not_before_us)
 		return NULL;
+	terms->stored_us = clock_monotonic_us();
 	terms->expires_us = shared_expiry_us(c, now_us, life_ms);
 	return entry_create(terms, e.description, e.rows);
 }

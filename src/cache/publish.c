@@ -100,6 +100,12 @@ static void on_batch_reply(struct link_request *self, const struct redis_reply *
 		send_batch(w);
 }
 
+/* What names the generation: a database's oid only says more about its change. */
+static uint32_t table_of(enum generation_kind kind, uint32_t oid)
+{
+	return kind == GENERATION_TABLE ? oid : 0;
+}
+
 /* Moves what waits into a message and sets the tokens; the number of things. */
 static unsigned collect(struct cache_worker *w, struct change_message *m)
 {
@@ -112,7 +118,8 @@ static unsigned collect(struct cache_worker *w, struct change_message *m)
 		map_remove(&p->dirty, &c->map_node);
 		list_append(&p->flying, &c->node);
 		tables_token_set(c->slot, shared_token_hash(m->token));
-		shared_set_token(w, generation_name(c->kind, scope, c->oid), m->token, false);
+		shared_set_token(w, generation_name(c->kind, scope, table_of(c->kind, c->oid)), m->token,
+		                 false);
 		m->items[m->count++] = (struct change_item){ c->kind, c->oid, scope };
 	}
 	return m->count;
@@ -173,7 +180,7 @@ void publish_change(struct cache_worker *w, enum generation_kind kind, struct sl
 	c->oid = oid;
 	c->scope_len = scope.len;
 	memcpy(c->scope, scope.ptr, scope.len);
-	c->slot = tables_slot(w->cache->tables, kind, scope, oid);
+	c->slot = tables_slot(w->cache->tables, kind, scope, table_of(kind, oid));
 	tables_pending_add(c->slot);
 	map_insert(&p->dirty, &c->map_node, hash);
 	list_append(&p->waiting, &c->node);

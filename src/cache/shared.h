@@ -50,6 +50,7 @@ struct cache {
 	_Atomic uint64_t tokens_made;
 	/* Changes that Redis couldn't be told: while owed > paid nothing is read from it or stored. */
 	_Atomic uint64_t owed, paid;
+	_Atomic uint64_t ddl_us; /* last DDL here or heard of: catalogs may be outdated for a while */
 	_Atomic bool is_hearing; /* subscribed: changes by others arrive */
 	pthread_mutex_t workers_mutex;
 	struct list workers;

@@ -197,6 +197,7 @@ static void answer_from(struct client *c, const struct request *req, struct cach
 	struct db_stats *st = c->tenant->stats;
 
 	send_entry(c, req, *e);
+	session_hit_done(&c->reads, cache_entry_stored_us(*e));
 	cache_entry_put(e);
 	stat_add(from_redis ? &st->cache_hits_redis : &st->cache_hits_local, 1);
 	stat_add(&st->query_count, 1);
@@ -411,6 +412,7 @@ void cached_invalidate(struct client *c)
 	if (!c->writes)
 		return;
 	deps.database = slice_str(c->tenant->scope);
+	deps.is_ddl = c->has_ddl;
 	if (!c->writes->is_unknown) {
 		deps.table_count = c->writes->count;
 		memcpy(deps.tables, c->writes->oids,

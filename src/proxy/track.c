@@ -248,12 +248,12 @@ void track_ready(struct client *c, struct server *s, char status)
 		drop_pending(c);
 	if (end.is_over)
 		commit_pending(c, s);
-	if (end.is_over && (c->has_ddl || c->wants_catalog))
-		ask_for_catalog(c);
 	if (end.has_written) {
 		session_write_done(&c->reads, clock_monotonic_us());
 		cached_invalidate(c);
 	}
+	if (end.is_over && (c->has_ddl || c->wants_catalog))
+		ask_for_catalog(c);
 	request_forget(c);
 }
 

@@ -35,6 +35,11 @@ void session_read_done(struct session_reads *reads, const struct topology_node *
 	reads->last_read_epoch = node->epoch;
 }
 
+void session_hit_done(struct session_reads *reads, uint64_t stored_us)
+{
+	reads->last_hit_us = max_u64(reads->last_hit_us, stored_us);
+}
+
 /*
  * A node of another epoch was restarted or rewound meanwhile: it may show less
  * than before, so staying there is no promise.
@@ -47,7 +52,8 @@ bool consistency_is_staying(const struct session_reads *reads, const struct topo
 uint64_t consistency_needed_us(enum config_consistency level, const struct session_reads *reads,
 			       uint64_t arrived_us, bool is_staying)
 {
-	uint64_t needed = reads->last_write_us;
+	/* Staying on a node doesn't help after a hit: it may have been computed on another. */
+	uint64_t needed = max_u64(reads->last_write_us, reads->last_hit_us);
 
 	WEIR_ASSERT(level != CONSISTENCY_EVENTUAL);
 	if (!is_staying)

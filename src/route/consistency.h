@@ -26,6 +26,7 @@ enum { SESSION_NODE_NONE = UINT16_MAX };
 struct session_reads { /* one per client; session_reads_init */
 	uint64_t last_write_us;      /* its last write was acknowledged no later than this; 0: none */
 	uint64_t last_read_us;       /* what it has read was committed no later than this; 0: none */
+	uint64_t last_hit_us;        /* what the cache has answered was committed no later; 0: none */
 	uint64_t return_us;          /* not before: wait for a replica to go back to */
 	uint32_t last_read_epoch;    /* of that node then */
 	uint16_t last_read_node;     /* SESSION_NODE_NONE: none */
@@ -37,6 +38,8 @@ void session_write_done(struct session_reads *reads, uint64_t now_us);
 /* The answer of a read on `node` is complete; now_us: see CLOCK. */
 void session_read_done(struct session_reads *reads, const struct topology_node *node,
 		       uint64_t now_us);
+/* An answer from the cache, committed no later than stored_us: no later read shows less. */
+void session_hit_done(struct session_reads *reads, uint64_t stored_us);
 
 /* A node must be fresh as of more than this; staying: it is the node of the last read. */
 uint64_t consistency_needed_us(enum config_consistency level, const struct session_reads *reads,

@@ -269,6 +269,12 @@ static struct tier_mail *mail_of(struct mail *mail)
 	return (struct tier_mail *)(void *)((char *)mail - offsetof(struct tier_mail, mail));
 }
 
+static void stale_all(struct tier *t)
+{
+	list_foreach(&t->databases, n)
+		catalog_reader_stale(list_entry(n, struct tier_database, node)->reader);
+}
+
 static void deliver(struct mail *mail, void *receiver)
 {
 	struct tier_mail *m = mail_of(mail);
@@ -283,6 +289,8 @@ static void deliver(struct mail *mail, void *receiver)
 		cluster_probe(c->cluster);
 	else if (d)
 		catalog_reader_stale(d->reader);
+	else if (m->kind == MAIL_STALE && !*m->name)
+		stale_all(t);
 	else if (m->kind == MAIL_STALE)
 		take_fallback_database(t, m->name);
 	mem_free(m);

@@ -37,7 +37,7 @@ struct catalog *tier_catalog(const struct tier *tier, const char *database);
 /* Any thread: a connection to that node failed; look at the cluster at once (rate-limited). */
 void tier_suspect_post(struct tier *tier, const char *cluster, uint16_t node_id);
 /*
- * Any thread: DDL was seen in that database entry; read its catalog again soon. Of a
+ * Any thread: DDL was seen in that database entry ("": any); read its catalog again soon. Of a
  * database that the fallback entry stands for, the first call begins the reading.
  */
 void tier_catalog_stale_post(struct tier *tier, const char *database);

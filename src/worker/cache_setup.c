@@ -8,12 +8,23 @@
 #include "base/mem.h"
 #include "cache/cache.h"
 #include "config/config.h"
+#include "tier/tier.h"
 #include "worker/control_priv.h"
 
 enum { ADMISSION_WINDOW_MS = 10000 };
 
-struct cache *control_create_cache(const struct config *config, struct resolver *resolver)
+/* The scope names a cluster's database, which several entries may stand for: all are looked at. */
+static void on_ddl(void *ctx, struct slice scope)
 {
+	struct control *c = ctx;
+
+	(void)scope;
+	tier_catalog_stale_post(c->tier, "");
+}
+
+struct cache *control_create_cache(struct control *c, struct resolver *resolver)
+{
+	const struct config *config = c->settings->config;
 	const struct config_globals *g = &config->global;
 	struct cache_options o = {
 		.local_bytes = g->cache_bytes,
@@ -28,6 +39,8 @@ struct cache *control_create_cache(const struct config *config, struct resolver 
 		.redis_timeout_ms = (uint32_t)(g->cache_redis_timeout_us / 1000),
 		.redis_prefix = g->cache_redis_prefix,
 		.resolver = resolver,
+		.on_ddl = on_ddl,
+		.ctx = c,
 	};
 
 	return cache_create(&o);

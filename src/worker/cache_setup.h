@@ -9,12 +9,11 @@
 #include <stdint.h>
 
 struct cache;
-struct config;
 struct control;
 struct resolver;
 
 /* The resolver outlives the cache. */
-struct cache *control_create_cache(const struct config *config, struct resolver *resolver);
+struct cache *control_create_cache(struct control *c, struct resolver *resolver);
 /* A cluster has a primary of that timeline: entries of an older one are void. */
 void control_void_cache(struct control *c, const char *cluster, uint32_t timeline);
 

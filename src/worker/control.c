@@ -132,7 +132,7 @@ static void create_shared(struct control *c)
 	c->shared.sessions = session_table_create(SESSION_STATES_KEPT);
 	c->shared.resolver = resolver_create(g->dns_max_ttl_us, g->dns_nxdomain_ttl_us);
 	c->shared.metrics = metrics_create(c->worker_count);
-	c->shared.cache = control_create_cache(c->settings->config, c->shared.resolver);
+	c->shared.cache = control_create_cache(c, c->shared.resolver);
 	c->shared.worker_count = c->worker_count;
 	c->hooks = (struct proxy_hooks){
 		.suspect = hook_suspect,

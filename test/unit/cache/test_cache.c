@@ -69,6 +69,21 @@ Test(cache, a_change_of_unknown_tables_voids_the_database, .init = open_plain, .
 	expect(peer_ask(&p, 1, 10), "miss");
 }
 
+/* After DDL the oids that a write names may be outdated: it voids the database. */
+Test(cache, writes_soon_after_ddl_void_the_database, .init = open_plain, .fini = close_all)
+{
+	struct cache_deps ddl = { .database = slice_str("main/app"), .is_ddl = true };
+
+	peer_ask(&p, 1, 10);
+	peer_fill(&p, "SELECT 1");
+	cache_invalidate(p.worker, &ddl);
+	expect(peer_ask(&p, 1, 10), "miss");
+	peer_fill(&p, "SELECT 2");
+	expect(peer_ask(&p, 1, 10), "hit");
+	peer_change(&p, 11);
+	expect(peer_ask(&p, 1, 10), "miss");
+}
+
 Test(cache, a_failover_voids_the_cluster, .init = open_plain, .fini = close_all)
 {
 	peer_ask(&p, 1, 10);

@@ -15,6 +15,19 @@ static struct peer a, b;
 
 #define expect(got, want) cr_assert_str_eq(got, want)
 
+static char ddl_heard[64];
+
+static void on_ddl(void *ctx, struct slice scope)
+{
+	(void)ctx;
+	snprintf(ddl_heard, sizeof ddl_heard, "[%.*s]", (int)scope.len, scope.ptr);
+}
+
+static void hears_ddl(struct cache_options *o)
+{
+	o->on_ddl = on_ddl;
+}
+
 static void start_with(const char *config, void (*tweak)(struct cache_options *))
 {
 	redis_server_start(&server, config);
@@ -97,11 +110,38 @@ Test(shared, a_change_by_one_voids_at_the_other, .init = start, .fini = stop)
 
 Test(shared, a_change_of_another_table_voids_nothing, .init = start, .fini = stop)
 {
+	run_for_ms(loop, 2100); /* after connecting, catalogs are in doubt */
 	fill(&a, 1, 10, "SELECT 1");
 	peer_change(&b, 11);
 	run_for_ms(loop, 50);
 	expect(peer_ask(&a, 1, 10), "hit");
 	expect(peer_ask(&b, 1, 10), "hit-redis");
+}
+
+/* Everybody else is told; their oids are in doubt for a while, so their writes void the database. */
+Test(shared, ddl_of_one_is_heard_by_the_other)
+{
+	struct cache_deps ddl = { .database = slice_str("main/app"), .is_ddl = true };
+
+	start_with(NULL, hears_ddl);
+	peer_until_connected(&a);
+	peer_until_connected(&b);
+	run_for_ms(loop, 2100); /* a new subscription is in doubt itself */
+	fill(&a, 1, 10, "SELECT 1");
+	ddl_heard[0] = '\0';
+	peer_change(&b, 11);
+	run_for_ms(loop, 50);
+	expect(ddl_heard, "");
+	expect(peer_ask(&a, 1, 10), "hit");
+	cache_invalidate(b.worker, &ddl);
+	run_for_ms(loop, 50);
+	expect(ddl_heard, "[main/app]");
+	fill(&a, 1, 10, "SELECT 2");
+	expect(peer_ask(&b, 1, 10), "hit-redis");
+	peer_change(&a, 11);
+	run_for_ms(loop, 50);
+	expect(peer_ask(&b, 1, 10), "miss");
+	stop();
 }
 
 Test(shared, a_failover_voids_everywhere, .init = start, .fini = stop)
@@ -116,6 +156,7 @@ Test(shared, a_failover_voids_everywhere, .init = start, .fini = stop)
 /* While a change is on its way, its process neither reads nor fills Redis for that table. */
 Test(shared, a_change_on_its_way_keeps_its_process_off_redis, .init = start, .fini = stop)
 {
+	run_for_ms(loop, 2100); /* after connecting, catalogs are in doubt */
 	fill(&a, 1, 10, "old");
 	peer_change(&a, 10);
 	cr_assert_eq(peer_start(&a, 1, 10, 0), CACHE_MISS);
