@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: PostgreSQL
+"""Random conversations, held with pgweir and with PostgreSQL itself at the same
+time: message by message the answers must be the same. Several sessions share few
+servers, so that each batch may meet another one.
+
+A conversation is a list of steps; a step is the messages that leave in one
+piece. What differs by nature (parameters reported, notices, texts of errors) is
+left out of the comparison."""
+import os
+import random
+import socket
+import threading
+
+import rawpg
+from lib import limit, quick
+from rawpg import (FLUSH, SYNC, Raw, bind, close, describe, error_fields, execute, message, parse,
+                   query, row_values)
+
+OPTIONS = {"default_pool_size": 2, "max_prepared_statements": 3}
+
+TEXTS = ["SELECT 1", "SELECT $1::int + 1", "SELECT 'x' WHERE $1::int > 3", "SELECT 1/$1::int",
+         "SELECT no_such_column", "SELEC syntax", "", "SELECT generate_series(1, 5)",
+         "SET work_mem = '1234kB'", "SHOW work_mem", "BEGIN", "COMMIT", "ROLLBACK",
+         "SELECT pg_sleep(0.002)", "SAVEPOINT a", "ROLLBACK TO a", "RESET work_mem"]
+SIMPLE = TEXTS[:1] + TEXTS[4:] + ["SELECT 1; SELECT 1/0", "SET work_mem = '777kB'; SELECT 1/0",
+                                  "BEGIN; SET work_mem = '999kB'; COMMIT; SELECT 1/0",
+                                  "DEALLOCATE ALL", "SELECT 1; SELECT 2", "DISCARD PLANS"]
+COPY_IN = "COPY pg_temp.nothing FROM STDIN"    # fails: there is no such table
+NAMES = ["", "s1", "s2", "s3"]
+PORTALS = ["", "p1"]
+
+ENOUGH = 3    # problems; each may cost a time limit
+
+TAIL = [SYNC, query("ROLLBACK"), SYNC, query("ROLLBACK"), query("SELECT 'the end'")]
+
+
+def some_message(rng):
+    kind = rng.choices("PBDECHSQd", (6, 8, 3, 8, 2, 2, 6, 3, 1))[0]
+    name, portal = rng.choice(NAMES), rng.choice(PORTALS)
+    if kind == "P":
+        return parse(name, rng.choice(TEXTS))
+    if kind == "B":
+        return bind(portal, name, rng.choice([(), (4,), (0,), ("x",)]))
+    if kind == "D":
+        return describe("S", name) if rng.random() < 0.5 else describe("P", portal)
+    if kind == "E":
+        return execute(portal, rng.choice([0, 0, 2]))
+    if kind == "C":
+        return close("S", name) if rng.random() < 0.7 else close("P", portal)
+    if kind == "Q":
+        return query(rng.choice(SIMPLE))
+    if kind == "d":
+        return message(rng.choice("dcf"), b"row\n" if rng.random() < 0.5 else b"x\0")
+    return FLUSH if kind == "H" else SYNC
+
+
+def batch(rng):
+    """Messages as a driver sends them, most of the time."""
+    shape = rng.randrange(5)
+    name = rng.choice(NAMES)
+    if shape == 0:
+        return [parse("", rng.choice(TEXTS)), bind("", "", rng.choice([(), (4,)])), execute(), SYNC]
+    if shape == 1:
+        return [close("S", name), parse(name, rng.choice(TEXTS)), describe("S", name),
+                rng.choice([SYNC, FLUSH])]
+    if shape == 2:
+        return [bind("", name, rng.choice([(), (4,), (0,)])), describe("P", ""), execute(), SYNC]
+    if shape == 3:
+        return [query(rng.choice(SIMPLE))]
+    return [some_message(rng) for _ in range(rng.randrange(1, 6))]
+
+
+def conversation(seed):
+    rng = random.Random(seed)
+    steps = [b"".join(sum((batch(rng) for _ in range(rng.randrange(1, 4))), []))
+             for _ in range(rng.randrange(1, 8))]
+    return steps + [b"".join(TAIL)]
+
+
+def print_message(kind, body):
+    if kind == "E":
+        return "E " + error_fields(body)["C"]
+    if kind == "D":
+        return f"D {row_values(body)}"
+    if kind in "CZ":
+        return f"{kind} {body.decode()}"
+    return kind
+
+
+def hold(raw, steps):
+    """The answer's messages as text, up to the end marker."""
+    said, is_ending = [], False
+    for step in steps:
+        raw.send(step)
+    while True:
+        try:
+            kind, body = raw.read()
+        except rawpg.Closed:
+            return said + ["closed"]
+        except socket.timeout:
+            return said + ["silence"]
+        if kind in "NS":
+            continue
+        said.append(print_message(kind, body))
+        is_ending = is_ending or said[-1] == "D ['the end']"
+        if is_ending and kind == "Z":
+            return said
+
+
+def fresh_pair(weir, tier, timeout):
+    pair = []
+    for port in (weir.port, tier.primary_port()):
+        raw = Raw(port, timeout)
+        error = raw.log_in()
+        if error:
+            raise AssertionError(str(error))
+        pair.append(raw)
+    return pair
+
+
+def show_steps(steps):
+    lines = []
+    for step in steps:
+        at, words = 0, []
+        while at < len(step):
+            size = 1 + int.from_bytes(step[at + 1:at + 5], "big")
+            words.append(repr(step[at:at + size])[2:-1].replace("\\x00", "~"))
+            at += size
+        lines.append("  " + " | ".join(words))
+    return "\n".join(lines)
+
+
+def compare(weir, tier, seed, timeout, problems):
+    through, direct = fresh_pair(weir, tier, timeout)
+    try:
+        for turn in range(3):
+            steps = conversation(seed * 10 + turn)
+            want, got = hold(direct, steps), hold(through, steps)
+            if want != got:
+                problems.append(f"seed {seed}, turn {turn}\n{show_steps(steps)}\n"
+                                f"want {want}\ngot  {got}")
+                return
+    finally:
+        through.sock.close()
+        direct.sock.close()
+
+
+def run_seeds(weir, tier, seeds, timeout, sessions=4):
+    problems = []
+    shares = [list(seeds)[i::sessions] for i in range(sessions)]
+
+    def work(share):
+        for seed in share:
+            if len(problems) >= ENOUGH:
+                return
+            try:
+                compare(weir, tier, seed, timeout, problems)
+            except Exception as e:    # noqa: BLE001: reported below
+                problems.append(f"seed {seed}: {e!r}")
+    threads = [threading.Thread(target=work, args=(share,)) for share in shares]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return problems
+
+
+@quick
+@limit(240)
+def test_random_conversations(weir, tier):
+    first = int(os.environ.get("SEED", "1"))
+    count = int(os.environ.get("SEEDS", "150"))
+    problems = run_seeds(weir, tier, range(first, first + count),
+                         float(os.environ.get("PATIENCE", "10")))
+    if problems:
+        raise AssertionError(f"{len(problems)} of {count} differ\n" + "\n".join(problems[:3]))
