@@ -134,6 +134,7 @@ void prepared_put(struct prepared **pp)
 struct prepared_names {
 	struct map names;
 	struct list pending;
+	struct list closing; /* in no map; an entry may be in both lists */
 };
 
 static bool name_equal(const struct map_node *node, const void *key)
@@ -149,6 +150,7 @@ struct prepared_names *prepared_names_create(void)
 
 	map_init(&names->names, name_equal);
 	list_init(&names->pending);
+	list_init(&names->closing);
 	return names;
 }
 
@@ -168,6 +170,8 @@ void prepared_names_destroy(struct prepared_names **namesp)
 	if (!names)
 		return;
 	prepared_names_clear(names);
+	while (names->closing.count)
+		prepared_names_confirm_close(names);
 	map_fini(&names->names);
 	mem_free(names);
 }
@@ -197,13 +201,18 @@ struct prepared_name *prepared_names_add(struct prepared_names *names, struct sl
 	return n;
 }
 
-void prepared_names_remove(struct prepared_names *names, struct prepared_name *entry)
+static void name_free(struct prepared_names *names, struct prepared_name *entry)
 {
-	map_remove(&names->names, &entry->map);
 	if (list_node_linked(&entry->pending))
 		list_remove(&names->pending, &entry->pending);
 	prepared_put(&entry->prepared);
 	mem_free(entry);
+}
+
+void prepared_names_remove(struct prepared_names *names, struct prepared_name *entry)
+{
+	map_remove(&names->names, &entry->map);
+	name_free(names, entry);
 }
 
 struct prepared *prepared_names_confirm(struct prepared_names *names)
@@ -213,12 +222,57 @@ struct prepared *prepared_names_confirm(struct prepared_names *names)
 	return n ? list_entry(n, struct prepared_name, pending)->prepared : NULL;
 }
 
-void prepared_names_refuse(struct prepared_names *names, size_t count)
+void prepared_names_close(struct prepared_names *names, struct prepared_name *entry)
 {
+	map_remove(&names->names, &entry->map);
+	list_append(&names->closing, &entry->closing);
+}
+
+static struct prepared_name *closing_pop(struct prepared_names *names)
+{
+	struct list_node *n = list_pop(&names->closing);
+
+	return n ? list_entry(n, struct prepared_name, closing) : NULL;
+}
+
+void prepared_names_confirm_close(struct prepared_names *names)
+{
+	struct prepared_name *entry = closing_pop(names);
+
+	if (entry)
+		name_free(names, entry);
+}
+
+/* Its Parse was skipped; a Close of it that waits in line keeps its place. */
+static void refuse_parse(struct prepared_names *names, struct prepared_name *entry)
+{
+	if (!list_node_linked(&entry->closing)) {
+		prepared_names_remove(names, entry);
+		return;
+	}
+	list_remove(&names->pending, &entry->pending);
+	prepared_put(&entry->prepared);
+}
+
+static void refuse_close(struct prepared_names *names, struct prepared_name *entry)
+{
+	struct slice name = slice_of(entry->name, entry->name_len);
+
+	if (!entry->prepared || prepared_names_find(names, name))
+		name_free(names, entry);
+	else
+		map_insert(&names->names, &entry->map, hash_bytes(name.ptr, name.len));
+}
+
+void prepared_names_refuse(struct prepared_names *names, size_t parses, size_t closes)
+{
+	struct prepared_name *entry;
 	struct list_node *n;
 
-	while (count-- && (n = list_first(&names->pending)) != NULL)
-		prepared_names_remove(names, list_entry(n, struct prepared_name, pending));
+	while (parses-- && (n = list_first(&names->pending)) != NULL)
+		refuse_parse(names, list_entry(n, struct prepared_name, pending));
+	while (closes-- && (entry = closing_pop(names)) != NULL)
+		refuse_close(names, entry);
 }
 
 void prepared_names_renew(struct prepared_names *names)
@@ -236,6 +290,7 @@ struct set_entry {
 	struct map_node map;
 	struct list_node lru;
 	uint64_t id;
+	bool is_doubtful;
 };
 
 static bool set_equal(const struct map_node *node, const void *key)
@@ -270,49 +325,78 @@ void prepared_set_fini(struct prepared_set *set)
 	map_fini(&set->ids);
 }
 
-static struct set_entry *set_find(struct prepared_set *set, uint64_t id)
+static struct set_entry *set_find(const struct prepared_set *set, uint64_t id)
 {
 	struct map_node *node = map_find(&set->ids, hash_combine(id, 0), &id);
 
 	return node ? map_entry(node, struct set_entry, map) : NULL;
 }
 
+static void set_touch(struct prepared_set *set, struct set_entry *e)
+{
+	if (list_last(&set->lru) == &e->lru)
+		return;
+	list_remove(&set->lru, &e->lru);
+	list_append(&set->lru, &e->lru);
+}
+
 bool prepared_set_use(struct prepared_set *set, uint64_t id)
 {
 	struct set_entry *e = set_find(set, id);
 
-	if (!e)
+	if (!e || e->is_doubtful)
 		return false;
-	if (list_last(&set->lru) != &e->lru) {
-		list_remove(&set->lru, &e->lru);
-		list_append(&set->lru, &e->lru);
-	}
+	set_touch(set, e);
 	return true;
 }
 
-uint64_t prepared_set_add(struct prepared_set *set, uint64_t id, size_t max)
+bool prepared_set_may_have(const struct prepared_set *set, uint64_t id)
 {
-	struct set_entry *e = mem_zalloc(sizeof *e);
-	uint64_t evicted = 0;
-
-	if (set->lru.count >= max && set->lru.count) {
-		struct set_entry *oldest = list_entry(list_first(&set->lru), struct set_entry, lru);
-
-		evicted = oldest->id;
-		set_drop(set, oldest);
-	}
-	e->id = id;
-	map_insert(&set->ids, &e->map, hash_combine(id, 0));
-	list_append(&set->lru, &e->lru);
-	return evicted;
+	return set_find(set, id) != NULL;
 }
 
-void prepared_set_remove(struct prepared_set *set, uint64_t id)
+static struct set_entry *set_put(struct prepared_set *set, uint64_t id)
 {
 	struct set_entry *e = set_find(set, id);
 
-	if (e)
-		set_drop(set, e);
+	if (e) {
+		set_touch(set, e);
+		return e;
+	}
+	e = mem_zalloc(sizeof *e);
+	e->id = id;
+	map_insert(&set->ids, &e->map, hash_combine(id, 0));
+	list_append(&set->lru, &e->lru);
+	return e;
+}
+
+void prepared_set_add(struct prepared_set *set, uint64_t id)
+{
+	set_put(set, id)->is_doubtful = false;
+}
+
+void prepared_set_doubt(struct prepared_set *set, uint64_t id)
+{
+	set_put(set, id)->is_doubtful = true;
+}
+
+void prepared_set_doubt_all(struct prepared_set *set)
+{
+	list_foreach(&set->lru, n)
+		list_entry(n, struct set_entry, lru)->is_doubtful = true;
+}
+
+uint64_t prepared_set_evict(struct prepared_set *set, size_t max)
+{
+	struct set_entry *oldest;
+	uint64_t id;
+
+	if (!set->lru.count || set->lru.count < max)
+		return 0;
+	oldest = list_entry(list_first(&set->lru), struct set_entry, lru);
+	id = oldest->id;
+	set_drop(set, oldest);
+	return id;
 }
 
 size_t prepared_set_count(const struct prepared_set *set)

@@ -54,7 +54,8 @@ void prepared_put(struct prepared **p);
 struct prepared_name {
 	struct map_node map;
 	struct list_node pending; /* among the unconfirmed, in the order of their Parse */
-	struct prepared *prepared; /* counted */
+	struct list_node closing; /* among those being closed, in the order of their Close */
+	struct prepared *prepared; /* counted; NULL: gone while being closed */
 	size_t name_len;
 	char name[];
 };
@@ -68,14 +69,20 @@ struct prepared_name *prepared_names_add(struct prepared_names *names, struct sl
 void prepared_names_remove(struct prepared_names *names, struct prepared_name *entry);
 /* The oldest pending one; gives it, or NULL. */
 struct prepared *prepared_names_confirm(struct prepared_names *names);
-/* Drops the oldest pending ones. */
-void prepared_names_refuse(struct prepared_names *names, size_t count);
+/* Not found any more; gone for good once that is confirmed, in order. */
+void prepared_names_close(struct prepared_names *names, struct prepared_name *entry);
+void prepared_names_confirm_close(struct prepared_names *names);
+/* An error skipped the oldest pending and the oldest closings: as if never asked for. */
+void prepared_names_refuse(struct prepared_names *names, size_t parses, size_t closes);
 /* All its statements get new ids: servers parse them again before their next use. */
 void prepared_names_renew(struct prepared_names *names);
 void prepared_names_clear(struct prepared_names *names);
 size_t prepared_names_count(const struct prepared_names *names);
 
-/* What a server has parsed. */
+/*
+ * What a server has parsed. After an error it may be in doubt whether an id is there: then
+ * Close and Parse lead to it either way.
+ */
 struct prepared_set {
 	struct map ids;
 	struct list lru; /* most recently used last */
@@ -84,11 +91,16 @@ struct prepared_set {
 void prepared_set_init(struct prepared_set *set);
 void prepared_set_fini(struct prepared_set *set);
 void prepared_set_clear(struct prepared_set *set);
-/* True if it is there; it becomes the most recently used. */
+/* True if it is there without doubt; it becomes the most recently used. */
 bool prepared_set_use(struct prepared_set *set, uint64_t id);
-/* Adds; if more than `max` are there, removes the oldest and returns its id, else 0. */
-uint64_t prepared_set_add(struct prepared_set *set, uint64_t id, size_t max);
-void prepared_set_remove(struct prepared_set *set, uint64_t id); /* absent: no-op */
+bool prepared_set_may_have(const struct prepared_set *set, uint64_t id);
+/* It is there, without doubt. */
+void prepared_set_add(struct prepared_set *set, uint64_t id);
+/* It may be there, or not. */
+void prepared_set_doubt(struct prepared_set *set, uint64_t id);
+void prepared_set_doubt_all(struct prepared_set *set);
+/* If `max` or more are there: removes the oldest and returns its id, else 0. */
+uint64_t prepared_set_evict(struct prepared_set *set, size_t max);
 size_t prepared_set_count(const struct prepared_set *set);
 size_t prepared_server_name(uint64_t id, char out[PREPARED_SERVER_NAME_MAX]);
 

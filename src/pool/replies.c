@@ -122,33 +122,92 @@ struct reply_op replies_take_op(struct replies *r)
 
 struct reply_op replies_op_at(const struct replies *r, uint32_t i)
 {
-	WEIR_ASSERT(r->segment_count && i < r->segments[r->segment_head].op_count);
+	WEIR_ASSERT(i < r->op_total);
 	return r->ops[(r->op_head + i) & (r->op_cap - 1)];
 }
 
-uint32_t replies_unconfirmed(const struct replies *r)
+static uint32_t count_ops(const struct replies *r, unsigned kind, unsigned other)
 {
 	uint32_t n = 0;
 
 	if (!r->segment_count)
 		return 0;
 	for (uint32_t i = 0; i < r->segments[r->segment_head].op_count; i++) {
-		unsigned kind = replies_op_at(r, i).kind;
+		unsigned k = replies_op_at(r, i).kind;
 
-		n += kind == REPLY_OP_PARSED || kind == REPLY_OP_AS_PARSED;
+		n += k == kind || k == other;
 	}
 	return n;
 }
 
-void replies_pop(struct replies *r)
+uint32_t replies_unconfirmed(const struct replies *r)
+{
+	return count_ops(r, REPLY_OP_PARSED, REPLY_OP_AS_PARSED);
+}
+
+uint32_t replies_unclosed(const struct replies *r)
+{
+	return count_ops(r, REPLY_OP_CLOSED, REPLY_OP_CLOSED);
+}
+
+void replies_skip_ops(struct replies *r)
 {
 	struct reply_segment *s = replies_current(r);
 
 	WEIR_ASSERT(s != NULL);
 	r->op_head = (r->op_head + s->op_count) & (r->op_cap - 1);
 	r->op_total -= s->op_count;
+	s->op_count = 0;
+}
+
+void replies_skip_all_ops(struct replies *r)
+{
+	for (uint32_t i = 0; i < r->segment_count; i++)
+		r->segments[(r->segment_head + i) & (r->segment_cap - 1)].op_count = 0;
+	r->op_total = 0;
+}
+
+bool replies_is_unsure(const struct replies *r, uint64_t id)
+{
+	const struct reply_segment *last;
+	uint32_t earlier;
+
+	if (r->segment_count < 2)
+		return false;
+	last = &r->segments[(r->segment_head + r->segment_count - 1) & (r->segment_cap - 1)];
+	earlier = r->op_total - last->op_count;
+	for (uint32_t i = 0; i < earlier; i++)
+		if (r->ops[(r->op_head + i) & (r->op_cap - 1)].id == id)
+			return true;
+	return false;
+}
+
+static void pop_segment(struct replies *r)
+{
 	r->segment_head = (r->segment_head + 1) & (r->segment_cap - 1);
 	r->segment_count--;
+}
+
+void replies_extend(struct replies *r)
+{
+	struct reply_segment *s = replies_current(r), *next;
+
+	WEIR_ASSERT(s != NULL);
+	if (r->segment_count == 1) {
+		s->has_sync = s->ends_by_query = false;
+		return;
+	}
+	next = &r->segments[(r->segment_head + 1) & (r->segment_cap - 1)];
+	next->op_count += s->op_count;
+	next->has_error |= s->has_error;
+	next->is_started |= s->is_started;
+	pop_segment(r);
+}
+
+void replies_pop(struct replies *r)
+{
+	replies_skip_ops(r);
+	pop_segment(r);
 }
 
 void replies_disown(struct replies *r)

@@ -33,6 +33,8 @@ enum reply_op_kind {
 	REPLY_OP_PARSED,       /* forward, and a named statement of the client is confirmed */
 	/* A Close stands for a Parse the server didn't need: CloseComplete becomes ParseComplete. */
 	REPLY_OP_AS_PARSED,
+	REPLY_OP_CLOSED,       /* forward, and a named statement of the client is closed */
+	REPLY_OP_UNNAMED,      /* forward; skipped by an error: there is no unnamed statement */
 };
 
 struct reply_op {
@@ -44,6 +46,7 @@ struct reply_segment {
 	uint8_t kind;
 	bool has_sync;   /* the client's Sync is sent: its ReadyForQuery ends the segment */
 	bool has_error;  /* an ErrorResponse was seen: nothing more until ReadyForQuery */
+	bool ends_by_query; /* EXTENDED: a simple query stands in the Sync's place, behind an op */
 	bool is_started; /* something of it was forwarded to the client */
 	uint32_t op_count;
 };
@@ -68,10 +71,21 @@ struct reply_segment *replies_newest(struct replies *r);  /* NULL: none */
 struct reply_op replies_take_op(struct replies *r);
 /* ReadyForQuery came: the oldest segment is done, with the ops that an error skipped. */
 void replies_pop(struct replies *r);
-/* How many of the current segment's remaining ops confirm a named statement. */
+/* How many of the current segment's remaining ops confirm, or close, a named statement. */
 uint32_t replies_unconfirmed(const struct replies *r);
-/* The i-th remaining op of the current segment. */
+uint32_t replies_unclosed(const struct replies *r);
+/* The i-th remaining op; those of the current segment come first. */
 struct reply_op replies_op_at(const struct replies *r, uint32_t i);
+/* An error skips what is left of the current segment. */
+void replies_skip_ops(struct replies *r);
+void replies_skip_all_ops(struct replies *r);
+/* Does an op of a segment before the newest parse or close this statement? */
+bool replies_is_unsure(const struct replies *r, uint64_t id);
+/*
+ * What was to end the current segment won't: PostgreSQL ignores it. The next segment is part of
+ * this one, or the client's next Sync ends it.
+ */
+void replies_extend(struct replies *r);
 /* Every segment becomes an internal one: nothing more of this is for a client. */
 void replies_disown(struct replies *r);
 size_t replies_count(const struct replies *r);

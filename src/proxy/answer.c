@@ -74,6 +74,13 @@ static void swallow(struct stream *st, size_t total)
 	st->run = st->at;
 }
 
+/* This turn, but not from here: it may end the client or its server. */
+static void redeliver_soon(struct client *c)
+{
+	conn_pause_read(&c->conn);
+	conn_resume_read(&c->conn);
+}
+
 /* A server accepted the oldest pending statement: the same again needs no server. */
 static void confirm_statement(struct client *c)
 {
@@ -109,10 +116,23 @@ static void take_completion(struct stream *st, const struct frame *f)
 		if (c && c->names)
 			confirm_statement(c);
 		break;
+	case REPLY_OP_CLOSED:
+		if (c && c->names)
+			prepared_names_confirm_close(c->names);
+		break;
 	default:
 		break;
 	}
 	st->at += total;
+}
+
+/* More belongs to the request than was thought: what the client sent meanwhile may go on. */
+static void extend_request(struct server *s, struct client *c)
+{
+	do
+		replies_extend(&s->replies);
+	while (replies_current(&s->replies)->ends_by_query); /* skipped like the one before */
+	redeliver_soon(c);
 }
 
 static void take_copy_in(struct stream *st, const struct frame *f)
@@ -123,9 +143,22 @@ static void take_copy_in(struct stream *st, const struct frame *f)
 
 	s->is_copy_in = true;
 	/* PostgreSQL ignores the Sync that came behind Execute: one more will follow CopyDone. */
-	if (seg->kind == REPLY_EXTENDED && replies_count(&s->replies) == 1)
-		seg->has_sync = false;
+	if (seg->kind == REPLY_EXTENDED && seg->has_sync && !seg->ends_by_query)
+		extend_request(s, s->client);
 	st->at += f->whole.len;
+}
+
+/* What is left of the request is skipped; a query in the place of its Sync too, if still due. */
+static void take_request_error(struct stream *st, struct reply_segment *seg)
+{
+	struct client *c = st->s->client;
+	bool is_query_skipped = seg->ends_by_query && seg->op_count;
+
+	seg->has_error = true;
+	c->had_error = true;
+	rewrite_undo(c, st->s);
+	if (is_query_skipped)
+		extend_request(st->s, c);
 }
 
 /* True: the answer isn't for the client, the request will be repeated. */
@@ -158,9 +191,7 @@ static bool take_error(struct stream *st, const struct frame *f)
 		failure_server_lost(s, &e);
 		return true;
 	}
-	seg->has_error = true;
-	c->had_error = true;
-	rewrite_undo(c, s);
+	take_request_error(st, seg);
 	st->at += f->whole.len;
 	return false;
 }
@@ -231,6 +262,8 @@ static void take_ready(struct stream *st, const struct frame *f)
 		swallow(st, f->whole.len);
 	else
 		st->at += f->whole.len;
+	if (c && seg->op_count) /* sent behind an error, and skipped */
+		rewrite_undo(c, s);
 	replies_pop(&s->replies);
 	if (was_internal) {
 		internal_done(st);
@@ -242,6 +275,8 @@ static void take_ready(struct stream *st, const struct frame *f)
 	track_ready(c, s, status);
 	if (replies_count(&s->replies) == 0)
 		request_done(st, c);
+	else if (conn_kept_bytes(&c->conn)) /* something may have waited for this end */
+		redeliver_soon(c);
 }
 
 /* An async notification without request, or one behind a request: the linked client's. */

@@ -466,7 +466,7 @@ void backend_reset(struct server *s)
 
 		s->is_dirty = false;
 		metrics_add(p->metrics, METRIC_SERVER_RESETS, 1);
-		prepared_set_clear(&s->prepared);
+		prepared_set_doubt_all(&s->prepared); /* the reset query is the operator's */
 		server_set_session(s, empty);
 		session_put(&empty);
 		replies_push(&s->replies, REPLY_RESET, true);

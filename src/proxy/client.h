@@ -93,6 +93,7 @@ struct client {
 	bool had_error : 1;              /* in the request that runs */
 	bool is_staged : 1;              /* pending changed since the last success */
 	bool has_set_in_txn : 1;         /* a setting changed in the open transaction */
+	bool has_inner_commit : 1;       /* the request may commit a part of it, and then fail */
 	bool is_rollback_request : 1;    /* the request that runs is a ROLLBACK */
 	bool is_commit_request : 1;      /* ... or a COMMIT */
 	bool is_retrying : 1;            /* `held` is to be served again, before anything kept */

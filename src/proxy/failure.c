@@ -111,7 +111,7 @@ static void request_rewind(struct client *c, bool is_avoided)
 {
 	uint32_t avoid = 1u << c->server->pool->node_id;
 
-	rewrite_undo(c, c->server);
+	rewrite_undo_all(c, c->server);
 	cached_end(c);
 	link_uncounted(c);
 	c->server = NULL;
@@ -167,32 +167,45 @@ static void lost_error(const struct client *c, const struct msg_error *from, str
 			 "The outcome of the transaction is not known.");
 }
 
-/* One error, and the ReadyForQuery of every request that was under way. */
-static void answer_lost_requests(struct client *c, struct server *s, const struct pg_error *e)
+/*
+ * One error (`e`, or `raw` as a server sent it), and the ReadyForQuery of every request that was
+ * under way.
+ */
+static void answer_requests(struct client *c, struct server *s, const struct pg_error *e,
+			    struct slice raw)
 {
-	bool was_open = c->txn.state == TXN_OPEN || c->txn.state == TXN_FAILED;
-	/* Held are requests that begin one; BEGIN itself was answered here if it was deferred. */
-	bool had_begun = c->held == NULL || c->held->txn_before.state == TXN_DEFERRED;
-	bool stays_open = was_open && had_begun && !c->is_commit_request;
 	bool is_first = true, is_open_batch = false;
 	struct reply_segment *seg;
 
-	track_lost(c);
-	c->is_txn_lost = stays_open;
+	rewrite_undo_all(c, s);
 	while ((seg = replies_current(&s->replies)) != NULL) {
 		bool is_own = !replies_is_internal(seg), has_sync = seg->has_sync;
 
 		replies_pop(&s->replies);
 		if (!is_own)
 			continue;
-		if (is_first)
+		if (is_first && e)
 			client_send_error(c, "ERROR", e);
+		else if (is_first)
+			conn_send(&c->conn, raw);
 		is_first = false;
 		if (has_sync)
-			conn_send(&c->conn, stays_open ? wire_ready_failed : wire_ready_idle);
+			conn_send(&c->conn, c->is_txn_lost ? wire_ready_failed : wire_ready_idle);
 		is_open_batch = !has_sync;
 	}
 	c->is_skipping = is_open_batch;
+}
+
+static void answer_lost_requests(struct client *c, struct server *s, const struct pg_error *e)
+{
+	bool was_open = c->txn.state == TXN_OPEN || c->txn.state == TXN_FAILED;
+	/* Held are requests that begin one; BEGIN itself was answered here if it was deferred. */
+	bool had_begun = c->held == NULL || c->held->txn_before.state == TXN_DEFERRED;
+	bool stays_open = was_open && had_begun && !c->is_commit_request;
+
+	track_lost(c);
+	c->is_txn_lost = stays_open;
+	answer_requests(c, s, e, slice_of(NULL, 0));
 }
 
 static void drop_server(struct server *s)
@@ -281,10 +294,8 @@ void failure_internal_error(struct client *c, const struct reply_segment *seg, s
 	struct server *s = c->server;
 	bool is_sync = seg->kind == REPLY_SYNC;
 
-	/* The client's request was pipelined behind: its answer is this error. */
 	log_warn("session_sync_failed", "id=%llu kind=%s", (unsigned long long)c->id,
 		 is_sync ? "settings" : "begin");
-	conn_send(&c->conn, error);
 	link_uncounted(c);
 	c->server = NULL;
 	s->client = NULL;
@@ -293,11 +304,13 @@ void failure_internal_error(struct client *c, const struct reply_segment *seg, s
 	cached_end(c);
 	client_settle(c);
 	if (c->state == CLIENT_LOGIN) {
+		conn_send(&c->conn, error);
 		backend_close(s, CLOSE_SERVER_DIRTY);
 		client_close(c, CLOSE_LOGIN_FAILED, NULL);
 		return;
 	}
-	client_send_ready(c);
+	/* The client's requests were pipelined behind: their answer is this error. */
+	answer_requests(c, s, NULL, error);
 	backend_close(s, CLOSE_SERVER_DIRTY);
 	client_set_state(c, CLIENT_IDLE);
 	link_make_ready(c);

@@ -57,11 +57,25 @@ static void send_extended(struct client *c, const struct request *req, const str
 		replies_newest(&s->replies)->has_sync |= req->has_sync;
 	else
 		replies_push(&s->replies, REPLY_EXTENDED, req->has_sync);
-	if (plan->must_rewrite || is_open || (plan->has_parse && !plan->has_bind))
+	if (plan->must_rewrite || is_open || !req->has_sync || (plan->has_parse && !plan->has_bind)) {
 		rewrite_send(c, req, plan);
-	else
-		conn_send(&s->conn, req->bytes);
-	c->is_unnamed_live |= plan->has_parse && !plan->must_rewrite;
+		return;
+	}
+	conn_send(&s->conn, req->bytes);
+	if (plan->has_parse) {
+		c->is_unnamed_live = true;
+		prepared_put(&c->unnamed);
+	}
+}
+
+/* A simple query stands in the place of the open batch's Sync. */
+static void end_by_query(struct client *c)
+{
+	struct reply_segment *seg = replies_newest(&c->server->replies);
+
+	rewrite_query_mark(c);
+	seg->has_sync = true;
+	seg->ends_by_query = true;
 }
 
 static void send_body(struct client *c, const struct request *req, const struct plan *plan)
@@ -72,9 +86,12 @@ static void send_body(struct client *c, const struct request *req, const struct 
 		send_extended(c, req, plan);
 		return;
 	}
+	if (!is_segment_open(s))
+		replies_push(&s->replies, REPLY_SIMPLE, true);
+	else if (!replies_newest(&s->replies)->has_error)
+		end_by_query(c);
 	prepared_put(&c->unnamed); /* a simple query ends it */
 	c->is_unnamed_live = false;
-	replies_push(&s->replies, REPLY_SIMPLE, true);
 	conn_send(&s->conn, req->bytes);
 }
 

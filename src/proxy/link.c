@@ -62,6 +62,7 @@ static void link_counted(struct client *c)
 void link_uncounted(struct client *c)
 {
 	c->is_unnamed_live = false;
+	conn_resume_read(&c->conn); /* whom a full server made wait */
 	if (!c->live)
 		return;
 	atomic_fetch_sub_explicit(&c->live->active, 1, memory_order_relaxed);
@@ -418,6 +419,7 @@ void link_client_gone(struct client *c)
 		backend_close(s, CLOSE_SERVER_DIRTY);
 		return;
 	}
+	conn_resume_read(&s->conn);
 	s->is_dirty = c->pins || c->tenant->pool_mode == POOL_MODE_SESSION;
 	link_server_free(s);
 }

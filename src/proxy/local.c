@@ -17,6 +17,14 @@ enum { LOCAL_ANSWER_MAX = 4096 };
 static const char token_sql[] =
 	"SELECT pg_catalog.pg_current_wal_insert_lsn() AS \"pgweir.lsn\"";
 
+/* The batch's Bind gives no parameters, which is what such a command takes. */
+static bool has_plain_bind(const struct plan *plan)
+{
+	struct msg_bind m;
+
+	return frontend_read_bind(plan->only_bind, &m) == WEIR_OK && m.param_count == 0;
+}
+
 bool local_can_answer(const struct client *c, const struct request *req, const struct plan *plan,
 		      const struct txn_plan *tp)
 {
@@ -27,7 +35,7 @@ bool local_can_answer(const struct client *c, const struct request *req, const s
 		return true;
 	/* An extended batch: exactly the common shape, and only if nothing of it must last. */
 	return req->has_sync && plan->has_bind && plan->has_execute && !plan->has_named_parse &&
-	       !plan->describes_statement && plan->only->param_count == 0;
+	       !plan->describes_statement && plan->only->param_count == 0 && has_plain_bind(plan);
 }
 
 static const char *local_tag(enum txn_act act, const struct statement *s)

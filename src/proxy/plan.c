@@ -7,6 +7,7 @@
 
 #include "wire/frame.h"
 #include "wire/frontend.h"
+#include "wire/reader.h"
 
 /* The statement of an unnamed or named Parse of this very request, for the Bind behind it. */
 struct parsed_here {
@@ -71,6 +72,19 @@ static void fold_run(struct folding *f, struct slice sql, struct statement *s)
 	}
 }
 
+/* A statement that runs, but isn't known: it may do anything. */
+static void fold_unknown(struct plan *plan, bool may_change_session)
+{
+	plan->txn.statement_count++;
+	plan->txn.class = STATEMENT_WRITE;
+	plan->txn.needs_primary = true;
+	plan->txn.may_write = true;
+	plan->writes.is_unknown = true;
+	if (may_change_session)
+		plan->pins |= PIN_SESSION_STATE;
+	statement_put(&plan->only);
+}
+
 /* A statement that is only parsed or described: it must be possible where it goes. */
 static void fold_parsed(struct folding *f, struct statement *s)
 {
@@ -120,14 +134,14 @@ static void fold_named(struct folding *f, struct slice name, bool is_run)
 	}
 	known = name.len ? prepared_names_find(c->names, name) : NULL;
 	p = known ? known->prepared : name.len ? NULL : c->unnamed;
-	if (!name.len && c->is_unnamed_live)
-		p = NULL;
+	if (!name.len ? !c->is_unnamed_live : p != NULL)
+		f->plan->must_rewrite = true;
 	if (!p) {
-		f->plan->must_rewrite |= name.len == 0 && !c->is_unnamed_live;
+		if (is_run)
+			fold_unknown(f->plan, !name.len);
 		f->plan->txn.needs_primary = true;
 		return;
 	}
-	f->plan->must_rewrite = true;
 	if (is_run)
 		fold_run(f, p->text, p->statement);
 	else
@@ -162,6 +176,33 @@ static void fold_target(struct folding *f, char type, struct slice body)
 	}
 }
 
+/*
+ * The start of a message too long to keep. A Bind names what it runs; a Parse is left to the
+ * server as it is, and if its statement has a name, the client stays where that is known.
+ */
+static void fold_cut(struct folding *f, struct slice cut)
+{
+	size_t head = cut.len < FRAME_HEADER_BYTES ? cut.len : (size_t)FRAME_HEADER_BYTES;
+	struct reader r = reader_of(slice_of(cut.ptr + head, cut.len - head));
+	struct slice name = reader_cstring(&r);
+
+	f->plan->txn.needs_primary = true;
+	f->plan->must_rewrite = true;
+	if (cut.ptr[0] == FE_BIND) {
+		f->plan->has_bind = true;
+		name = reader_cstring(&r); /* behind the portal's */
+		if (reader_status(&r) == WEIR_OK)
+			fold_named(f, name, true);
+		else
+			fold_unknown(f->plan, true);
+	} else if (cut.ptr[0] == FE_PARSE) {
+		f->plan->has_parse = true;
+		fold_unknown(f->plan, true);
+		if (reader_status(&r) != WEIR_OK || name.len)
+			f->plan->pins |= PIN_SQL_PREPARE;
+	}
+}
+
 static void fold_extended(struct folding *f, const struct request *req)
 {
 	struct slice rest = req->bytes;
@@ -188,8 +229,8 @@ static void fold_extended(struct folding *f, const struct request *req)
 		}
 		rest = slice_of(rest.ptr + used, rest.len - used);
 	}
-	if (rest.len) /* a message too long to look at */
-		f->plan->txn.needs_primary = true;
+	if (rest.len)
+		fold_cut(f, rest);
 	if (!f->plan->txn.statement_count && f->plan->has_execute)
 		f->plan->txn.needs_primary = true; /* a portal of an earlier request */
 }
@@ -219,9 +260,11 @@ static void fold_query(struct folding *f, const struct request *req)
 				     req->bytes.len - FRAME_HEADER_BYTES);
 	struct statement *s;
 
-	if (req->missing) /* longer than what is kept: the analyser answers "too large" by length */
-		sql = body;
-	else if (frontend_read_query(body, &sql) != WEIR_OK)
+	if (req->missing) { /* longer than what is kept */
+		fold_unknown(f->plan, true);
+		return;
+	}
+	if (frontend_read_query(body, &sql) != WEIR_OK)
 		sql = slice_of(body.ptr, 0);
 	s = statement_cache_lookup(f->client->proxy->statements, sql);
 	fold_run(f, sql, s);
@@ -237,12 +280,8 @@ void plan_make(struct plan *plan, struct client *c, const struct request *req)
 		fold_extended(&f, req);
 	} else if (req->kind == REQUEST_QUERY) {
 		fold_query(&f, req);
-	} else { /* a function call by oid: anything */
-		plan->txn.needs_primary = true;
-		plan->txn.may_write = true;
-		plan->txn.statement_count = 1;
-		plan->txn.class = STATEMENT_WRITE;
-		plan->writes.is_unknown = true;
+	} else { /* a function call by oid */
+		fold_unknown(plan, true);
 	}
 }
 

@@ -32,23 +32,33 @@ static struct slice server_name(const struct prepared *p)
 	return slice_of(p->server_name, p->server_name_len);
 }
 
-static void make_room(struct rewriting *rw, uint64_t id)
+/* No error under way can have kept it from being there. */
+static bool is_there(struct rewriting *rw, uint64_t id)
 {
-	size_t max = rw->c->tenant->max_prepared ? rw->c->tenant->max_prepared : 1;
-	uint64_t evicted = prepared_set_add(&rw->s->prepared, id, max);
+	return prepared_set_use(&rw->s->prepared, id) && !replies_is_unsure(&rw->s->replies, id);
+}
+
+static void close_on_server(struct rewriting *rw, uint64_t id)
+{
 	char name[PREPARED_SERVER_NAME_MAX];
 
-	if (!evicted)
-		return;
-	op(rw, REPLY_OP_OWN_CLOSE, evicted);
-	build_close(&rw->out, 'S', slice_of(name, prepared_server_name(evicted, name)));
+	op(rw, REPLY_OP_OWN_CLOSE, id);
+	build_close(&rw->out, 'S', slice_of(name, prepared_server_name(id, name)));
 }
 
 /* The raw OIDs behind the count word that `prepared` keeps. */
 static void parse_on_server(struct rewriting *rw, const struct prepared *p,
 			    enum reply_op_kind kind)
 {
-	make_room(rw, p->id);
+	struct prepared_set *set = &rw->s->prepared;
+	size_t max = rw->c->tenant->max_prepared ? rw->c->tenant->max_prepared : 1;
+	uint64_t evicted;
+
+	if (prepared_set_may_have(set, p->id) || replies_is_unsure(&rw->s->replies, p->id))
+		close_on_server(rw, p->id); /* a Parse of what is there would be refused */
+	prepared_set_add(set, p->id);
+	while ((evicted = prepared_set_evict(set, max + 1)) != 0)
+		close_on_server(rw, evicted);
 	op(rw, kind, p->id);
 	build_parse(&rw->out, server_name(p), p->text, p->param_types);
 	stat_add(&rw->c->tenant->stats->server_parse_count, 1);
@@ -56,7 +66,7 @@ static void parse_on_server(struct rewriting *rw, const struct prepared *p,
 
 static void ensure_parsed(struct rewriting *rw, const struct prepared *p)
 {
-	if (!prepared_set_use(&rw->s->prepared, p->id))
+	if (!is_there(rw, p->id))
 		parse_on_server(rw, p, REPLY_OP_OWN_PARSE);
 }
 
@@ -74,7 +84,7 @@ static void rewrite_unnamed_parse(struct rewriting *rw, const struct msg_parse *
 	prepared_put(&rw->c->unnamed);
 	if (rw->is_parse_only)
 		rw->c->unnamed = intern(rw, m);
-	op(rw, REPLY_OP_FORWARD, 0);
+	op(rw, REPLY_OP_UNNAMED, 0);
 	build_parse(&rw->out, m->name, m->sql, m->types);
 }
 
@@ -95,7 +105,7 @@ static void rewrite_named_parse(struct rewriting *rw, const struct msg_parse *m)
 		return;
 	}
 	p = intern(rw, m);
-	if (prepared_set_use(&rw->s->prepared, p->id)) {
+	if (c->txn.state != TXN_FAILED && is_there(rw, p->id)) {
 		op(rw, REPLY_OP_AS_PARSED, 0);
 		build_close(&rw->out, 'S', slice_str(NO_STATEMENT));
 	} else {
@@ -130,7 +140,9 @@ static struct slice name_on_server(struct rewriting *rw, struct slice name)
 		return slice_of(NULL, 0);
 	if (!p) /* another client's unnamed statement may be there: it must not be found */
 		return slice_str(NO_STATEMENT);
-	ensure_parsed(rw, p);
+	/* Its Parse is under way: if that fails, this fails too. */
+	if (!n || !list_node_linked(&n->pending) || !prepared_set_may_have(&rw->s->prepared, p->id))
+		ensure_parsed(rw, p);
 	return server_name(p);
 }
 
@@ -167,20 +179,17 @@ static void rewrite_close(struct rewriting *rw, const struct frame *f)
 	struct msg_target m;
 	struct prepared_name *n;
 
-	op(rw, REPLY_OP_FORWARD, 0);
-	if (frontend_read_target(f->body, &m) != WEIR_OK || m.kind != 'S') {
-		buf_append_slice(&rw->out, f->whole);
+	if (frontend_read_target(f->body, &m) == WEIR_OK && m.kind == 'S' && m.name.len &&
+	    (n = prepared_names_find(rw->c->names, m.name)) != NULL) {
+		op(rw, REPLY_OP_CLOSED, 0);
+		prepared_names_close(rw->c->names, n);
+		build_close(&rw->out, 'S', slice_str(NO_STATEMENT));
 		return;
 	}
-	n = m.name.len ? prepared_names_find(rw->c->names, m.name) : NULL;
-	if (n)
-		prepared_names_remove(rw->c->names, n);
-	else if (!m.name.len)
+	op(rw, REPLY_OP_FORWARD, 0);
+	buf_append_slice(&rw->out, f->whole);
+	if (f->body.len == 2 && f->body.ptr[0] == 'S') /* the unnamed one */
 		prepared_put(&rw->c->unnamed);
-	if (n)
-		build_close(&rw->out, 'S', slice_str(NO_STATEMENT));
-	else
-		buf_append_slice(&rw->out, f->whole);
 }
 
 static void rewrite_frame(struct rewriting *rw, const struct frame *f)
@@ -229,6 +238,22 @@ static void rewrite_cut_bind(struct rewriting *rw, struct slice cut)
 	buf_append_slice(&rw->out, rest);
 }
 
+/* The last message, whose end hasn't come yet. */
+static void rewrite_cut(struct rewriting *rw, struct slice cut)
+{
+	if (cut.ptr[0] == FE_BIND && cut.len >= FRAME_HEADER_BYTES) {
+		rewrite_cut_bind(rw, cut);
+		return;
+	}
+	if (cut.ptr[0] == FE_PARSE || cut.ptr[0] == FE_CLOSE)
+		op(rw, REPLY_OP_FORWARD, 0);
+	if (cut.ptr[0] == FE_PARSE) {
+		rw->c->is_unnamed_live = true;
+		prepared_put(&rw->c->unnamed);
+	}
+	buf_append_slice(&rw->out, cut);
+}
+
 void rewrite_send(struct client *c, const struct request *req, const struct plan *plan)
 {
 	struct rewriting rw = {
@@ -245,27 +270,48 @@ void rewrite_send(struct client *c, const struct request *req, const struct plan
 		rewrite_frame(&rw, &f);
 		rest = slice_of(rest.ptr + used, rest.len - used);
 	}
-	if (rest.len >= FRAME_HEADER_BYTES && rest.ptr[0] == FE_BIND)
-		rewrite_cut_bind(&rw, rest);
-	else if (rest.len)
-		buf_append_slice(&rw.out, rest);
+	if (rest.len)
+		rewrite_cut(&rw, rest);
 	conn_send_copy(&c->server->conn, buf_slice(&rw.out));
 	buf_fini(&rw.out);
 }
 
-void rewrite_undo(struct client *c, struct server *s)
+void rewrite_query_mark(struct client *c)
 {
-	struct reply_segment *seg = replies_current(&s->replies);
-	size_t max = c && c->tenant->max_prepared ? c->tenant->max_prepared : 1;
+	struct rewriting rw = { .c = c, .s = c->server };
 
-	if (c && c->names)
-		prepared_names_refuse(c->names, replies_unconfirmed(&s->replies));
-	for (uint32_t i = 0; i < seg->op_count; i++) {
+	buf_init(&rw.out, 64);
+	op(&rw, REPLY_OP_OWN_CLOSE, 0);
+	build_close(&rw.out, 'S', slice_str(NO_STATEMENT));
+	conn_send_copy(&c->server->conn, buf_slice(&rw.out));
+	buf_fini(&rw.out);
+}
+
+static void undo_ops(struct client *c, struct server *s, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++) {
 		struct reply_op o = replies_op_at(&s->replies, i);
 
-		if (o.kind == REPLY_OP_OWN_CLOSE && !prepared_set_use(&s->prepared, o.id))
-			prepared_set_add(&s->prepared, o.id, max + seg->op_count);
-		else if (o.id && o.kind != REPLY_OP_OWN_CLOSE)
-			prepared_set_remove(&s->prepared, o.id);
+		if (o.id)
+			prepared_set_doubt(&s->prepared, o.id);
+		if (o.kind == REPLY_OP_UNNAMED && c)
+			prepared_put(&c->unnamed);
 	}
+}
+
+void rewrite_undo(struct client *c, struct server *s)
+{
+	if (c && c->names)
+		prepared_names_refuse(c->names, replies_unconfirmed(&s->replies),
+				      replies_unclosed(&s->replies));
+	undo_ops(c, s, replies_current(&s->replies)->op_count);
+	replies_skip_ops(&s->replies);
+}
+
+void rewrite_undo_all(struct client *c, struct server *s)
+{
+	if (c && c->names)
+		prepared_names_refuse(c->names, SIZE_MAX, SIZE_MAX);
+	undo_ops(c, s, s->replies.op_total);
+	replies_skip_all_ops(&s->replies);
 }

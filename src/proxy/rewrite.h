@@ -11,7 +11,14 @@
 #include "proxy/plan.h"
 
 void rewrite_send(struct client *c, const struct request *req, const struct plan *plan);
-/* An error ends the current segment: what its Parse messages promised didn't happen. */
+/*
+ * A simple query follows in an open batch. The Close of a statement that never exists goes in
+ * front: while its answer is due, an error is the batch's, and the query will be skipped.
+ */
+void rewrite_query_mark(struct client *c);
+/* What is left of the current segment is skipped: what its messages promised won't happen. */
 void rewrite_undo(struct client *c, struct server *s);
+/* The same for all that is under way. */
+void rewrite_undo_all(struct client *c, struct server *s);
 
 #endif

@@ -53,15 +53,15 @@ static bool may_pipeline(struct client *c, const struct request *req, const stru
 	struct server *s = c->server;
 	struct reply_segment *last = replies_newest(&s->replies);
 	bool on_primary = tenant_pool_of(s->pool)->is_primary;
+	bool has_effects = plan->effect_count || plan->pins ||
+			   (plan->txn.flags &
+			    (STATEMENT_BEGIN | STATEMENT_COMMIT | STATEMENT_ROLLBACK));
 
-	if (last && last->kind == REPLY_EXTENDED && !last->has_sync)
-		return true; /* the rest of the same batch */
+	if (last && last->kind == REPLY_EXTENDED && !last->has_sync) /* the rest of the same batch */
+		return !has_effects || replies_count(&s->replies) == 1;
 	if (track_is_staged(c) || cached_is_busy(c) || s->is_copy_in || req->kind != REQUEST_EXTENDED)
 		return false;
-	if (plan->effect_count || plan->pins ||
-	    (plan->txn.flags & (STATEMENT_BEGIN | STATEMENT_COMMIT | STATEMENT_ROLLBACK)))
-		return false;
-	return on_primary || !plan->txn.needs_primary;
+	return !has_effects && (on_primary || !plan->txn.needs_primary);
 }
 
 /* PostgreSQL ignores a Sync that comes while it takes COPY data. */

@@ -11,6 +11,10 @@
 #include "pool/session.h"
 #include "proxy/cached.h"
 
+/* Taken also by a transaction that is rolled back, or by a statement that fails later. */
+static const uint32_t PINS_LASTING =
+	PIN_ADVISORY_LOCK | PIN_SEQUENCE_VALUE | PIN_LOAD | PIN_SQL_PREPARE;
+
 /* In doubt about the catalog: how soon it is read again, while that is in vain. */
 enum { CATALOG_ASK_MIN_US = 250 * 1000, CATALOG_ASK_MAX_US = 30 * 1000 * 1000 };
 
@@ -121,8 +125,19 @@ static void stage_effect(struct client *c, const struct statement_effect *e)
 	}
 }
 
+/* A part of the request may end a transaction, and another part fail or change settings. */
+static bool has_inner_end(const struct client *c, const struct txn_request *txn)
+{
+	uint32_t ends = STATEMENT_COMMIT | STATEMENT_ROLLBACK | STATEMENT_CHAIN;
+
+	if (txn->flags & STATEMENT_TXN_INSIDE_MULTI)
+		return true;
+	return (txn->flags & ends) && (txn->statement_count > 1 || c->is_staged_request);
+}
+
 void track_request_sent(struct client *c, const struct plan *plan)
 {
+	c->has_inner_commit |= has_inner_end(c, &plan->txn);
 	c->has_ddl |= plan->is_ddl;
 	c->wants_catalog |= plan->wants_catalog;
 	c->staged_pins |= plan->pins;
@@ -133,8 +148,8 @@ void track_request_sent(struct client *c, const struct plan *plan)
 	/* What can't be followed step by step is kept on its server. */
 	if (plan->has_too_many_effects ||
 	    (c->has_set_in_txn &&
-	     (plan->txn.flags &
-	      (STATEMENT_ROLLBACK_TO | STATEMENT_TXN_INSIDE_MULTI | STATEMENT_CHAIN))))
+	     (c->has_inner_commit ||
+	      (plan->txn.flags & (STATEMENT_ROLLBACK_TO | STATEMENT_CHAIN)))))
 		stage_opaque(c);
 	c->has_set_in_txn |= (plan->txn.flags & STATEMENT_LOCAL_SET) != 0;
 	c->is_rollback_request = (plan->txn.flags & STATEMENT_ROLLBACK) != 0;
@@ -165,22 +180,30 @@ static void request_forget(struct client *c)
 	c->staged_pins = c->unpin_staged = 0;
 	c->has_clear_statements = c->is_unpinned_by_request = false;
 	c->is_staged_request = c->is_rollback_request = c->is_commit_request = false;
-	c->had_error = false;
+	c->had_error = c->has_inner_commit = false;
+}
+
+static void add_pins(struct client *c, uint32_t pins)
+{
+	if (!(pins & ~c->pins))
+		return;
+	c->pins |= pins;
+	stat_add(&c->tenant->stats->pins, 1);
+	log_debug("client_pinned", "id=%llu reasons=%#x", (unsigned long long)c->id, c->pins);
 }
 
 static void adopt_pins(struct client *c)
 {
-	uint32_t added = c->staged_pins & ~c->pins;
-
-	if (added) {
-		c->pins |= added;
-		stat_add(&c->tenant->stats->pins, 1);
-		log_debug("client_pinned", "id=%llu reasons=%#x", (unsigned long long)c->id,
-			  c->pins);
-	}
+	add_pins(c, c->staged_pins);
 	c->pins &= ~c->unpin_staged;
 	if (c->is_unpinned_by_request)
 		c->pins = 0;
+}
+
+/* What no rollback undoes, and what a part of the request may have committed. */
+static void adopt_pins_of_failed(struct client *c)
+{
+	add_pins(c, c->has_inner_commit ? c->staged_pins : c->staged_pins & PINS_LASTING);
 }
 
 static void clear_statements(struct client *c, struct server *s)
@@ -209,6 +232,13 @@ static void request_succeeded(struct client *c, struct server *s)
 	adopt_pins(c);
 	if (c->has_clear_statements)
 		clear_statements(c, s);
+}
+
+static void request_failed(struct client *c)
+{
+	adopt_pins_of_failed(c);
+	if (c->is_staged)
+		drop_pending(c);
 }
 
 /* At most now and then, less often while no newer catalog comes of it. */
@@ -242,8 +272,8 @@ void track_ready(struct client *c, struct server *s, char status)
 
 	if (!c->had_error)
 		request_succeeded(c, s);
-	else if (c->is_staged)
-		drop_pending(c);
+	else
+		request_failed(c);
 	if (status == 'E' || c->is_rollback_request)
 		drop_pending(c);
 	if (end.is_over)

@@ -8,6 +8,7 @@ piece. What differs by nature (parameters reported, notices, texts of errors) is
 left out of the comparison."""
 import os
 import random
+import select
 import socket
 import threading
 
@@ -16,7 +17,7 @@ from lib import limit, quick
 from rawpg import (FLUSH, SYNC, Raw, bind, close, describe, error_fields, execute, message, parse,
                    query, row_values)
 
-OPTIONS = {"default_pool_size": 2, "max_prepared_statements": 3}
+OPTIONS = {"default_pool_size": 3, "max_prepared_statements": 3}
 
 TEXTS = ["SELECT 1", "SELECT $1::int + 1", "SELECT 'x' WHERE $1::int > 3", "SELECT 1/$1::int",
          "SELECT no_such_column", "SELEC syntax", "", "SELECT generate_series(1, 5)",
@@ -34,13 +35,13 @@ ENOUGH = 3    # problems; each may cost a time limit
 TAIL = [SYNC, query("ROLLBACK"), SYNC, query("ROLLBACK"), query("SELECT 'the end'")]
 
 
-def some_message(rng):
+def some_message(rng, names):
     kind = rng.choices("PBDECHSQd", (6, 8, 3, 8, 2, 2, 6, 3, 1))[0]
-    name, portal = rng.choice(NAMES), rng.choice(PORTALS)
+    name, portal = rng.choice(names), rng.choice(PORTALS)
     if kind == "P":
         return parse(name, rng.choice(TEXTS))
-    if kind == "B":
-        return bind(portal, name, rng.choice([(), (4,), (0,), ("x",)]))
+    if kind == "B":    # an unnamed statement lasts where it was only parsed: see batch()
+        return bind(portal, name or "s1", rng.choice([(), (4,), (0,), ("x",)]))
     if kind == "D":
         return describe("S", name) if rng.random() < 0.5 else describe("P", portal)
     if kind == "E":
@@ -54,25 +55,31 @@ def some_message(rng):
     return FLUSH if kind == "H" else SYNC
 
 
-def batch(rng):
+def batch(rng, names):
     """Messages as a driver sends them, most of the time."""
-    shape = rng.randrange(5)
-    name = rng.choice(NAMES)
+    shape = rng.randrange(6)
+    name = rng.choice(names)
     if shape == 0:
         return [parse("", rng.choice(TEXTS)), bind("", "", rng.choice([(), (4,)])), execute(), SYNC]
     if shape == 1:
         return [close("S", name), parse(name, rng.choice(TEXTS)), describe("S", name),
                 rng.choice([SYNC, FLUSH])]
     if shape == 2:
-        return [bind("", name, rng.choice([(), (4,), (0,)])), describe("P", ""), execute(), SYNC]
+        return [bind("", name or "s2", rng.choice([(), (4,), (0,)])), describe("P", ""), execute(), SYNC]
     if shape == 3:
         return [query(rng.choice(SIMPLE))]
-    return [some_message(rng) for _ in range(rng.randrange(1, 6))]
+    if shape == 4:
+        return [parse("", rng.choice(TEXTS)), describe("S", ""), SYNC, query("ROLLBACK"),
+                parse("", rng.choice(TEXTS)), SYNC, bind("", "", rng.choice([(), (4,)])),
+                execute(), SYNC]
+    return [some_message(rng, names) for _ in range(rng.randrange(1, 6))]
 
 
-def conversation(seed):
+def conversation(seed, is_hasty):
+    """Who is hasty doesn't wait for answers, and so can't know which names it has: it has none."""
     rng = random.Random(seed)
-    steps = [b"".join(sum((batch(rng) for _ in range(rng.randrange(1, 4))), []))
+    names = NAMES[:1] if is_hasty else NAMES
+    steps = [b"".join(sum((batch(rng, names) for _ in range(rng.randrange(1, 4))), []))
              for _ in range(rng.randrange(1, 8))]
     return steps + [b"".join(TAIL)]
 
@@ -87,11 +94,16 @@ def print_message(kind, body):
     return kind
 
 
-def hold(raw, steps):
-    """The answer's messages as text, up to the end marker."""
+def hold(raw, steps, is_hasty):
+    """The answer's messages as text, up to the end marker. Who isn't hasty hears what was said
+    so far before each step."""
     said, is_ending = [], False
     for step in steps:
         raw.send(step)
+        while not is_hasty and (raw.buffer or select.select([raw.sock], [], [], 0.02)[0]):
+            kind, body = raw.read()
+            if kind not in "NS":
+                said.append(print_message(kind, body))
     while True:
         try:
             kind, body = raw.read()
@@ -130,15 +142,22 @@ def show_steps(steps):
     return "\n".join(lines)
 
 
+def first_difference(want, got):
+    same = len(os.path.commonprefix([want, got]))
+    around = slice(max(0, same - 8), same + 4)
+    return f"from {around.start} on: want {want[around]}\n              got  {got[around]}"
+
+
 def compare(weir, tier, seed, timeout, problems):
     through, direct = fresh_pair(weir, tier, timeout)
+    is_hasty = seed % 2 == 0
     try:
         for turn in range(3):
-            steps = conversation(seed * 10 + turn)
-            want, got = hold(direct, steps), hold(through, steps)
+            steps = conversation(seed * 10 + turn, is_hasty)
+            want, got = (hold(raw, steps, is_hasty) for raw in (direct, through))
             if want != got:
                 problems.append(f"seed {seed}, turn {turn}\n{show_steps(steps)}\n"
-                                f"want {want}\ngot  {got}")
+                                f"{first_difference(want, got)}")
                 return
     finally:
         through.sock.close()
@@ -173,4 +192,4 @@ def test_random_conversations(weir, tier):
     problems = run_seeds(weir, tier, range(first, first + count),
                          float(os.environ.get("PATIENCE", "10")))
     if problems:
-        raise AssertionError(f"{len(problems)} of {count} differ\n" + "\n".join(problems[:3]))
+        raise AssertionError(f"{len(problems)} of {count} differ\n" + "\n".join(sorted(problems, key=len)[:3]))

@@ -97,11 +97,11 @@ Test(prepared, names_are_confirmed_in_order_and_refused_from_the_oldest)
 	add(names, "b", "select 2");
 	add(names, "c", "select 3");
 	prepared_names_confirm(names);
-	prepared_names_refuse(names, 1);
+	prepared_names_refuse(names, 1, 0);
 	expect_names(names, "a=select 1\n"
 	                    "c=select 3\n");
 	prepared_names_confirm(names);
-	prepared_names_refuse(names, 5);
+	prepared_names_refuse(names, 5, 0);
 	expect_names(names, "a=select 1\n"
 	                    "c=select 3\n");
 	prepared_names_destroy(&names);
@@ -115,7 +115,7 @@ Test(prepared, a_pending_name_may_be_closed)
 	add(names, "a", "select 1");
 	add(names, "b", "select 2");
 	prepared_names_remove(names, prepared_names_find(names, slice_str("a")));
-	prepared_names_refuse(names, 1);
+	prepared_names_refuse(names, 1, 0);
 	expect_names(names, "");
 	cr_assert_eq(prepared_names_count(names), 0);
 	prepared_names_destroy(&names);
@@ -135,23 +135,97 @@ Test(prepared, the_empty_name_is_a_name_and_none_has_none)
 	prepared_names_destroy(&none);
 }
 
+/* Close a; Parse a anew; Close that too: an error in front of all leaves the first one. */
+Test(prepared, a_close_that_was_skipped_is_taken_back)
+{
+	struct prepared_names *names = prepared_names_create();
+
+	add(names, "a", "select 1");
+	add(names, "b", "select 2");
+	prepared_names_confirm(names);
+	prepared_names_confirm(names);
+	prepared_names_close(names, prepared_names_find(names, slice_str("a")));
+	expect_names(names, "b=select 2\n");
+	add(names, "a", "select 3");
+	prepared_names_close(names, prepared_names_find(names, slice_str("a")));
+	prepared_names_refuse(names, 1, 2);
+	expect_names(names, "a=select 1\n"
+	                    "b=select 2\n");
+	prepared_names_destroy(&names);
+}
+
+Test(prepared, a_close_that_was_done_is_forgotten)
+{
+	struct prepared_names *names = prepared_names_create();
+
+	add(names, "a", "select 1");
+	prepared_names_confirm(names);
+	prepared_names_close(names, prepared_names_find(names, slice_str("a")));
+	add(names, "a", "select 2");
+	prepared_names_confirm_close(names);
+	prepared_names_confirm_close(names);
+	expect_names(names, "a=select 2\n");
+	prepared_names_refuse(names, 1, 1);
+	expect_names(names, "");
+	cr_assert_eq(prepared_table_count(table), 0);
+	prepared_names_destroy(&names);
+}
+
+/* The name was taken again meanwhile: what was to be closed gives way. */
+Test(prepared, a_name_is_never_there_twice)
+{
+	struct prepared_names *names = prepared_names_create();
+
+	add(names, "a", "select 1");
+	prepared_names_confirm(names);
+	prepared_names_close(names, prepared_names_find(names, slice_str("a")));
+	add(names, "a", "select 2");
+	prepared_names_refuse(names, 0, 1);
+	expect_names(names, "a=select 2\n");
+	prepared_names_close(names, prepared_names_find(names, slice_str("a")));
+	prepared_names_destroy(&names);
+	cr_assert_eq(prepared_table_count(table), 0);
+}
+
 Test(prepared, a_set_evicts_the_least_recently_used)
 {
 	struct prepared_set set;
 
 	prepared_set_init(&set);
-	cr_assert_eq(prepared_set_add(&set, 1, 3), 0);
-	cr_assert_eq(prepared_set_add(&set, 2, 3), 0);
-	cr_assert_eq(prepared_set_add(&set, 3, 3), 0);
+	prepared_set_add(&set, 1);
+	prepared_set_add(&set, 2);
+	prepared_set_add(&set, 3);
+	cr_assert_eq(prepared_set_evict(&set, 4), 0);
 	cr_assert(prepared_set_use(&set, 1));
-	cr_assert_eq(prepared_set_add(&set, 4, 3), 2);
+	cr_assert_eq(prepared_set_evict(&set, 3), 2);
+	cr_assert_eq(prepared_set_evict(&set, 3), 0);
 	cr_assert_not(prepared_set_use(&set, 2));
-	cr_assert_eq(prepared_set_add(&set, 5, 3), 3);
-	cr_assert_eq(prepared_set_count(&set), 3);
-	prepared_set_remove(&set, 1);
-	prepared_set_remove(&set, 1);
-	cr_assert_eq(prepared_set_add(&set, 6, 3), 0);
+	cr_assert_eq(prepared_set_evict(&set, 1), 3);
+	cr_assert_eq(prepared_set_evict(&set, 1), 1);
+	cr_assert_eq(prepared_set_evict(&set, 0), 0);
+	cr_assert_eq(prepared_set_count(&set), 0);
+	prepared_set_add(&set, 5);
 	prepared_set_clear(&set);
 	cr_assert_eq(prepared_set_count(&set), 0);
+	prepared_set_fini(&set);
+}
+
+Test(prepared, doubt_ends_when_it_is_parsed_again)
+{
+	struct prepared_set set;
+
+	prepared_set_init(&set);
+	prepared_set_add(&set, 1);
+	prepared_set_doubt(&set, 1);
+	prepared_set_doubt(&set, 2);
+	cr_assert_not(prepared_set_use(&set, 1));
+	cr_assert_not(prepared_set_use(&set, 2));
+	cr_assert(prepared_set_may_have(&set, 2));
+	cr_assert_not(prepared_set_may_have(&set, 3));
+	prepared_set_add(&set, 2);
+	cr_assert(prepared_set_use(&set, 2));
+	cr_assert_eq(prepared_set_count(&set), 2);
+	prepared_set_doubt_all(&set);
+	cr_assert_not(prepared_set_use(&set, 2));
 	prepared_set_fini(&set);
 }

@@ -128,3 +128,61 @@ Test(replies, disowned_replies_are_for_nobody)
 	}
 	replies_fini(&r);
 }
+
+Test(replies, an_extended_segment_takes_in_the_next)
+{
+	struct replies r;
+
+	replies_init(&r);
+	replies_push(&r, REPLY_EXTENDED, true);
+	replies_push_op(&r, REPLY_OP_FORWARD, 0);
+	replies_push(&r, REPLY_EXTENDED, true);
+	replies_push_op(&r, REPLY_OP_PARSED, 7);
+	replies_current(&r)->has_error = true;
+	replies_extend(&r);
+	cr_assert_eq(replies_count(&r), 1);
+	cr_assert(replies_current(&r)->has_error && replies_current(&r)->has_sync);
+	expect_op(&r, REPLY_OP_FORWARD, 0);
+	expect_op(&r, REPLY_OP_PARSED, 7);
+	replies_extend(&r);
+	cr_assert_eq(replies_count(&r), 1);
+	cr_assert_not(replies_current(&r)->has_sync);
+	replies_fini(&r);
+}
+
+Test(replies, a_statement_under_way_in_an_earlier_segment_is_unsure)
+{
+	struct replies r;
+
+	replies_init(&r);
+	replies_push(&r, REPLY_EXTENDED, true);
+	replies_push_op(&r, REPLY_OP_OWN_PARSE, 7);
+	cr_assert_not(replies_is_unsure(&r, 7));
+	replies_push(&r, REPLY_EXTENDED, true);
+	replies_push_op(&r, REPLY_OP_OWN_CLOSE, 8);
+	cr_assert(replies_is_unsure(&r, 7));
+	cr_assert_not(replies_is_unsure(&r, 8));
+	expect_op(&r, REPLY_OP_OWN_PARSE, 7);
+	cr_assert_not(replies_is_unsure(&r, 7));
+	replies_fini(&r);
+}
+
+Test(replies, all_ops_can_be_skipped)
+{
+	struct replies r;
+
+	replies_init(&r);
+	replies_push(&r, REPLY_EXTENDED, true);
+	replies_push_op(&r, REPLY_OP_CLOSED, 0);
+	replies_push(&r, REPLY_EXTENDED, true);
+	replies_push_op(&r, REPLY_OP_CLOSED, 0);
+	replies_push_op(&r, REPLY_OP_PARSED, 3);
+	cr_assert_eq(replies_unclosed(&r), 1);
+	cr_assert_eq(replies_op_at(&r, 2).id, 3);
+	replies_skip_all_ops(&r);
+	cr_assert_eq(replies_count(&r), 2);
+	replies_pop(&r);
+	expect_op(&r, REPLY_OP_FORWARD, 0);
+	replies_pop(&r);
+	replies_fini(&r);
+}
