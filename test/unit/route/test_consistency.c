@@ -59,3 +59,16 @@ Test(consistency, reads_stay_or_move_forward)
 	session_write_done(&r, 300);
 	cr_assert_not(allows(CONSISTENCY_SESSION, &r, 300), "staying doesn't show an own write");
 }
+
+Test(consistency, after_a_hit_no_replica_shows_less)
+{
+	struct session_reads r;
+
+	session_reads_init(&r);
+	session_read_done(&r, &node, 100);
+	session_hit_done(&r, 200);
+	session_hit_done(&r, 150); /* an older entry takes nothing back */
+	cr_assert_not(allows(CONSISTENCY_SESSION, &r, 200), "staying doesn't help");
+	cr_assert(allows(CONSISTENCY_SESSION, &r, 201));
+	cr_assert(allows(CONSISTENCY_EVENTUAL, &r, 5));
+}
