@@ -50,7 +50,7 @@ check-integration: all
 
 bench: all
 	$(AM_V_at)if test -x '$(top_srcdir)/bench/run'; then \
-		PGWEIR='$(abs_top_builddir)/pgweir' '$(top_srcdir)/bench/run'; \
+		PGWEIR='$(abs_top_builddir)/pgweir' '$(top_srcdir)/bench/run' $(BENCH); \
 	else echo "no benchmarks here"; fi
 
 check-all: check lint check-integration
