@@ -123,6 +123,8 @@ void forward_request(struct client *c, const struct request *req, const struct p
 	forward_session_sync(c);
 	if (c->txn.state == TXN_DEFERRED)
 		send_begin(c);
+	if (plan->executed)
+		rewrite_ensure(c, plan->executed);
 	count_request(c, req);
 	send_body(c, req, plan);
 	txn_sent(&c->txn, &plan->txn, tenant_pool_of(s->pool)->is_primary);

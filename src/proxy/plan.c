@@ -5,6 +5,7 @@
  */
 #include "proxy/plan.h"
 
+#include "proxy/sqlname.h"
 #include "wire/frame.h"
 #include "wire/frontend.h"
 #include "wire/reader.h"
@@ -269,6 +270,7 @@ static void fold_query(struct folding *f, const struct request *req)
 	s = statement_cache_lookup(f->client->proxy->statements, sql);
 	fold_run(f, sql, s);
 	note_single_effect(f->plan, s);
+	f->plan->executed = sqlname_executed(f->client, s, sql, &f->plan->executed_name);
 }
 
 void plan_make(struct plan *plan, struct client *c, const struct request *req)

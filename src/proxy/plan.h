@@ -30,6 +30,8 @@ struct plan {
 	bool wants_catalog;          /* names that it lacks, or code that may change it */
 	uint32_t only_verdict;
 	bool shows_lsn;              /* SHOW pgweir.lsn */
+	struct prepared *executed;   /* by SQL EXECUTE; borrowed from the client's names; NULL: none */
+	struct slice executed_name;  /* where its name stands in only_text */
 	struct slice deallocate;     /* name of a simple DEALLOCATE; ptr NULL: none */
 	struct judge_tables writes;  /* filled when the tenant caches */
 };

@@ -276,6 +276,20 @@ void rewrite_send(struct client *c, const struct request *req, const struct plan
 	buf_fini(&rw.out);
 }
 
+void rewrite_ensure(struct client *c, const struct prepared *p)
+{
+	struct rewriting rw = { .c = c, .s = c->server };
+
+	if (prepared_set_use(&c->server->prepared, p->id))
+		return;
+	buf_init(&rw.out, SIZE_MAX / 2);
+	replies_push(&c->server->replies, REPLY_SYNC, true);
+	parse_on_server(&rw, p, REPLY_OP_OWN_PARSE);
+	buf_append_slice(&rw.out, wire_sync);
+	conn_send_copy(&c->server->conn, buf_slice(&rw.out));
+	buf_fini(&rw.out);
+}
+
 void rewrite_query_mark(struct client *c)
 {
 	struct rewriting rw = { .c = c, .s = c->server };

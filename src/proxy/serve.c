@@ -16,6 +16,7 @@
 #include "proxy/held.h"
 #include "proxy/link.h"
 #include "proxy/local.h"
+#include "proxy/sqlname.h"
 #include "proxy/track.h"
 #include "tier/catalog.h"
 #include "wire/build.h"
@@ -232,6 +233,12 @@ static bool serve_planned(struct client *c, const struct request *req, struct pl
 		struct request token = local_token_request(c);
 
 		return serve_forward(c, &token, plan, TXN_NODE_PRIMARY);
+	}
+	if (plan->executed) {
+		struct request named = sqlname_request(c, plan->only_text, plan->executed_name,
+						       plan->executed);
+
+		return serve_forward(c, &named, plan, tp.node);
 	}
 	if (plan->deallocate.ptr && local_deallocate(c, plan))
 		return true;
