@@ -46,6 +46,36 @@ static struct list_node *matching_idle(struct pool *p, const struct session_stat
 	return NULL;
 }
 
+static struct list_node *owned_idle(struct pool *p, uint64_t client)
+{
+	struct list_node *nobodys = NULL;
+	int depth = 0;
+
+	list_foreach(&p->by_state[SERVER_IDLE], n) {
+		const struct server *s = list_entry(n, struct server, node);
+
+		if (s->sequence_client == client)
+			return n;
+		if (!nobodys && s->sequence_client == 0)
+			nobodys = n;
+		if (++depth == POOL_OWNER_DEPTH)
+			break;
+	}
+	return nobodys;
+}
+
+struct server *pool_take_own(struct pool *p, const struct session_state *session, uint64_t client)
+{
+	struct list_node *n = owned_idle(p, client);
+	struct server *s;
+
+	if (!n)
+		return pool_take(p, session);
+	s = list_entry(n, struct server, node);
+	server_set_state(s, SERVER_ACTIVE);
+	return s;
+}
+
 struct server *pool_take(struct pool *p, const struct session_state *session)
 {
 	struct list_node *n = matching_idle(p, session);

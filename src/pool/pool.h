@@ -16,7 +16,10 @@
 struct ledger_entry;
 struct session_state;
 
-enum { POOL_MATCH_DEPTH = 8 }; /* idle servers looked at for a matching session state */
+enum {
+	POOL_MATCH_DEPTH = 8,  /* idle servers looked at for a matching session state */
+	POOL_OWNER_DEPTH = 64, /* ... for one that served the client's sequences */
+};
 
 struct pool {
 	struct list by_state[SERVER_STATE_COUNT];
@@ -36,6 +39,8 @@ void pool_init(struct pool *p, struct ledger_entry *ledger, unsigned worker, uin
 void pool_fini(struct pool *p); /* no server left */
 /* An idle server, one whose session state matches if it is near; NULL: none. Now ACTIVE. */
 struct server *pool_take(struct pool *p, const struct session_state *session);
+/* Likewise, but one that served this client's sequences, or nobody's, is preferred. */
+struct server *pool_take_own(struct pool *p, const struct session_state *session, uint64_t client);
 void pool_set_idle(struct pool *p, struct server *s, uint64_t now_us);
 size_t pool_count(const struct pool *p, enum server_state state);
 size_t pool_open_count(const struct pool *p); /* all but CLOSED */

@@ -84,6 +84,7 @@ struct client {
 	bool has_ddl : 1;                /* sent since the last transaction ended */
 	bool wants_catalog : 1;          /* see struct plan */
 	bool is_canceled : 1;            /* the waiting request is to be answered with 57014 */
+	bool wants_own_server : 1;       /* the request uses sequences: see pool_take_own */
 	bool is_unnamed_live : 1;        /* its unnamed statement is on the linked server */
 	bool is_console : 1;
 	bool is_admin : 1;

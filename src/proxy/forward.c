@@ -118,7 +118,9 @@ void forward_request(struct client *c, const struct request *req, const struct p
 	struct server *s = c->server;
 	bool is_first = replies_count(&s->replies) == 0;
 
-	if (is_first && !plan->has_named_parse)
+	if (plan->moves_sequence)
+		s->sequence_client = c->id;
+	if (is_first && !plan->has_named_parse && !plan->executed)
 		held_take(c, req);
 	forward_session_sync(c);
 	if (c->txn.state == TXN_DEFERRED)

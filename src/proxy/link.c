@@ -354,7 +354,8 @@ bool link_acquire(struct client *c, const struct topology_node *node)
 	struct server *s = NULL;
 
 	if (!ledger_has_waiters(pool->ledger))
-		s = pool_take(pool, c->session);
+		s = c->wants_own_server ? pool_take_own(pool, c->session, c->id) :
+					  pool_take(pool, c->session);
 	if (s) {
 		count_wait(c);
 		join(c, s);

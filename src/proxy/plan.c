@@ -49,6 +49,17 @@ static void take_writes(struct plan *plan, struct client *c, const struct statem
 	judge_tables_add(&plan->writes, &tables);
 }
 
+static bool moves_sequence(const struct statement *s)
+{
+	if (strcmp(s->tag, "INSERT") == 0)
+		return true;
+	for (uint16_t i = 0; i < s->function_count; i++)
+		if (strcmp(s->functions[i].name, "nextval") == 0 ||
+		    strcmp(s->functions[i].name, "setval") == 0)
+			return true;
+	return false;
+}
+
 /* A statement that this request runs. */
 static void fold_run(struct folding *f, struct slice sql, struct statement *s)
 {
@@ -57,6 +68,7 @@ static void fold_run(struct folding *f, struct slice sql, struct statement *s)
 
 	txn_request_add(&plan->txn, s, verdict);
 	plan->pins |= s->pins;
+	plan->moves_sequence |= s->class == STATEMENT_WRITE && moves_sequence(s);
 	plan->is_ddl |= (s->flags & STATEMENT_DDL) != 0;
 	plan->wants_catalog |= (verdict & VERDICT_UNKNOWN_NAME) ||
 			       (s->flags & STATEMENT_WRITES_UNKNOWN);

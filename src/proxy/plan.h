@@ -27,6 +27,7 @@ struct plan {
 	bool has_parse, has_bind, has_describe, has_execute, has_named_parse;
 	bool describes_statement;
 	bool is_ddl;
+	bool moves_sequence;         /* it sets what currval and lastval give */
 	bool wants_catalog;          /* names that it lacks, or code that may change it */
 	uint32_t only_verdict;
 	bool shows_lsn;              /* SHOW pgweir.lsn */

@@ -6,6 +6,8 @@
  */
 #include "proxy/serve.h"
 
+#include <stdio.h>
+
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -169,6 +171,27 @@ static void log_query(const struct client *c, const struct plan *plan)
 		 plan->only ? plan->only->tag : "-");
 }
 
+/* A value of another session's sequence would be wrong: no value is better. */
+static bool is_foreign_sequence(const struct client *c, const struct plan *plan)
+{
+	return (plan->pins & PIN_SEQUENCE_VALUE) && !(c->pins & PIN_SEQUENCE_VALUE) &&
+	       !plan->moves_sequence && c->server->sequence_client != c->id;
+}
+
+static void refuse_sequence(struct client *c, const struct request *req)
+{
+	struct pg_error e;
+
+	pg_error_set(&e, "55000", "the sequence's value is not yet defined in this session");
+	snprintf(e.hint, sizeof e.hint,
+		 "The session was on another server connection then; from now on sessions of this "
+		 "database and user keep theirs once they move a sequence. Repeat both statements.");
+	serve_error(c, req, &e);
+	if (client_is_free(c))
+		link_release(c);
+	client_settle(c);
+}
+
 /* Request on a linked server, or on one that is to be had. False: it must wait. */
 static bool serve_forward(struct client *c, const struct request *req, const struct plan *plan,
 			  enum txn_node node)
@@ -184,8 +207,14 @@ static bool serve_forward(struct client *c, const struct request *req, const str
 		case CACHED_FORWARD:
 			break;
 		}
+		c->wants_own_server = plan->moves_sequence || (plan->pins & PIN_SEQUENCE_VALUE);
 		if (!acquire(c, req, plan, node, &is_answered))
 			return is_answered;
+	}
+	if (is_foreign_sequence(c, plan)) {
+		c->tenant->keeps_sequences = true;
+		refuse_sequence(c, req);
+		return true;
 	}
 	if (__builtin_expect(c->proxy->settings->config->global.log_queries, 0))
 		log_query(c, plan);

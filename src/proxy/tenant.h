@@ -47,6 +47,7 @@ struct tenant {
 	enum config_pool_mode pool_mode;
 	bool is_gone;               /* the database entry is no longer configured */
 	bool has_cache;
+	bool keeps_sequences;       /* currval or lastval was used: who moves a sequence is pinned */
 	struct gate_state gate;     /* what the operator closed */
 	struct list held;           /* clients that wait for RESUME */
 	uint32_t client_count;

@@ -141,6 +141,9 @@ void track_request_sent(struct client *c, const struct plan *plan)
 	c->has_ddl |= plan->is_ddl;
 	c->wants_catalog |= plan->wants_catalog;
 	c->staged_pins |= plan->pins;
+	c->tenant->keeps_sequences |= (plan->pins & PIN_SEQUENCE_VALUE) != 0;
+	if (plan->moves_sequence && c->tenant->keeps_sequences)
+		c->staged_pins |= PIN_SEQUENCE_VALUE;
 	c->is_read_request = !plan->txn.may_write;
 	for (uint32_t i = 0; i < plan->effect_count; i++)
 		for (uint16_t k = 0; k < plan->effects[i]->effect_count; k++)
