@@ -50,8 +50,8 @@ class Demo:
 
     def routes(self):
         title("1. A table is made and filled; where each statement runs")
-        texts = ["DROP TABLE IF EXISTS orders", "CREATE TABLE orders(id int PRIMARY KEY, "
-                 "customer int, amount int)", "INSERT INTO orders SELECT i, i % 100, i "
+        texts = ["CREATE TABLE IF NOT EXISTS orders(id int PRIMARY KEY, customer int, "
+                 "amount int)", "TRUNCATE orders", "INSERT INTO orders SELECT i, i % 100, i "
                  "FROM generate_series(1, 1000) i", "SELECT count(*) FROM orders",
                  "SELECT sum(amount) FROM orders WHERE customer = 7",
                  "SELECT * FROM orders WHERE id = 1 FOR UPDATE",
