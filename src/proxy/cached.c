@@ -11,6 +11,7 @@
 #include "cache/cache.h"
 #include "pool/session.h"
 #include "proxy/link.h"
+#include "proxy/serve.h"
 #include "route/judge.h"
 #include "tier/catalog.h"
 #include "wire/backend.h"
@@ -77,7 +78,7 @@ static bool is_wanted(const struct client *c, const struct plan *plan)
 		return false;
 	if (h->cache == HINT_CACHE_ON)
 		return true;
-	return c->tenant->db->cache && c->tenant->policy.level != CONSISTENCY_STRONG;
+	return c->tenant->db->cache && serve_level(c) != CONSISTENCY_STRONG;
 }
 
 static bool is_candidate(const struct client *c, const struct request *req,

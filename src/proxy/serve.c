@@ -82,8 +82,7 @@ static bool serve_pipelined(struct client *c, const struct request *req, struct 
 	return true;
 }
 
-/* The database's, unless the session chose another: SET pgweir.consistency. */
-static enum config_consistency session_level(const struct client *c)
+enum config_consistency serve_level(const struct client *c)
 {
 	const char *value = NULL;
 
@@ -100,7 +99,7 @@ static struct route_choice choose(struct client *c, const struct plan *plan, enu
 	struct tenant *t = c->tenant;
 	struct route_policy policy = t->policy;
 	uint64_t now = loop_now_us(c->proxy->loop);
-	enum config_consistency level = session_level(c);
+	enum config_consistency level = serve_level(c);
 	bool is_strong = level == CONSISTENCY_STRONG;
 	struct route_ask ask = {
 		.node = node == TXN_NODE_SAME || c->must_use_primary ? TXN_NODE_PRIMARY : node,

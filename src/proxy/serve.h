@@ -16,5 +16,7 @@ size_t serve_bytes(struct client *c, struct slice bytes);
 void serve_held(struct client *c);
 /* An error that pgweir itself answers to this request, then ReadyForQuery where one is due. */
 void serve_error(struct client *c, const struct request *req, const struct pg_error *e);
+/* The database's, unless the session chose another: SET pgweir.consistency. */
+enum config_consistency serve_level(const struct client *c);
 
 #endif

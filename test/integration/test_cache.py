@@ -226,6 +226,19 @@ def test_the_key_tells_sessions_apart(weir, tier, sub):
 
 
 @quick
+def test_strong_sessions_are_not_answered_from_it(weir, tier):
+    ready(weir)
+    t = Table(tier, "not_for_strong")
+    sql = "SELECT v FROM not_for_strong WHERE k = 1"
+    with weir.connect() as conn:
+        warm(conn, sql)
+        check(is_served_old(conn, t, sql), "the result is cached")
+        conn.execute("SET pgweir.consistency = 'strong'")
+        warm(conn, sql)
+        check(not is_served_old(conn, t, sql), "a strong session asks the servers")
+
+
+@quick
 def test_row_security(weir, tier):
     ready(weir)
     with tier.connect(user="postgres") as admin:
