@@ -14,6 +14,7 @@ FUZZ_TARGETS = \
 	test/fuzz/fuzz_http \
 	test/fuzz/fuzz_lexer \
 	test/fuzz/fuzz_log_line \
+	test/fuzz/fuzz_redis \
 	test/fuzz/fuzz_request \
 	test/fuzz/fuzz_scram \
 	test/fuzz/fuzz_startup
@@ -33,6 +34,8 @@ test_fuzz_fuzz_framing_SOURCES = test/fuzz/fuzz_framing.c $(FUZZ_MAIN)
 test_fuzz_fuzz_framing_CPPFLAGS = $(TEST_CPPFLAGS)
 test_fuzz_fuzz_http_SOURCES = test/fuzz/fuzz_http.c $(FUZZ_MAIN)
 test_fuzz_fuzz_http_CPPFLAGS = $(TEST_CPPFLAGS)
+test_fuzz_fuzz_redis_SOURCES = test/fuzz/fuzz_redis.c $(FUZZ_MAIN)
+test_fuzz_fuzz_redis_CPPFLAGS = $(TEST_CPPFLAGS)
 test_fuzz_fuzz_request_SOURCES = test/fuzz/fuzz_request.c $(FUZZ_MAIN)
 test_fuzz_fuzz_request_CPPFLAGS = $(TEST_CPPFLAGS)
 test_fuzz_fuzz_scram_SOURCES = test/fuzz/fuzz_scram.c $(FUZZ_MAIN)

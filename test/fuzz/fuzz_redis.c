@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * What a Redis may send: replies of any bytes, cut at places that the input
+ * chooses, give the same values as in one piece; and messages on the
+ * invalidation channel are understood as what they encode, or not at all.
+ */
+#include "base/assert.h"
+#include "base/buf.h"
+#include "base/hash.h"
+#include "cache/change.h"
+#include "cache/redis.h"
+
+#include <stdint.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+enum { REPLY_MAX = 4096, ENCODED_MAX = 1 << 20 };
+
+struct summary {
+	uint64_t hash;
+	unsigned replies;
+};
+
+static void add_value(struct summary *s, const struct redis_value *v)
+{
+	s->hash = hash_combine(s->hash, (uint64_t)v->type);
+	s->hash = hash_combine(s->hash, (uint64_t)v->integer);
+	s->hash = hash_combine(s->hash, hash_bytes(v->text.ptr, v->text.len));
+}
+
+static enum weir_err read_all(struct redis_reader *r, struct summary *s)
+{
+	const struct redis_reply *reply;
+	enum weir_err err;
+
+	while ((err = redis_reader_next(r, &reply)) == WEIR_OK) {
+		WEIR_ASSERT(reply->count <= REDIS_ELEMENTS_MAX);
+		s->replies++;
+		add_value(s, &reply->value);
+		for (unsigned i = 0; i < reply->count; i++)
+			add_value(s, &reply->elements[i]);
+	}
+	return err;
+}
+
+static enum weir_err feed(struct slice bytes, size_t step, struct summary *s)
+{
+	struct redis_reader *r = redis_reader_create(REPLY_MAX);
+	enum weir_err err = WEIR_ERR_AGAIN;
+
+	*s = (struct summary){ 0 };
+	for (size_t at = 0; at < bytes.len && err == WEIR_ERR_AGAIN; at += step) {
+		size_t n = bytes.len - at < step ? bytes.len - at : step;
+
+		err = redis_reader_feed(r, slice_of(bytes.ptr + at, n));
+		if (err == WEIR_OK)
+			err = read_all(r, s);
+	}
+	redis_reader_destroy(r);
+	return err;
+}
+
+static void check_replies(struct slice bytes)
+{
+	struct summary whole, cut;
+	size_t step = bytes.len ? (uint8_t)bytes.ptr[0] % 16 + 1 : 1;
+	enum weir_err a = feed(bytes, bytes.len ? bytes.len : 1, &whole);
+	enum weir_err b = feed(bytes, step, &cut);
+
+	WEIR_ASSERT(a == b && whole.replies == cut.replies && whole.hash == cut.hash);
+}
+
+static void check_change(struct slice bytes)
+{
+	struct change_message m;
+	struct buf again;
+
+	if (!change_decode(bytes, &m))
+		return;
+	buf_init(&again, ENCODED_MAX);
+	change_encode(&m, &again);
+	WEIR_ASSERT(slice_equal(buf_slice(&again), bytes));
+	buf_fini(&again);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	check_replies(slice_of(data, size));
+	check_change(slice_of(data, size));
+	return 0;
+}
