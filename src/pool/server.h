@@ -62,7 +62,7 @@ struct server {
 	bool is_copy_in;              /* CopyInResponse seen, the client sends data */
 	char txn_status;              /* of the last ReadyForQuery */
 	uint16_t cancels;             /* cancel requests on their way */
-	uint64_t sequence_client;     /* whose nextval it ran last: currval and lastval are that client's; 0: nobody's */
+	uint64_t sequence_client;     /* whose nextval it ran last; 0: nobody's */
 	uint32_t pid;
 	uint16_t key_len;
 	char *key;                    /* owned: cancel key */
