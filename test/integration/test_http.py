@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: PostgreSQL
 """/metrics, /healthz, /readyz."""
+import os
 import re
 import socket
 
 from lib import check, equal, limit, quick, until
 
 OPTIONS = {"cache": "on"}
+PAGE = os.path.join(os.path.dirname(__file__), "..", "..", "docs", "metrics.md")
 
 
 @quick
@@ -30,6 +32,17 @@ def test_every_series_once(weir):
     names = [line.rpartition(" ")[0] for line in text.splitlines()
              if line and not line.startswith("#")]
     equal(sorted(n for n in set(names) if names.count(n) > 1), [])
+
+
+@quick
+def test_every_series_is_documented(weir):
+    """docs/metrics.md has a row for each name, with its help, and no other rows."""
+    weir.need_pgweir()
+    _, text = weir.http("/metrics")
+    said = dict(re.findall(r"^# HELP (\S+) (.*)$", text, re.M))
+    with open(PAGE) as f:
+        rows = dict(re.findall(r"^\| `(\w+)` \|(?:.*\|)? (.*) \|$", f.read(), re.M))
+    equal(rows, said)
 
 
 @quick
