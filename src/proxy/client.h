@@ -97,6 +97,7 @@ struct client {
 	bool has_inner_commit : 1;       /* the request may commit a part of it, and then fail */
 	bool is_rollback_request : 1;    /* the request that runs is a ROLLBACK */
 	bool is_commit_request : 1;      /* ... or a COMMIT */
+	bool is_begin_request : 1;       /* ... or has a BEGIN in it */
 	bool is_retrying : 1;            /* `held` is to be served again, before anything kept */
 	bool must_use_primary : 1;       /* a replica refused this request */
 	bool is_staged_request : 1;      /* the request that runs has session effects */

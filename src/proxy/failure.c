@@ -16,6 +16,7 @@
 #include "proxy/cached.h"
 #include "proxy/held.h"
 #include "proxy/link.h"
+#include "proxy/local.h"
 #include "proxy/rewrite.h"
 #include "proxy/serve.h"
 #include "proxy/track.h"
@@ -201,7 +202,8 @@ static void answer_lost_requests(struct client *c, struct server *s, const struc
 	bool was_open = c->txn.state == TXN_OPEN || c->txn.state == TXN_FAILED;
 	/* Held are requests that begin one; BEGIN itself was answered here if it was deferred. */
 	bool had_begun = c->held == NULL || c->held->txn_before.state == TXN_DEFERRED;
-	bool stays_open = was_open && had_begun && !c->is_commit_request;
+	bool stays_open = ((was_open && had_begun) || c->is_begin_request) &&
+			  !c->is_commit_request && !c->is_rollback_request;
 
 	track_lost(c);
 	c->is_txn_lost = stays_open;
@@ -316,22 +318,29 @@ void failure_internal_error(struct client *c, const struct reply_segment *seg, s
 	link_make_ready(c);
 }
 
+/* ROLLBACK ends it without an error; so does COMMIT, as in PostgreSQL, if the client knows. */
+static bool answer_lost_end(struct client *c, const struct request *req, const struct plan *plan)
+{
+	const struct txn_plan end = { .act = TXN_ANSWER_ROLLBACK };
+
+	if ((c->is_loss_untold && (plan->txn.flags & STATEMENT_COMMIT)) ||
+	    !local_can_answer(c, req, plan, &end))
+		return false;
+	c->is_txn_lost = c->is_loss_untold = false;
+	local_answer(c, req, plan, &end);
+	client_send_ready(c);
+	return true;
+}
+
 bool failure_answer_lost(struct client *c, const struct request *req, const struct plan *plan)
 {
 	bool is_end = plan->txn.statement_count == 1 &&
 		      (plan->txn.flags & (STATEMENT_COMMIT | STATEMENT_ROLLBACK));
 	struct pg_error e;
-	struct buf out;
 
-	if (is_end && req->kind == REQUEST_QUERY) {
-		c->is_txn_lost = false;
-		buf_init(&out, 64);
-		build_command_complete(&out, "ROLLBACK");
-		client_send_buf(c, &out);
-		client_send_ready(c);
+	if (is_end && answer_lost_end(c, req, plan))
 		return true;
-	}
-	if (is_end && req->has_sync)
+	if (is_end && (req->kind == REQUEST_QUERY || req->has_sync))
 		c->is_txn_lost = false;
 	if (is_end || c->is_loss_untold)
 		pg_error_set(&e, "08006", "the transaction was lost with its server connection");

@@ -157,6 +157,7 @@ void track_request_sent(struct client *c, const struct plan *plan)
 	c->has_set_in_txn |= (plan->txn.flags & STATEMENT_LOCAL_SET) != 0;
 	c->is_rollback_request = (plan->txn.flags & STATEMENT_ROLLBACK) != 0;
 	c->is_commit_request = (plan->txn.flags & STATEMENT_COMMIT) != 0;
+	c->is_begin_request = (plan->txn.flags & STATEMENT_BEGIN) != 0;
 	c->is_staged_request = plan->effect_count || c->is_rollback_request || c->staged_pins;
 }
 
@@ -183,6 +184,7 @@ static void request_forget(struct client *c)
 	c->staged_pins = c->unpin_staged = 0;
 	c->has_clear_statements = c->is_unpinned_by_request = false;
 	c->is_staged_request = c->is_rollback_request = c->is_commit_request = false;
+	c->is_begin_request = false;
 	c->had_error = c->has_inner_commit = false;
 }
 

@@ -72,6 +72,19 @@ def cut_under(wire, conn, sql):
         cutter.join()
 
 
+def cut_under_batch(wire, conn, sql):
+    """The same, the BEGIN in front of it in the same batch."""
+    conn.autocommit = False
+    wire.is_mute = True
+    cutter = threading.Timer(0.3, wire.cut)
+    cutter.start()
+    try:
+        with conn.pipeline():
+            conn.execute(sql)
+    finally:
+        cutter.join()
+
+
 def status(conn):
     return conn.pgconn.transaction_status
 
@@ -79,8 +92,9 @@ def status(conn):
 def expect_aborted(conn):
     equal(status(conn), Status.INERROR, "the transaction is over, and not forgotten")
     raises("25P02", conn.execute, "INSERT INTO lost VALUES (99)")
-    conn.execute("ROLLBACK")
+    conn.rollback()
     equal(status(conn), Status.IDLE)
+    conn.autocommit = True
     equal(conn.execute("SELECT count(*) FROM lost WHERE a = 99").fetchone(), (0,))
 
 
@@ -95,6 +109,10 @@ def test_what_a_client_hears(tier, start, sub):
             conn.execute("SELECT 1")    # a server is there again
             conn.execute("BEGIN")
             raises("08006", cut_under, wire, conn, "INSERT INTO lost VALUES (2)")
+            expect_aborted(conn)
+        with sub("BEGIN and a statement in one batch"):
+            conn.execute("SELECT 1")
+            raises("08006", cut_under_batch, wire, conn, "INSERT INTO lost VALUES (2)")
             expect_aborted(conn)
         with sub("a later statement of a transaction"):
             conn.execute("BEGIN")
@@ -113,6 +131,20 @@ def test_what_a_client_hears(tier, start, sub):
             time.sleep(0.3)
             raises("08006", conn.execute, "INSERT INTO lost VALUES (7)")
             expect_aborted(conn)
+        with sub("before COMMIT"):
+            conn.execute("BEGIN")
+            conn.execute("INSERT INTO lost VALUES (8)")
+            wire.cut()
+            time.sleep(0.3)
+            raises("08006", conn.execute, "COMMIT")
+            equal(status(conn), Status.IDLE)
+        with sub("before ROLLBACK"):
+            conn.execute("BEGIN")
+            conn.execute("INSERT INTO lost VALUES (9)")
+            wire.cut()
+            time.sleep(0.3)
+            conn.execute("ROLLBACK")
+            equal(status(conn), Status.IDLE)
         with sub("a read is repeated"):
             equal(cut_under(wire, conn, "SELECT 8").fetchone(), (8,))
         with sub("an idle session notices nothing"):
