@@ -118,7 +118,7 @@ Test(shared, a_change_of_another_table_voids_nothing, .init = start, .fini = sto
 	expect(peer_ask(&b, 1, 10), "hit-redis");
 }
 
-/* Everybody else is told; their oids are in doubt for a while, so their writes void the database. */
+/* Everybody else is told; oids are in doubt for a while, so writes void the database. */
 Test(shared, ddl_of_one_is_heard_by_the_other)
 {
 	struct cache_deps ddl = { .database = slice_str("main/app"), .is_ddl = true };
