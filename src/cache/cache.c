@@ -309,14 +309,21 @@ void cache_store(struct cache_worker *w, const struct cache_fill *fill, uint64_t
 		lookup_store(w, fill, description, rows);
 }
 
+/* DDL may be about roles and what they are granted, which all databases of a cluster share. */
 static void invalidate_database(struct cache_worker *w, const struct cache_deps *deps)
 {
 	struct cache *c = w->cache;
+	struct slice cluster = tables_cluster_of(deps->database);
+	uint64_t now_us;
 
 	if (c->has_redis)
 		publish_change(w, GENERATION_DATABASE, deps->database, deps->is_ddl ? CHANGE_DDL : 0);
-	tables_change(tables_slot(c->tables, GENERATION_DATABASE, deps->database, 0),
-	              clock_monotonic_us());
+	if (c->has_redis && deps->is_ddl)
+		publish_change(w, GENERATION_CLUSTER, cluster, 0);
+	now_us = clock_monotonic_us();
+	tables_change(tables_slot(c->tables, GENERATION_DATABASE, deps->database, 0), now_us);
+	if (deps->is_ddl)
+		tables_change(tables_slot(c->tables, GENERATION_CLUSTER, cluster, 0), now_us);
 }
 
 static void invalidate_tables(struct cache_worker *w, const struct cache_deps *deps)

@@ -69,7 +69,7 @@ struct cache_deps {
 	struct slice database; /* "cluster/dbname" scope of the table ids */
 	uint32_t table_count;
 	uint32_t tables[CACHE_TABLES_MAX]; /* oids, sorted */
-	bool is_ddl; /* cache_invalidate only: everything of the database, and what tables it has */
+	bool is_ddl; /* cache_invalidate only: everything of the cluster, and what tables there are */
 };
 
 /* A counted, immutable result: protocol messages as the server sent them. */

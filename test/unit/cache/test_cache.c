@@ -76,6 +76,13 @@ Test(cache, writes_soon_after_ddl_void_the_database, .init = open_plain, .fini =
 
 	peer_ask(&p, 1, 10);
 	peer_fill(&p, "SELECT 1");
+	cache_invalidate(p.worker,
+	                 &(struct cache_deps){ .database = slice_str("second/app"), .is_ddl = true });
+	expect(peer_ask(&p, 1, 10), "hit");
+	cache_invalidate(p.worker,
+	                 &(struct cache_deps){ .database = slice_str("main/other"), .is_ddl = true });
+	expect(peer_ask(&p, 1, 10), "miss");
+	peer_fill(&p, "SELECT 1");
 	cache_invalidate(p.worker, &ddl);
 	expect(peer_ask(&p, 1, 10), "miss");
 	peer_fill(&p, "SELECT 2");
