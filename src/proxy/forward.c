@@ -13,6 +13,7 @@
 #include "proxy/link.h"
 #include "proxy/rewrite.h"
 #include "proxy/track.h"
+#include "wire/build.h"
 
 enum { SYNC_SQL_MAX = 64 * 1024 };
 
@@ -88,7 +89,7 @@ static void send_body(struct client *c, const struct request *req, const struct 
 	}
 	if (!is_segment_open(s))
 		replies_push(&s->replies, REPLY_SIMPLE, true);
-	else if (!replies_newest(&s->replies)->has_error)
+	else
 		end_by_query(c);
 	prepared_put(&c->unnamed); /* a simple query ends it */
 	c->is_unnamed_live = false;
@@ -113,11 +114,29 @@ static void watch_backlog(struct client *c)
 		conn_pause_read(&c->conn);
 }
 
+/* Behind an error PostgreSQL skips everything up to the Sync: nothing else need leave. */
+static bool forward_skipped(struct client *c, const struct request *req)
+{
+	struct server *s = c->server;
+
+	if (!is_segment_open(s) || !replies_newest(&s->replies)->has_error)
+		return false;
+	if (req->missing) /* its rest will be passed on as it comes */
+		conn_send(&s->conn, req->bytes);
+	else if (req->has_sync)
+		conn_send(&s->conn, wire_sync);
+	replies_newest(&s->replies)->has_sync |= req->has_sync;
+	c->stream_left = req->missing;
+	return true;
+}
+
 void forward_request(struct client *c, const struct request *req, const struct plan *plan)
 {
 	struct server *s = c->server;
 	bool is_first = replies_count(&s->replies) == 0;
 
+	if (forward_skipped(c, req))
+		return;
 	if (plan->moves_sequence)
 		s->sequence_client = c->id;
 	if (is_first && !plan->has_named_parse && !plan->executed)
