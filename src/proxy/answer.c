@@ -265,6 +265,8 @@ static void take_ready(struct stream *st, const struct frame *f)
 	if (c && seg->op_count) /* sent behind an error, and skipped */
 		rewrite_undo(c, s);
 	replies_pop(&s->replies);
+	if (c && replies_count(&s->replies) && conn_kept_bytes(&c->conn))
+		redeliver_soon(c); /* something may have waited for this end */
 	if (was_internal) {
 		internal_done(st);
 		return;
@@ -275,8 +277,6 @@ static void take_ready(struct stream *st, const struct frame *f)
 	track_ready(c, s, status);
 	if (replies_count(&s->replies) == 0)
 		request_done(st, c);
-	else if (conn_kept_bytes(&c->conn)) /* something may have waited for this end */
-		redeliver_soon(c);
 }
 
 /* An async notification without request, or one behind a request: the linked client's. */

@@ -49,27 +49,6 @@ static bool is_plain_request(const struct request *req, const struct plan *plan)
 	       plan->has_execute && !plan->has_named_parse && !plan->describes_statement;
 }
 
-/* One message of each kind in the usual order; max_rows 0. */
-static bool is_plain_batch(struct slice rest)
-{
-	static const char order[] = { FE_PARSE, FE_BIND, FE_DESCRIBE, FE_EXECUTE, FE_SYNC };
-	struct msg_execute m;
-	size_t at = 0, used;
-	struct frame f;
-
-	while (rest.len && frame_next(rest, SIZE_MAX, &f, &used) == WEIR_OK) {
-		while (at < sizeof order && order[at] != f.type)
-			at++;
-		if (at++ == sizeof order)
-			return false;
-		if (f.type == FE_EXECUTE &&
-		    (frontend_read_execute(f.body, &m) != WEIR_OK || m.max_rows > 0))
-			return false;
-		rest = slice_of(rest.ptr + used, rest.len - used);
-	}
-	return rest.len == 0;
-}
-
 static bool is_wanted(const struct client *c, const struct plan *plan)
 {
 	const struct statement_hints *h = &plan->only->hints;
@@ -89,7 +68,7 @@ static bool is_candidate(const struct client *c, const struct request *req,
 		return false;
 	if (!is_wanted(c, plan) || !is_plain_request(req, plan))
 		return false;
-	return req->kind == REQUEST_QUERY || is_plain_batch(req->bytes);
+	return req->kind == REQUEST_QUERY || request_is_plain_batch(req->bytes);
 }
 
 static void append_settings(struct buf *b, const struct client *c, bool has_description)

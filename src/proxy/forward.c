@@ -139,7 +139,9 @@ void forward_request(struct client *c, const struct request *req, const struct p
 		return;
 	if (plan->moves_sequence)
 		s->sequence_client = c->id;
-	if (is_first && !plan->has_named_parse && !plan->executed)
+	if (!is_first)
+		held_release(c); /* one behind another can't be repeated alone */
+	else if (!plan->has_named_parse && !plan->executed)
 		held_take(c, req);
 	forward_session_sync(c);
 	if (c->txn.state == TXN_DEFERRED)

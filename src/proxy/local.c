@@ -35,7 +35,8 @@ bool local_can_answer(const struct client *c, const struct request *req, const s
 		return true;
 	/* An extended batch: exactly the common shape, and only if nothing of it must last. */
 	return req->has_sync && plan->has_bind && plan->has_execute && !plan->has_named_parse &&
-	       !plan->describes_statement && plan->only->param_count == 0 && has_plain_bind(plan);
+	       !plan->describes_statement && plan->only->param_count == 0 &&
+	       has_plain_bind(plan) && request_is_plain_batch(req->bytes);
 }
 
 static const char *local_tag(enum txn_act act, const struct statement *s)

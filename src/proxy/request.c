@@ -140,3 +140,52 @@ enum weir_err request_next(struct slice in, size_t max_kept, size_t max_message,
 		return WEIR_ERR_PROTOCOL;
 	return next_single(in, max_kept, &head, out);
 }
+
+/* The portal that a message of a plain batch names; false: it isn't one of a plain batch. */
+static bool portal_of(const struct frame *f, struct slice *portal)
+{
+	struct msg_execute execute;
+	struct msg_target target;
+	struct msg_bind bind;
+
+	switch (f->type) {
+	case FE_BIND:
+		if (frontend_read_bind(f->body, &bind) != WEIR_OK)
+			return false;
+		*portal = bind.portal;
+		return true;
+	case FE_DESCRIBE:
+		if (frontend_read_target(f->body, &target) != WEIR_OK || target.kind != 'P')
+			return false;
+		*portal = target.name;
+		return true;
+	case FE_EXECUTE:
+		if (frontend_read_execute(f->body, &execute) != WEIR_OK || execute.max_rows > 0)
+			return false;
+		*portal = execute.portal;
+		return true;
+	default:
+		return true; /* Parse and Sync name none */
+	}
+}
+
+bool request_is_plain_batch(struct slice batch)
+{
+	static const char order[] = { FE_PARSE, FE_BIND, FE_DESCRIBE, FE_EXECUTE, FE_SYNC };
+	struct slice portal = slice_of(NULL, 0), first = portal;
+	size_t at = 0, used;
+	struct frame f;
+
+	while (batch.len && frame_next(batch, SIZE_MAX, &f, &used) == WEIR_OK) {
+		while (at < sizeof order && order[at] != f.type)
+			at++;
+		if (at++ == sizeof order || !portal_of(&f, &portal))
+			return false;
+		if (!first.ptr)
+			first = portal;
+		if (!slice_equal(first, portal))
+			return false;
+		batch = slice_of(batch.ptr + used, batch.len - used);
+	}
+	return batch.len == 0;
+}

@@ -39,4 +39,10 @@ struct request {
 enum weir_err request_next(struct slice in, size_t max_kept, size_t max_message,
 			   struct request *out, char *bad_type) WEIR_MUST_CHECK;
 
+/*
+ * The batch that drivers send: at most one Parse, Bind, Describe, Execute of all rows and Sync,
+ * in this order, all of one portal.
+ */
+bool request_is_plain_batch(struct slice batch);
+
 #endif

@@ -166,3 +166,65 @@ Test(request, names_the_byte_that_was_wrong)
 	cr_assert_eq(bad_type, '~');
 	cr_assert_eq(request_next(slice_str(""), KEPT, MESSAGE_MAX, &r, &bad_type), WEIR_ERR_AGAIN);
 }
+
+/* However the bytes come, what is cut out is the same in the end. */
+Test(request, every_split_gives_the_same_bytes)
+{
+	static const char script[] = "Q{select 1\\0} P{\\0select\\0%0} B{\\0\\0%0%0%0} E{\\0#0} S{} "
+				     "d{row} c{} P{s\\0x\\0%0} H{} F{#1%0%0%0} X{}";
+	struct buf all, got;
+
+	buf_init(&all, 100000);
+	buf_init(&got, 100000);
+	script_bytes(&all, script);
+	for (size_t split = 0; split <= all.len; split++) {
+		size_t at = 0, there = split;
+
+		buf_clear(&got);
+		while (at < all.len) {
+			struct request r;
+			char bad_type;
+			enum weir_err err = request_next(slice_of(all.data + at, there - at), KEPT,
+							 MESSAGE_MAX, &r, &bad_type);
+
+			if (err == WEIR_ERR_AGAIN && there < all.len) {
+				there = all.len;
+				continue;
+			}
+			cr_assert_eq(err, WEIR_OK, "split %zu, at %zu: %d", split, at, (int)err);
+			cr_assert_gt(r.bytes.len, 0);
+			buf_append_slice(&got, r.bytes);
+			at += r.bytes.len;
+		}
+		cr_assert(slice_equal(buf_slice(&got), buf_slice(&all)), "split %zu", split);
+	}
+	buf_fini(&all);
+	buf_fini(&got);
+}
+
+static bool is_plain(const char *script)
+{
+	struct buf b;
+	bool is;
+
+	buf_init(&b, 100000);
+	script_bytes(&b, script);
+	is = request_is_plain_batch(buf_slice(&b));
+	buf_fini(&b);
+	return is;
+}
+
+Test(request, a_plain_batch_is_of_one_portal)
+{
+	cr_assert(is_plain("P{\\0select\\0%0} B{\\0\\0%0%0%0} D{P\\0} E{\\0#0} S{}"));
+	cr_assert(is_plain("B{\\0s\\0%0%0%0} E{\\0#0} S{}"));
+	cr_assert(is_plain("B{p\\0s\\0%0%0%0} D{Pp\\0} E{p\\0#0} S{}"));
+	cr_assert_not(is_plain("B{p\\0s\\0%0%0%0} E{\\0#0} S{}"));
+	cr_assert_not(is_plain("B{\\0s\\0%0%0%0} D{Pp\\0} E{\\0#0} S{}"));
+	cr_assert_not(is_plain("B{\\0s\\0%0%0%0} D{Ss\\0} E{\\0#0} S{}"));
+	cr_assert_not(is_plain("B{\\0s\\0%0%0%0} E{\\0#5} S{}"));
+	cr_assert_not(is_plain("B{\\0s\\0%0%0%0} E{\\0#0} E{\\0#0} S{}"));
+	cr_assert_not(is_plain("B{\\0s\\0%0%0%0} P{\\0select\\0%0} S{}"));
+	cr_assert_not(is_plain("B{\\0s\\0%0%0%0} C{P\\0} E{\\0#0} S{}"));
+	cr_assert_not(is_plain("B{\\0s\\0} E{\\0#0} S{}"));
+}
