@@ -13,6 +13,7 @@
 #include "proxy/link.h"
 #include "proxy/serve.h"
 #include "route/judge.h"
+#include "sql/shape.h"
 #include "tier/catalog.h"
 #include "wire/backend.h"
 #include "wire/build.h"
@@ -49,6 +50,22 @@ static bool is_plain_request(const struct request *req, const struct plan *plan)
 	       plan->has_execute && !plan->has_named_parse && !plan->describes_statement;
 }
 
+/* A parameter that may mean a moving moment, 'today': its result is another one tomorrow. */
+static bool has_moment_param(const struct plan *plan)
+{
+	struct msg_bind m;
+	struct slice rest, value;
+	bool is_null;
+
+	if (!plan->only_bind.len || frontend_read_bind(plan->only_bind, &m) != WEIR_OK)
+		return false;
+	rest = m.params;
+	while (bind_param_next(&rest, &value, &is_null))
+		if (shape_names_moment(value))
+			return true;
+	return false;
+}
+
 static bool is_wanted(const struct client *c, const struct plan *plan)
 {
 	const struct statement_hints *h = &plan->only->hints;
@@ -68,7 +85,8 @@ static bool is_candidate(const struct client *c, const struct request *req,
 		return false;
 	if (!is_wanted(c, plan) || !is_plain_request(req, plan))
 		return false;
-	return req->kind == REQUEST_QUERY || request_is_plain_batch(req->bytes);
+	return req->kind == REQUEST_QUERY ||
+	       (request_is_plain_batch(req->bytes) && !has_moment_param(plan));
 }
 
 static void append_settings(struct buf *b, const struct client *c, bool has_description)

@@ -226,6 +226,17 @@ def test_the_key_tells_sessions_apart(weir, tier, sub):
 
 
 @quick
+def test_parameters_that_name_a_moment(weir, tier):
+    ready(weir)
+    t = Table(tier, "moments")
+    sql = "SELECT v FROM moments WHERE k = 1 AND %s::text <> 'x'"
+    with weir.connect(prepare_threshold=None) as conn:
+        for word, is_cached in (("some day", True), ("today", False), ("Now", False)):
+            warm(conn, sql, (word,))
+            equal(is_served_old(conn, t, sql, (word,)), is_cached, word)
+
+
+@quick
 def test_strong_sessions_are_not_answered_from_it(weir, tier):
     ready(weir)
     t = Table(tier, "not_for_strong")
