@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/* State machines: allowed edges pass, others end the process. */
+/* State machines: allowed edges pass, others fail an assertion, seen as SIGABRT. */
 #include "base/sm.h"
 
 #include <criterion/criterion.h>
