@@ -13,13 +13,6 @@
 #include "base/log.h"
 #include "base/mem.h"
 
-enum admin_role admin_role_of(const struct config *cfg, struct slice user)
-{
-	if (config_is_admin_user(cfg, user))
-		return ADMIN_ROLE_ADMIN;
-	return config_is_stats_user(cfg, user) ? ADMIN_ROLE_STATS : ADMIN_ROLE_NONE;
-}
-
 struct admin *admin_create(const struct admin_source *source)
 {
 	struct admin *a = mem_zalloc(sizeof(*a));

@@ -17,9 +17,6 @@ struct admin;
 
 enum admin_role { ADMIN_ROLE_NONE, ADMIN_ROLE_STATS, ADMIN_ROLE_ADMIN };
 
-/* What a console user may do; NONE: not even log in. */
-enum admin_role admin_role_of(const struct config *cfg, struct slice user);
-
 struct admin_request { /* the caller's, from admin_run until on_done */
 	enum admin_role role;
 	const char *sql; /* one simple Query's text; stays until on_done */

@@ -19,7 +19,6 @@ enum { /* bit set: what the command needs; the rest may stay empty */
 	   ADMIN_WANT_CLIENTS = 1u << 1,
 	   ADMIN_WANT_SERVERS = 1u << 2,
 	   ADMIN_WANT_MEMORY = 1u << 3,
-	   ADMIN_WANT_STATEMENTS = 1u << 4,
 };
 
 struct admin_pool { /* one pool of one worker; the console adds them up per database and user */

@@ -40,15 +40,6 @@ bool client_method_parse(struct slice name, enum client_method *out)
 	return false;
 }
 
-const char *client_method_name(enum client_method method)
-{
-	for (size_t i = 0; i < WEIR_COUNTOF(method_names); i++) {
-		if (method_names[i].method == method)
-			return method_names[i].name;
-	}
-	return "?";
-}
-
 void login_salt_key_init(struct login_salt_key *key)
 {
 	crypto_random(key->bytes, sizeof(key->bytes));

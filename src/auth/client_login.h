@@ -32,7 +32,6 @@ enum client_method {
 
 /* By its name: trust, any, reject, plain, password, md5, scram-sha-256. */
 bool client_method_parse(struct slice name, enum client_method *out);
-const char *client_method_name(enum client_method method);
 
 /* Random, once per process; keeps the salts of invented users stable. */
 struct login_salt_key {

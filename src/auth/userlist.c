@@ -168,11 +168,6 @@ void userlist_destroy(struct userlist *list)
 	mem_free(list);
 }
 
-size_t userlist_count(const struct userlist *list)
-{
-	return list->entries.count;
-}
-
 enum weir_err userlist_find(const struct userlist *list, struct slice user, struct slice *secret)
 {
 	const struct entry *e = list ? find(list, user) : NULL;

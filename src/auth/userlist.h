@@ -37,7 +37,6 @@ enum weir_err userlist_parse(struct slice text, const char *path, struct userlis
                              char error[USERLIST_ERROR_MAX]) WEIR_MUST_CHECK;
 void userlist_destroy(struct userlist *list); /* wipes; NULL is fine */
 
-size_t userlist_count(const struct userlist *list);
 /* The secret as stored, borrowed from the list; NOT_FOUND: no such user. A NULL list is empty. */
 enum weir_err userlist_find(const struct userlist *list, struct slice user,
                             struct slice *secret) WEIR_MUST_CHECK;

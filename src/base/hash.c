@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * Two hashes. hash_bytes folds 16 bytes per 64x64->128-bit multiplication; its
- * constants are random per process, since with known ones a client could choose
- * bytes that turn a product to zero and make every key meet in one bucket.
- * hash_stable_128 is SipHash-2-4 with 128 bits of output under a key that
- * everybody knows: the same in all processes and on all machines, well spread,
- * but who must not be fooled compares the whole key. Any thread.
+ * hash_bytes folds 16 bytes per 64x64->128-bit multiplication; its constants
+ * are random per process, since with known ones a client could choose bytes
+ * that turn a product to zero and make every key meet in one bucket. Any thread.
  */
 #include "base/hash.h"
 
@@ -105,68 +102,4 @@ uint64_t hash_bytes(const void *data, size_t len)
 uint64_t hash_combine(uint64_t a, uint64_t b)
 {
 	return mix(mix(a ^ keys[3], keys[1]) ^ keys[4], b ^ keys[2]);
-}
-
-struct sip {
-	uint64_t v0, v1, v2, v3;
-};
-
-static inline uint64_t rotl(uint64_t v, unsigned bits)
-{
-	return v << bits | v >> (64 - bits);
-}
-
-static inline void sip_rounds(struct sip *s, unsigned rounds)
-{
-	while (rounds--) {
-		s->v0 += s->v1;
-		s->v2 += s->v3;
-		s->v1 = rotl(s->v1, 13) ^ s->v0;
-		s->v3 = rotl(s->v3, 16) ^ s->v2;
-		s->v0 = rotl(s->v0, 32);
-		s->v2 += s->v1;
-		s->v0 += s->v3;
-		s->v1 = rotl(s->v1, 17) ^ s->v2;
-		s->v3 = rotl(s->v3, 21) ^ s->v0;
-		s->v2 = rotl(s->v2, 32);
-	}
-}
-
-static inline void sip_word(struct sip *s, uint64_t word)
-{
-	s->v3 ^= word;
-	sip_rounds(s, 2);
-	s->v0 ^= word;
-}
-
-/* Up to 8 bytes as a little-endian number, whatever the machine. */
-static inline uint64_t load_le(const uint8_t *p, size_t len)
-{
-	uint64_t v = 0;
-
-	for (size_t i = 0; i < len; i++)
-		v |= (uint64_t)p[i] << (8 * i);
-	return v;
-}
-
-struct hash128 hash_stable_128(const void *data, size_t len)
-{
-	/* The reference's test key, 00 01 .. 0f, so that its vectors check this code. */
-	const uint64_t k0 = 0x0706050403020100ull, k1 = 0x0f0e0d0c0b0a0908ull;
-	struct sip s = { k0 ^ 0x736f6d6570736575ull, k1 ^ 0x646f72616e646f6dull ^ 0xee,
-		             k0 ^ 0x6c7967656e657261ull, k1 ^ 0x7465646279746573ull };
-	const uint8_t *p = data;
-	struct hash128 out;
-	size_t left = len;
-
-	for (; left >= 8; p += 8, left -= 8)
-		sip_word(&s, load_le(p, 8));
-	sip_word(&s, (uint64_t)len << 56 | load_le(p, left));
-	s.v2 ^= 0xee;
-	sip_rounds(&s, 4);
-	out.hi = s.v0 ^ s.v1 ^ s.v2 ^ s.v3;
-	s.v1 ^= 0xdd;
-	sip_rounds(&s, 4);
-	out.lo = s.v0 ^ s.v1 ^ s.v2 ^ s.v3;
-	return out;
 }

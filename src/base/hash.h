@@ -2,8 +2,7 @@
 /*
  * Hashing for in-memory tables: a fast 64-bit mix keyed by a random seed taken
  * at process start, so that a client can't aim for collisions. Not for secrets
- * and not stable across processes. hash_stable_128 is unseeded, for keys that
- * several processes share. Any thread.
+ * and not stable across processes. Any thread.
  */
 #ifndef WEIR_BASE_HASH_H
 #define WEIR_BASE_HASH_H
@@ -19,6 +18,5 @@ struct hash128 {
 void hash_seed_init(void); /* once, before the first thread */
 uint64_t hash_bytes(const void *data, size_t len);
 uint64_t hash_combine(uint64_t a, uint64_t b);
-struct hash128 hash_stable_128(const void *data, size_t len);
 
 #endif

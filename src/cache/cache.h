@@ -77,8 +77,6 @@ struct cache_entry;
 struct slice cache_entry_description(
 	const struct cache_entry *e);                           /* RowDescription or NoData, or empty */
 struct slice cache_entry_rows(const struct cache_entry *e); /* DataRow* CommandComplete */
-uint64_t cache_entry_computed_us(
-	const struct cache_entry *e); /* monotonic, this process's; 0: another's */
 /* What it holds was committed no later than this (monotonic, this process's). */
 uint64_t cache_entry_stored_us(const struct cache_entry *e);
 void cache_entry_put(struct cache_entry **e);

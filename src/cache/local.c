@@ -112,11 +112,6 @@ struct slice cache_entry_rows(const struct cache_entry *e)
 	return slice_of(e->data + e->description_len, e->rows_len);
 }
 
-uint64_t cache_entry_computed_us(const struct cache_entry *e)
-{
-	return e->terms.computed_us;
-}
-
 uint64_t cache_entry_stored_us(const struct cache_entry *e)
 {
 	return e->terms.stored_us;

@@ -30,21 +30,6 @@ enum store_verdict rules_store(const struct store_facts *f)
 	return STORE_YES;
 }
 
-const char *store_verdict_text(enum store_verdict v)
-{
-	static const char *const texts[] = {
-		[STORE_YES] = "stored",
-		[STORE_NOT_HOT] = "not hot",
-		[STORE_TOO_LARGE] = "too large",
-		[STORE_CHANGED] = "changed",
-		[STORE_STALE_SOURCE] = "stale source",
-		[STORE_OUTLIVED] = "outlived",
-	};
-
-	WEIR_ASSERT((size_t)v < WEIR_COUNTOF(texts));
-	return texts[v];
-}
-
 uint32_t rules_shared_life_ms(const struct shared_facts *f)
 {
 	uint32_t left, age;

@@ -28,7 +28,6 @@ struct store_facts {
 	uint64_t now_us, expires_us;
 };
 enum store_verdict rules_store(const struct store_facts *facts);
-const char *store_verdict_text(enum store_verdict v);
 
 struct shared_facts {
 	uint64_t sum_now, sum_of_entry; /* of tokens; 0: not known */

@@ -34,21 +34,6 @@ int config_pool_size(const struct config *cfg, const struct config_database *db,
 	return USER_GIVES(user, pool_size) ? user->pool_size : db->pool_size;
 }
 
-int config_min_pool_size(const struct config *cfg, const struct config_database *db,
-                         const struct config_user *user)
-{
-	int size = config_pool_size(cfg, db, user);
-
-	return size && db->min_pool_size > size ? size : db->min_pool_size;
-}
-
-int config_reserve_pool_size(const struct config *cfg, const struct config_database *db,
-                             const struct config_user *user)
-{
-	(void)cfg;
-	return USER_GIVES(user, reserve_pool_size) ? user->reserve_pool_size : db->reserve_pool_size;
-}
-
 int config_max_user_connections(const struct config *cfg, const struct config_user *user)
 {
 	return USER_GIVES(user, max_user_connections) ? user->max_user_connections

@@ -23,10 +23,6 @@ enum config_pool_mode config_pool_mode(const struct config *cfg, const struct co
 /* Counts: 0 means no limit. */
 int config_pool_size(const struct config *cfg, const struct config_database *db,
                      const struct config_user *user);
-int config_min_pool_size(const struct config *cfg, const struct config_database *db,
-                         const struct config_user *user);
-int config_reserve_pool_size(const struct config *cfg, const struct config_database *db,
-                             const struct config_user *user);
 int config_max_user_connections(const struct config *cfg, const struct config_user *user);
 int config_max_user_client_connections(const struct config *cfg, const struct config_user *user);
 

@@ -27,7 +27,4 @@ static inline uint64_t stat_read(const _Atomic uint64_t *counter)
 	return atomic_load_explicit(counter, memory_order_relaxed);
 }
 
-/* Adds all of `from` to `into`; `into` is the caller's own. */
-void db_stats_sum(struct db_stats *into, const struct db_stats *from);
-
 #endif

@@ -48,7 +48,6 @@ struct listener {
 	void *receiver; /* borrowed */
 	struct socket_options tuning;
 	struct loop_timer rest;
-	bool is_paused;
 	unsigned count;
 	struct listener_socket sockets[LISTENER_SOCKETS_MAX];
 	struct sockaddr_un unix_addr; /* sun_path empty: no file to remove */
@@ -91,8 +90,7 @@ static void on_rested(struct loop_timer *timer)
 	struct listener *l =
 		(struct listener *)(void *)((char *)timer - offsetof(struct listener, rest));
 
-	if (!l->is_paused)
-		events_add(l);
+	events_add(l);
 }
 
 static void rest(struct listener *l, int err)
@@ -353,19 +351,6 @@ void listener_close(struct listener *listener)
 	for (unsigned i = 0; i < listener->count; i++)
 		close(listener->sockets[i].fd);
 	mem_free(listener);
-}
-
-void listener_pause(struct listener *listener)
-{
-	listener->is_paused = true;
-	events_del(listener);
-}
-
-void listener_resume(struct listener *listener)
-{
-	listener->is_paused = false;
-	if (!listener->rest.loop)
-		events_add(listener);
 }
 
 uint16_t listener_port(const struct listener *listener)

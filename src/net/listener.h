@@ -38,8 +38,6 @@ enum weir_err listener_open(struct loop *loop, const struct listener_options *op
                             struct listener **listener, char *why, size_t why_size) WEIR_MUST_CHECK;
 void listener_close(struct listener *listener); /* NULL is fine; removes the Unix socket's file */
 
-void listener_pause(struct listener *listener);
-void listener_resume(struct listener *listener);
 uint16_t listener_port(const struct listener *listener); /* of the first TCP socket; 0: none */
 
 #endif

@@ -360,17 +360,3 @@ void resolver_cancel(struct resolver_query *query)
 	if (is_waiting)
 		mem_free(query);
 }
-
-void resolver_visit(struct resolver *resolver, resolver_visit_fn *visit, void *arg)
-{
-	uint64_t now_us = clock_monotonic_us();
-
-	pthread_mutex_lock(&resolver->lock);
-	for (struct map_node *n = map_next(&resolver->entries, NULL); n;
-	     n = map_next(&resolver->entries, n)) {
-		const struct resolver_entry *e = map_entry(n, struct resolver_entry, node);
-
-		visit(arg, e->host, e->expires_us > now_us ? e->expires_us - now_us : 0, &e->resolved);
-	}
-	pthread_mutex_unlock(&resolver->lock);
-}

@@ -48,9 +48,4 @@ struct resolver_query *resolver_ask(struct resolver *resolver, struct mailbox *m
                                     void *arg);
 void resolver_cancel(struct resolver_query *query); /* the mailbox's thread, before on_done */
 
-/* One line per cached name, for SHOW DNS_HOSTS. Called under the mutex: must not call back. */
-typedef void resolver_visit_fn(void *arg, const char *host, uint64_t ttl_left_us,
-                               const struct resolved *resolved);
-void resolver_visit(struct resolver *resolver, resolver_visit_fn *visit, void *arg);
-
 #endif

@@ -75,14 +75,3 @@ void socket_name(const struct sockaddr_storage *addr, char *host, size_t host_si
 	if (!number || !inet_ntop(addr->ss_family, number, host, (socklen_t)host_size))
 		snprintf(host, host_size, "%s", addr->ss_family == AF_UNIX ? "unix" : "unknown");
 }
-
-bool socket_peer_uid(int fd, unsigned *uid)
-{
-	struct ucred cred;
-	socklen_t len = sizeof(cred);
-
-	if (!is_unix(fd) || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0)
-		return false;
-	*uid = cred.uid;
-	return true;
-}

@@ -26,7 +26,4 @@ void socket_tune(int fd, const struct socket_options *options);
 /* "127.0.0.1" and port; "unix" and 0 for Unix sockets. host is always NUL-terminated. */
 void socket_name(const struct sockaddr_storage *addr, char *host, size_t host_size, uint16_t *port);
 
-/* The peer's user id of a Unix socket, for `peer` authentication; false: not known. */
-bool socket_peer_uid(int fd, unsigned *uid);
-
 #endif

@@ -33,30 +33,8 @@ struct tls_context {
 	SSL_CTX *ssl; /* owned */
 };
 
-static const char *const mode_texts[] = {
-	[TLS_MODE_DISABLE] = "disable",     [TLS_MODE_ALLOW] = "allow",
-	[TLS_MODE_PREFER] = "prefer",       [TLS_MODE_REQUIRE] = "require",
-	[TLS_MODE_VERIFY_CA] = "verify-ca", [TLS_MODE_VERIFY_FULL] = "verify-full",
-};
-
 /* RFC 7301 wire format: a length in front of each protocol. */
 static const unsigned char alpn_postgresql[] = "\012postgresql";
-
-bool tls_mode_parse(const char *text, enum tls_mode *mode)
-{
-	for (size_t i = 0; i < WEIR_COUNTOF(mode_texts); i++) {
-		if (strcmp(text, mode_texts[i]) == 0) {
-			*mode = (enum tls_mode)i;
-			return true;
-		}
-	}
-	return false;
-}
-
-const char *tls_mode_text(enum tls_mode mode)
-{
-	return mode_texts[mode];
-}
 
 static bool is_given(const char *text)
 {

@@ -42,9 +42,6 @@ struct tls_options {
 	const char *ecdh_curve; /* "auto" or a list of groups */
 };
 
-bool tls_mode_parse(const char *text, enum tls_mode *mode); /* false: no such mode */
-const char *tls_mode_text(enum tls_mode mode);
-
 /*
  * Reads key, certificate and CA files. On failure *context is NULL and `why` names the
  * option and OpenSSL's reason; never a byte of the key. Any thread.
@@ -58,16 +55,5 @@ enum tls_mode tls_context_mode(const struct tls_context *context);
 /* After on_tls_ready only. Static text. */
 const char *tls_version(const struct tls_session *session);
 const char *tls_cipher(const struct tls_session *session);
-
-/* The peer's verified certificate; false: none, not verified, or it has no such name. */
-bool tls_peer_common_name(const struct tls_session *session, char *out, size_t out_size);
-bool tls_peer_has_dns_name(const struct tls_session *session, const char *name);
-
-/*
- * RFC 5929 tls-server-end-point: hash of the server's certificate, ours or the peer's.
- * Returns its length, at most TLS_END_POINT_MAX; 0: there is none.
- */
-enum { TLS_END_POINT_MAX = 64 };
-size_t tls_server_end_point(const struct tls_session *session, unsigned char *out, size_t out_size);
 
 #endif

@@ -202,14 +202,13 @@ static int find_idle(struct ledger_entry *e, unsigned except)
 	return LEDGER_NO_WORKER;
 }
 
-struct ledger_advice ledger_wait(struct ledger_entry *e, struct ledger_waiter *w, uint64_t now_us)
+struct ledger_advice ledger_wait(struct ledger_entry *e, struct ledger_waiter *w)
 {
 	struct ledger_advice advice = { .steal_from = LEDGER_NO_WORKER };
 
 	WEIR_ASSERT(w->state == WAITER_NONE);
 	pthread_mutex_lock(&e->ledger->mutex);
 	w->state = WAITER_QUEUED;
-	w->since_us = now_us;
 	list_append(&e->waiters, &w->node);
 	publish_waiting_locked(e);
 	if (open_for_waiters_locked(e)) {

@@ -31,7 +31,6 @@ struct ledger_waiter { /* embedded in a client; zero-initialise */
 	_Atomic(enum waiter_state) state; /* QUEUED, GRANTED: under the mutex; NONE: its own worker */
 	bool is_starved;         /* a database's or user's limit, not the pool's, makes it wait */
 	uint16_t worker;
-	uint64_t since_us;
 };
 
 struct ledger_limits { /* connections; 0: unlimited */
@@ -55,7 +54,7 @@ struct ledger_entry *ledger_entry_find(struct ledger *ledger, struct slice datab
 				       struct slice user, uint16_t node_id);
 void ledger_set_limits(struct ledger_entry *e, const struct ledger_limits *limits);
 
-struct ledger_advice ledger_wait(struct ledger_entry *e, struct ledger_waiter *w, uint64_t now_us);
+struct ledger_advice ledger_wait(struct ledger_entry *e, struct ledger_waiter *w);
 /* False: a server was already granted and is on its way to the waiter's worker. */
 bool ledger_unwait(struct ledger_entry *e, struct ledger_waiter *w);
 /* The first waiter, now GRANTED; NULL: none. */
@@ -64,7 +63,7 @@ bool ledger_has_waiters(const struct ledger_entry *e); /* cheap; sequentially co
 /* Others of the same database or user wait for room: a free server should close. */
 bool ledger_is_starving(const struct ledger_entry *e);
 bool ledger_share_limit(const struct ledger_entry *a, const struct ledger_entry *b);
-/* A connection outside the queue (min_pool_size): reserves a slot; false: at the limit. */
+/* A connection outside the queue: reserves a slot; false: at the limit. */
 bool ledger_reserve(struct ledger_entry *e);
 void ledger_connected(struct ledger_entry *e); /* a reserved connection is ready */
 /* A connection is gone. The advice is whether to open one for those who still wait. */

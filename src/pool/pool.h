@@ -32,7 +32,6 @@ struct pool {
 	char host[256];
 	uint64_t generation;         /* grows when old connections must go: RECONNECT, a new primary */
 	bool is_round_robin;         /* oldest idle first instead of the newest */
-	uint64_t retry_after_us;     /* a connect failed: none is tried before this time */
 };
 
 void pool_init(struct pool *p, struct ledger_entry *ledger, unsigned worker, uint16_t node_id);

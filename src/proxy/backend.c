@@ -34,7 +34,6 @@ struct backend_login {
 	struct server_login auth;
 	bool has_auth;
 	bool waits_for_tls;             /* SSLRequest sent, one byte is due */
-	bool is_refused;                /* the server answered with an error */
 	struct pg_error error;
 };
 
@@ -86,6 +85,7 @@ void backend_close(struct server *s, enum close_reason reason)
 	log_debug("server_closed", "id=%llu host=%s port=%u state=%s reason=\"%s\"",
 		  (unsigned long long)s->id, pool->host, pool->port, server_state_name(s->state),
 		  close_reason_info(reason)->text);
+	metrics_closed(backend_proxy(s)->metrics, reason);
 	loop_timer_cancel(&s->timer);
 	if (conn_is_open(&s->conn))
 		conn_close(&s->conn);
@@ -291,7 +291,6 @@ static void take_error(struct server *s, struct slice body)
 	pg_error_set(&l->error, "XX000", "%.*s", (int)(m.message.len > 400 ? 400 : m.message.len),
 		     m.message.ptr);
 	memcpy(l->error.sqlstate, m.sqlstate.ptr, PG_SQLSTATE_LEN);
-	l->is_refused = true;
 	login_failed(s, CLOSE_SERVER_LOGIN);
 }
 

@@ -37,7 +37,6 @@ struct cached_request {
 	struct cache_entry *entry; /* counted: FOUND */
 	struct client *client;     /* borrowed: owns us */
 	uint64_t fresh_as_of_us;
-	bool from_redis;
 	bool has_failed;           /* what was collected can't be stored */
 	struct buf answer;
 };
@@ -211,7 +210,6 @@ static void on_looked_up(struct cache_lookup *lookup, enum cache_result result,
 
 	r->state = result == CACHE_HIT ? CACHED_FOUND : CACHED_MISSED;
 	r->entry = entry;
-	r->from_redis = true;
 	client_set_state(c, CLIENT_IDLE);
 	link_make_ready(c);
 }
@@ -279,7 +277,6 @@ enum cached_step cached_begin(struct client *c, const struct request *req,
 	    !make_key(c, req, plan, &key))
 		return CACHED_FORWARD;
 	r = request_of(c);
-	r->from_redis = false;
 	r->lookup.on_done = on_looked_up;
 	r->lookup.ttl_ms = plan->only->hints.cache_ttl_ms ?
 				   plan->only->hints.cache_ttl_ms :

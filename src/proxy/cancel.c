@@ -14,7 +14,12 @@
 #include "proxy/link.h"
 #include "wire/build.h"
 
-enum { CANCELER_MAGIC = 0x434e434c, CANCELERS_MAX = 1024, CANCEL_MESSAGE_MAX = 512 };
+enum {
+	CANCELER_MAGIC = 0x434e434c,
+	CANCELERS_MAX = 1024,
+	CANCEL_MESSAGE_MAX = 512,
+	CANCEL_BOUND_US = 10000000, /* where cancel_wait_timeout sets none */
+};
 
 struct cancel_mail {
 	struct mail mail;
@@ -109,7 +114,7 @@ static void send_cancel(struct proxy *p, struct server *s)
 	list_append(&p->cancelers, &k->node);
 	buf_init(&k->message, CANCEL_MESSAGE_MAX);
 	build_cancel_request(&k->message, s->pid, slice_of(s->key, s->key_len));
-	loop_timer_arm(p->loop, &k->timer, bound ? bound : 10000000, on_timeout);
+	loop_timer_arm(p->loop, &k->timer, bound ? bound : CANCEL_BOUND_US, on_timeout);
 	if (conn_connect(&k->conn, p->loop, (const struct sockaddr *)&resolved.at[0].addr,
 			 resolved.at[0].len, &canceler_ops, &p->server_limits) != WEIR_OK)
 		canceler_end(k);

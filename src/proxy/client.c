@@ -132,11 +132,6 @@ void client_set_state(struct client *c, enum client_state to)
 	c->state = to;
 }
 
-const char *client_state_name(const struct client *c)
-{
-	return state_names[c->state];
-}
-
 void client_wait_join(struct client *c, struct list *list)
 {
 	WEIR_ASSERT(c->wait_list == NULL);

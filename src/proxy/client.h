@@ -107,7 +107,6 @@ struct client {
 
 struct client *client_create(struct proxy *p, int fd, bool is_unix);
 void client_set_state(struct client *c, enum client_state to);
-const char *client_state_name(const struct client *c);
 /* Ends it: unlinks, lets go of its server, logs the reason; an error goes out first if given. */
 void client_close(struct client *c, enum close_reason reason, const struct pg_error *error);
 

@@ -121,7 +121,6 @@ static void request_rewind(struct client *c, bool is_avoided)
 	if (is_avoided)
 		c->avoid_nodes |= avoid;
 	c->retries++;
-	c->proxy->retries++;
 	c->is_retrying = true;
 	client_set_state(c, CLIENT_IDLE);
 }

@@ -150,7 +150,7 @@ void forward_request(struct client *c, const struct request *req, const struct p
 		rewrite_ensure(c, plan->executed);
 	count_request(c, req);
 	send_body(c, req, plan);
-	txn_sent(&c->txn, &plan->txn, tenant_pool_of(s->pool)->is_primary);
+	txn_sent(&c->txn, &plan->txn);
 	track_request_sent(c, plan);
 	cached_note_writes(c, plan);
 	if (is_first) {

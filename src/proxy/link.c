@@ -338,12 +338,11 @@ static void wait_in(struct client *c, struct list *list)
 
 static void wait_for_server(struct client *c, struct pool *pool)
 {
-	struct proxy *p = c->proxy;
 	struct ledger_advice advice;
 
 	c->pool = pool;
 	wait_in(c, &pool->waiting);
-	advice = ledger_wait(pool->ledger, &c->waiter, loop_now_us(p->loop));
+	advice = ledger_wait(pool->ledger, &c->waiter);
 	link_follow(pool, &advice);
 	link_serve_waiters(pool);
 }
@@ -527,7 +526,6 @@ void link_wait_node(struct client *c)
 	if (!c->wait_us) {
 		c->wait_us = now;
 		stat_add(&c->tenant->stats->waits_primary, 1);
-		p->failovers_waited++;
 	}
 	waited = now > c->wait_us ? now - c->wait_us : 0;
 	c->avoid_nodes = 0;

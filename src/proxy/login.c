@@ -24,7 +24,7 @@
 #include "wire/frontend.h"
 #include "wire/startup.h"
 
-enum { LOGIN_OUT_MAX = 64 * 1024, LOGIN_NAME_MAX = 64 };
+enum { LOGIN_OUT_MAX = 64 * 1024, IDENTITY_BYTES_MAX = 64 };
 
 enum login_stage { STAGE_STARTUP, STAGE_AUTH, STAGE_WELCOME };
 
@@ -32,9 +32,8 @@ struct login {
 	enum login_stage stage;
 	bool is_unix;
 	bool has_auth;
-	uint16_t minor;
-	char user[LOGIN_NAME_MAX];
-	char database[LOGIN_NAME_MAX];
+	char user[IDENTITY_BYTES_MAX];
+	char database[IDENTITY_BYTES_MAX];
 	struct session_state *startup; /* counted */
 	struct settings *settings;     /* counted: secrets come from it */
 	struct client_login auth;
@@ -57,6 +56,14 @@ static void refuse_database(struct client *c)
 
 	snprintf(text, sizeof text, "database \"%s\" does not exist", c->login->database);
 	refuse(c, "3D000", text);
+}
+
+static void refuse_too_many(struct client *c)
+{
+	log_info("login_refused", "id=%llu db=%s user=%s reason=\"%s\"", (unsigned long long)c->id,
+		 c->login->database, c->login->user,
+		 close_reason_info(CLOSE_TOO_MANY_CLIENTS)->text);
+	client_close(c, CLOSE_TOO_MANY_CLIENTS, NULL);
 }
 
 static void on_login_timeout(struct loop_timer *timer)
@@ -223,11 +230,9 @@ static void keep_keys(struct client *c)
 
 static bool is_over_limit(const struct client *c)
 {
-	const struct config *cfg = c->login->settings->config;
 	const struct tenant *t = c->tenant;
 	int max = t->db->max_db_client_connections;
 
-	(void)cfg;
 	return max && t->client_count >= (uint32_t)max;
 }
 
@@ -251,7 +256,7 @@ static void authenticated(struct client *c)
 	}
 	if (is_over_limit(c)) {
 		c->tenant = NULL;
-		refuse(c, "53300", "sorry, too many clients already");
+		refuse_too_many(c);
 		return;
 	}
 	c->tenant->client_count++;
@@ -368,9 +373,9 @@ static bool is_full(struct client *c)
 	return max && atomic_load(&sh->client_count) > (uint32_t)max;
 }
 
-static bool copy_name(char out[LOGIN_NAME_MAX], struct slice name)
+static bool copy_name(char out[IDENTITY_BYTES_MAX], struct slice name)
 {
-	if (!name.len || name.len >= LOGIN_NAME_MAX)
+	if (!name.len || name.len >= IDENTITY_BYTES_MAX)
 		return false;
 	memcpy(out, name.ptr, name.len);
 	out[name.len] = '\0';
@@ -412,7 +417,7 @@ static void take_startup(struct client *c, const struct startup *s)
 	if (!copy_name(l->database, database)) {
 		refuse_database(c);
 	} else if (is_full(c)) {
-		refuse(c, "53300", "sorry, too many clients already");
+		refuse_too_many(c);
 	} else if (g->client_tls_sslmode >= SSLMODE_REQUIRE && !c->is_tls && !l->is_unix) {
 		refuse(c, "28000", "pgweir requires TLS");
 	} else if (startup_param_find(s, "replication", &replication) &&
@@ -476,7 +481,6 @@ static size_t take_first_packet(struct client *c, struct slice bytes)
 		client_close(c, CLOSE_CANCEL_DONE, NULL);
 		break;
 	case STARTUP_SESSION:
-		c->login->minor = s.minor;
 		take_startup(c, &s);
 		break;
 	case STARTUP_UNSUPPORTED:

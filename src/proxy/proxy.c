@@ -223,11 +223,6 @@ struct client *proxy_client_by_id(struct proxy *p, uint64_t id)
 	return node ? map_entry(node, struct client, by_id) : NULL;
 }
 
-size_t proxy_client_count(const struct proxy *p)
-{
-	return p->clients.count;
-}
-
 static void close_clients_of(struct proxy *p, const struct tenant *t)
 {
 	list_foreach_safe(&p->clients, n, tmp) {

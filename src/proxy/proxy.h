@@ -104,7 +104,6 @@ struct proxy {
 	struct conn_limits client_limits, server_limits;
 	uint32_t rotation;
 	uint64_t next_client_id;
-	uint64_t retries, failovers_waited; /* counters for SHOW */
 };
 
 struct proxy *proxy_create(struct proxy_shared *shared, unsigned index, struct loop *loop,
@@ -125,7 +124,6 @@ void proxy_drain(struct proxy *p);
 /* PAUSE, DISABLE and their ends; both over all tenants. */
 void proxy_set_gate(struct proxy *p, const char *database, struct gate_state state);
 void proxy_resume_all(struct proxy *p);
-size_t proxy_client_count(const struct proxy *p);
 
 /* Borrowed; NULL: none. */
 struct catalog *proxy_catalog(const struct proxy *p, const char *database);

@@ -137,12 +137,10 @@ void txn_answered(struct txn *txn, const struct txn_plan *plan, const struct txn
 	txn->is_isolated = (request->flags & STATEMENT_BEGIN_ISOLATED) || defaults->is_isolated;
 }
 
-void txn_sent(struct txn *txn, const struct txn_request *request, bool on_primary)
+void txn_sent(struct txn *txn, const struct txn_request *request)
 {
 	if (txn->state == TXN_IDLE)
 		txn->is_read_only = request->opens_read_only;
-	if (txn->state == TXN_IDLE || txn->state == TXN_DEFERRED)
-		txn->on_primary = on_primary;
 	if (txn->state == TXN_DEFERRED)
 		txn_set_state(txn, TXN_OPEN);
 	txn->may_have_written |= request->may_write;

@@ -33,7 +33,6 @@ struct txn { /* zero-initialise: idle */
 	enum txn_state state;
 	bool is_read_only;  /* DEFERRED: may go to a replica; OPEN: was begun so */
 	bool is_isolated;   /* repeatable read or serializable */
-	bool on_primary;    /* OPEN, FAILED: where it runs */
 	bool may_have_written; /* since the last ReadyForQuery 'I' */
 };
 
@@ -80,7 +79,7 @@ struct txn_plan txn_plan(const struct txn *txn, const struct txn_request *reques
 void txn_answered(struct txn *txn, const struct txn_plan *plan, const struct txn_request *request,
 		  const struct txn_defaults *defaults);
 /* The request went to a server. */
-void txn_sent(struct txn *txn, const struct txn_request *request, bool on_primary);
+void txn_sent(struct txn *txn, const struct txn_request *request);
 /* status: 'I', 'T', 'E' (from the server; anything else counts as 'E'). */
 struct txn_end txn_ready(struct txn *txn, char status);
 /* The server died or was dropped. True: it may have written, so session_write_done is due. */

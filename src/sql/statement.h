@@ -60,7 +60,6 @@ enum pin_reason {
 	PIN_LISTEN = 1u << 5,
 	PIN_SQL_PREPARE = 1u << 6,   /* PREPARE name AS */
 	PIN_SESSION_STATE = 1u << 7, /* a session effect that can't be replayed */
-	PIN_REPLICATION = 1u << 8,
 	PIN_ROLE = 1u << 9, /* SET ROLE / SET SESSION AUTHORIZATION */
 };
 

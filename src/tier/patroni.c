@@ -154,10 +154,3 @@ void patroni_ask(struct patroni *p)
 	p->tried = 0;
 	ask_next(p);
 }
-
-void patroni_turn(struct patroni *p)
-{
-	WEIR_CHECK_MAGIC(p, PATRONI_MAGIC);
-	if (p->get == NULL && p->count > 1)
-		p->at = (p->at + 1) % p->count;
-}

@@ -31,7 +31,5 @@ void patroni_configure(struct patroni *p, const char *const *urls, size_t count,
 		       unsigned timeout_ms);
 /* Starts a round unless one is under way. */
 void patroni_ask(struct patroni *p);
-/* The member that was asked last is suspect: start with another one. */
-void patroni_turn(struct patroni *p);
 
 #endif

@@ -118,11 +118,6 @@ bool pg_session_is_busy(const struct pg_session *s)
 	return s->state != SESSION_DOWN && s->state != SESSION_IDLE;
 }
 
-bool pg_session_is_connected(const struct pg_session *s)
-{
-	return s->state == SESSION_IDLE || s->state == SESSION_RUNNING;
-}
-
 /* Ends the connection and tells why (reason may point into it). A caller's last act. */
 static void session_fail(struct pg_session *s, const char *reason)
 {

@@ -46,7 +46,6 @@ struct pg_session *pg_session_create(const struct pg_session_net *net,
 				     const struct pg_session_ops *ops, void *arg);
 void pg_session_destroy(struct pg_session *s); /* not from inside its callbacks */
 bool pg_session_is_busy(const struct pg_session *s);
-bool pg_session_is_connected(const struct pg_session *s);
 /* Not while busy. Answers through ops, never from inside; timeout_us is for connecting too. */
 void pg_session_query(struct pg_session *s, const char *sql, uint64_t timeout_us);
 

@@ -137,16 +137,6 @@ uint64_t command_tag_rows(struct slice tag)
 	return rows;
 }
 
-enum weir_err backend_read_notification(struct slice body, struct msg_notification *out)
-{
-	struct reader r = reader_of(body);
-
-	out->pid = reader_u32(&r);
-	out->channel = reader_cstring(&r);
-	out->payload = reader_cstring(&r);
-	return reader_end(&r);
-}
-
 bool data_row_next(struct slice *rest, struct slice *value, bool *is_null)
 {
 	struct reader r = reader_of(*rest);

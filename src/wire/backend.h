@@ -91,14 +91,6 @@ enum weir_err backend_read_command(struct slice body, struct slice *tag) WEIR_MU
 /* The count at the end of a tag such as "INSERT 0 5"; 0 if there is none. */
 uint64_t command_tag_rows(struct slice tag);
 
-struct msg_notification {
-	uint32_t pid;
-	struct slice channel;
-	struct slice payload;
-};
-enum weir_err backend_read_notification(struct slice body,
-                                        struct msg_notification *out) WEIR_MUST_CHECK;
-
 /* DataRow: columns are length words and values, validated; iterate with data_row_next. */
 struct msg_data_row {
 	uint16_t column_count;

@@ -41,7 +41,6 @@ void build_auth_sasl_continue(struct buf *b, struct slice data);
 void build_auth_sasl_final(struct buf *b, struct slice data);
 void build_parameter_status(struct buf *b, struct slice name, struct slice value);
 void build_backend_key_data(struct buf *b, uint32_t pid, struct slice key);
-void build_ready(struct buf *b, char status); /* 'I', 'T' or 'E' */
 /* version: the newest one supported, in full such as PG_PROTOCOL_3_0, as PostgreSQL sends it;
  * options: names of the unrecognised "_pq_." options. */
 void build_negotiate_version(struct buf *b, uint32_t version, const struct slice *options,
@@ -57,7 +56,6 @@ void build_row_description(struct buf *b, const struct build_column *columns, si
 /* A value whose ptr is NULL is SQL NULL. */
 void build_data_row(struct buf *b, const struct slice *values, size_t count);
 void build_command_complete(struct buf *b, const char *tag);
-void build_notification(struct buf *b, uint32_t pid, struct slice channel, struct slice payload);
 
 /* Params are given as name, value, name, value; count is the number of pairs. */
 void build_startup(struct buf *b, uint32_t version, const struct slice *pairs, size_t count);
@@ -69,16 +67,10 @@ void build_sasl_response(struct buf *b, struct slice data);
 void build_query(struct buf *b, struct slice sql);
 /* types: raw big-endian OIDs, 4 bytes each. */
 void build_parse(struct buf *b, struct slice name, struct slice sql, struct slice types);
-/* The same message under another statement name: rest is msg_parse.after_name. */
-void build_parse_renamed(struct buf *b, struct slice name, struct slice rest);
 /* before and after are msg_bind.before_statement and .after_statement. */
 void build_bind_renamed(struct buf *b, struct slice before, struct slice statement,
                         struct slice after);
-/* Unnamed-format Bind: text parameters, text results. A value whose ptr is NULL is SQL NULL. */
-void build_bind_text(struct buf *b, struct slice statement, const struct slice *values,
-                     size_t count);
 void build_describe(struct buf *b, char kind, struct slice name); /* kind 'S' or 'P' */
 void build_close(struct buf *b, char kind, struct slice name);
-void build_execute(struct buf *b, struct slice portal, int32_t max_rows);
 
 #endif

@@ -99,14 +99,6 @@ void build_backend_key_data(struct buf *b, uint32_t pid, struct slice key)
 	build_end(b, start);
 }
 
-void build_ready(struct buf *b, char status)
-{
-	size_t start = build_begin(b, BE_READY);
-
-	buf_append_u8(b, (uint8_t)status);
-	build_end(b, start);
-}
-
 void build_negotiate_version(struct buf *b, uint32_t version, const struct slice *options,
                              size_t count)
 {
@@ -162,15 +154,5 @@ void build_command_complete(struct buf *b, const char *tag)
 	size_t start = build_begin(b, BE_COMMAND_COMPLETE);
 
 	build_cstring(b, slice_str(tag));
-	build_end(b, start);
-}
-
-void build_notification(struct buf *b, uint32_t pid, struct slice channel, struct slice payload)
-{
-	size_t start = build_begin(b, BE_NOTIFICATION);
-
-	buf_append_u32(b, pid);
-	build_cstring(b, channel);
-	build_cstring(b, payload);
 	build_end(b, start);
 }

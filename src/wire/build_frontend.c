@@ -75,15 +75,6 @@ void build_parse(struct buf *b, struct slice name, struct slice sql, struct slic
 	build_end(b, start);
 }
 
-void build_parse_renamed(struct buf *b, struct slice name, struct slice rest)
-{
-	size_t start = build_begin(b, FE_PARSE);
-
-	build_cstring(b, name);
-	buf_append_slice(b, rest);
-	build_end(b, start);
-}
-
 void build_bind_renamed(struct buf *b, struct slice before, struct slice statement,
                         struct slice after)
 {
@@ -92,24 +83,6 @@ void build_bind_renamed(struct buf *b, struct slice before, struct slice stateme
 	buf_append_slice(b, before);
 	build_cstring(b, statement);
 	buf_append_slice(b, after);
-	build_end(b, start);
-}
-
-void build_bind_text(struct buf *b, struct slice statement, const struct slice *values,
-                     size_t count)
-{
-	size_t start = build_begin(b, FE_BIND);
-
-	buf_append_u8(b, 0); /* the unnamed portal */
-	build_cstring(b, statement);
-	buf_append_u16(b, 0); /* all parameters are text */
-	buf_append_u16(b, (uint16_t)count);
-	for (size_t i = 0; i < count; i++) {
-		buf_append_u32(b, values[i].ptr ? (uint32_t)values[i].len : UINT32_MAX);
-		if (values[i].ptr)
-			buf_append_slice(b, values[i]);
-	}
-	buf_append_u16(b, 0); /* all results are text */
 	build_end(b, start);
 }
 
@@ -130,13 +103,4 @@ void build_describe(struct buf *b, char kind, struct slice name)
 void build_close(struct buf *b, char kind, struct slice name)
 {
 	target(b, FE_CLOSE, kind, name);
-}
-
-void build_execute(struct buf *b, struct slice portal, int32_t max_rows)
-{
-	size_t start = build_begin(b, FE_EXECUTE);
-
-	build_cstring(b, portal);
-	buf_append_u32(b, (uint32_t)max_rows);
-	build_end(b, start);
 }

@@ -28,7 +28,6 @@ enum weir_err frontend_read_parse(struct slice body, struct msg_parse *out)
 	struct reader r = reader_of(body);
 
 	out->name = reader_cstring(&r);
-	out->after_name = slice_of(r.pos, r.left);
 	out->sql = reader_cstring(&r);
 	out->type_count = reader_u16(&r);
 	out->types = reader_bytes(&r, (size_t)out->type_count * OID_BYTES);

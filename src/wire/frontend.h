@@ -38,13 +38,11 @@ bool frontend_type_is_known(char type);
 /* The NUL ends the text and the body. */
 enum weir_err frontend_read_query(struct slice body, struct slice *sql) WEIR_MUST_CHECK;
 
-/* Rewriting a name: "P" length, new name NUL, after_name. */
 struct msg_parse {
 	struct slice name;
 	struct slice sql;
 	uint16_t type_count;
-	struct slice types;      /* type_count OIDs, 4 bytes each */
-	struct slice after_name; /* from the first byte of sql to the end of the body */
+	struct slice types; /* type_count OIDs, 4 bytes each */
 };
 enum weir_err frontend_read_parse(struct slice body, struct msg_parse *out) WEIR_MUST_CHECK;
 

@@ -68,11 +68,6 @@ void worker_destroy(struct worker *w)
 	mem_free(w);
 }
 
-struct proxy *worker_proxy(struct worker *w)
-{
-	return w->proxy;
-}
-
 static void on_task(struct mail *mail, void *receiver)
 {
 	struct task *t = list_entry(mail, struct task, mail);

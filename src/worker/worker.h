@@ -27,7 +27,6 @@ struct worker *worker_create(struct proxy_shared *shared, unsigned index,
 int worker_start(struct worker *w);  /* 0, or an errno of pthread_create */
 void worker_join(struct worker *w);  /* after worker_stop_post */
 void worker_destroy(struct worker *w);
-struct proxy *worker_proxy(struct worker *w);
 
 struct task *task_create(void (*run)(struct task *task, struct proxy *proxy));
 void worker_post(struct worker *w, struct task *task); /* any thread; consumes the task */

@@ -73,7 +73,6 @@ static void read_backend(struct slice body)
 	struct msg_auth auth;
 	struct msg_name_value parameter;
 	struct msg_key_data key;
-	struct msg_notification notification;
 	struct msg_error error;
 	struct slice text;
 	char status;
@@ -84,7 +83,6 @@ static void read_backend(struct slice body)
 	}
 	(void)!backend_read_parameter(body, &parameter);
 	(void)!backend_read_key_data(body, &key);
-	(void)!backend_read_notification(body, &notification);
 	(void)!backend_read_ready(body, &status);
 	if (backend_read_command(body, &text) == WEIR_OK)
 		(void)command_tag_rows(text);

@@ -120,7 +120,7 @@ static void acquire(struct worker *w, struct client *c)
 		begin(c);
 		return;
 	}
-	follow(w, ledger_wait(entry, &c->waiter, 0));
+	follow(w, ledger_wait(entry, &c->waiter));
 	serve(w);
 }
 

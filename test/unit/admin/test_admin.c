@@ -291,14 +291,6 @@ Test(admin, an_answer_past_the_bound_is_an_error)
 	buf_fini(&request.out);
 }
 
-Test(admin, roles_by_name)
-{
-	cr_expect_eq(admin_role_of(f.cfg, slice_str("root")), ADMIN_ROLE_ADMIN);
-	cr_expect_eq(admin_role_of(f.cfg, slice_str("mon")), ADMIN_ROLE_STATS);
-	cr_expect_eq(admin_role_of(f.cfg, slice_str("app")), ADMIN_ROLE_NONE);
-	cr_expect_eq(admin_role_of(f.cfg, slice_str("")), ADMIN_ROLE_NONE);
-}
-
 Test(admin, fixed_messages)
 {
 	struct buf out;

@@ -396,10 +396,15 @@ Test(client_login, long_names_and_bodies)
 
 Test(client_login, method_names)
 {
+	static const char *const names[] = {
+		[CLIENT_METHOD_TRUST] = "trust", [CLIENT_METHOD_REJECT] = "reject",
+		[CLIENT_METHOD_PLAIN] = "plain", [CLIENT_METHOD_MD5] = "md5",
+		[CLIENT_METHOD_SCRAM] = "scram-sha-256",
+	};
 	enum client_method m;
 
 	for (unsigned i = CLIENT_METHOD_TRUST; i <= CLIENT_METHOD_SCRAM; i++) {
-		cr_assert(client_method_parse(slice_str(client_method_name(i)), &m));
+		cr_assert(client_method_parse(slice_str(names[i]), &m));
 		cr_assert_eq(m, i);
 	}
 	cr_assert(client_method_parse(slice_str("any"), &m) && m == CLIENT_METHOD_TRUST);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/* Hashes: every byte and the length count; the stable one is SipHash's reference. */
+/* Hashes: every byte and the length count. */
 #include "base/hash.h"
 
 #include <criterion/criterion.h>
@@ -98,43 +98,4 @@ Test(hash, combine_knows_the_order)
 	cr_assert_neq(hash_combine(1, 2), hash_combine(2, 1));
 	cr_assert_neq(hash_combine(0, 0), hash_combine(0, 1));
 	cr_assert_neq(hash_combine(0, 0), hash_combine(1, 0));
-}
-
-/* Reference vectors of SipHash-2-4-128: input 00 01 02 .. of the given length. */
-Test(hash, stable_is_the_reference_s)
-{
-	static const struct {
-		size_t len;
-		uint64_t hi, lo; /* as the bytes read */
-	} vectors[] = {
-		{ 0, 0xa3817f04ba25a8e6ull, 0x6df67214c7550293ull },
-		{ 1, 0xda87c1d86b99af44ull, 0x347659119b22fc45ull },
-		{ 2, 0x8177228da4a45dc7ull, 0xfca38bdef60affe4ull },
-	};
-	unsigned char bytes[64];
-
-	for (size_t i = 0; i < sizeof(bytes); i++)
-		bytes[i] = (unsigned char)i;
-	for (size_t i = 0; i < sizeof(vectors) / sizeof(vectors[0]); i++) {
-		struct hash128 h = hash_stable_128(bytes, vectors[i].len);
-
-		cr_assert_eq(__builtin_bswap64(h.hi), vectors[i].hi);
-		cr_assert_eq(__builtin_bswap64(h.lo), vectors[i].lo);
-	}
-}
-
-Test(hash, stable_ignores_the_seed_and_sees_every_byte)
-{
-	unsigned char bytes[100] = { 0 };
-	struct hash128 before = hash_stable_128(bytes, sizeof(bytes)), after;
-
-	hash_seed_init();
-	after = hash_stable_128(bytes, sizeof(bytes));
-	cr_assert(before.hi == after.hi && before.lo == after.lo);
-	for (size_t i = 0; i < sizeof(bytes); i++) {
-		bytes[i] = 1;
-		after = hash_stable_128(bytes, sizeof(bytes));
-		cr_assert(before.hi != after.hi && before.lo != after.lo);
-		bytes[i] = 0;
-	}
 }

@@ -18,9 +18,23 @@ static const struct store_facts good = {
 	.expires_us = 9000,
 };
 
+static const char *text_of(enum store_verdict v)
+{
+	static const char *const texts[] = {
+		[STORE_YES] = "stored",
+		[STORE_NOT_HOT] = "not hot",
+		[STORE_TOO_LARGE] = "too large",
+		[STORE_CHANGED] = "changed",
+		[STORE_STALE_SOURCE] = "stale source",
+		[STORE_OUTLIVED] = "outlived",
+	};
+
+	return texts[v];
+}
+
 static void line(struct trace *t, const char *what, const struct store_facts *f)
 {
-	trace_add(t, "%s: %s", what, store_verdict_text(rules_store(f)));
+	trace_add(t, "%s: %s", what, text_of(rules_store(f)));
 }
 
 Test(rules, what_may_be_stored)

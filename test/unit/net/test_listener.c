@@ -71,27 +71,6 @@ Test(listener, accepts_tcp_non_blocking)
 	loop_destroy(loop);
 }
 
-Test(listener, pauses_and_resumes)
-{
-	struct listener_options o = { .addresses = "127.0.0.1", .backlog = 8 };
-	struct accepted a = { 0 };
-	struct loop *loop = peer_loop();
-	struct listener *l = open_or_die(loop, &o, &a);
-	int fd;
-
-	listener_pause(l);
-	fd = dial(listener_port(l));
-	peer_turns(loop, 2);
-	cr_assert_eq(a.count, 0);
-	listener_resume(l);
-	peer_turns(loop, 2);
-	cr_assert_eq(a.count, 1);
-	close(a.last_fd);
-	close(fd);
-	listener_close(l);
-	loop_destroy(loop);
-}
-
 Test(listener, star_opens_all_and_a_list_its_members)
 {
 	struct listener_options all = { .addresses = "*", .backlog = 8 };

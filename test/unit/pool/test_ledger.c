@@ -47,7 +47,7 @@ static void say(const char *what, struct ledger_advice advice)
 static void wait_for(struct ledger_entry *e, struct ledger_waiter *w, unsigned worker)
 {
 	w->worker = (uint16_t)worker;
-	say("wait", ledger_wait(e, w, 7));
+	say("wait", ledger_wait(e, w));
 }
 
 static void serve(const struct ledger_waiter *expected)

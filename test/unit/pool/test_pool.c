@@ -76,7 +76,7 @@ static bool others_see_idle(void)
 	ledger_set_limits(entry, &none);
 	if (ledger_open_count(entry) == 0)
 		cr_assert(ledger_reserve(entry));
-	advice = ledger_wait(entry, &w, 0);
+	advice = ledger_wait(entry, &w);
 	ledger_unwait(entry, &w);
 	return advice.steal_from == 0;
 }

@@ -72,7 +72,7 @@ static void feed_request(struct txn *txn, const struct txn_defaults *defaults, c
 	struct txn_plan plan = txn_plan(txn, &request, defaults);
 
 	if (plan.act == TXN_FORWARD)
-		txn_sent(txn, &request, plan.node == TXN_NODE_PRIMARY);
+		txn_sent(txn, &request);
 	else
 		txn_answered(txn, &plan, &request, defaults);
 	snprintf(out, size, "%s%s%s%s %c", plan.needs_begin ? "begin+" : "",

@@ -46,7 +46,6 @@ static const struct bit_name pin_names[] = {
 	{ PIN_LISTEN, "listen" },
 	{ PIN_SQL_PREPARE, "sql_prepare" },
 	{ PIN_SESSION_STATE, "session_state" },
-	{ PIN_REPLICATION, "replication" },
 	{ PIN_ROLE, "role" },
 };
 

@@ -125,15 +125,6 @@ Test(backend, command_tags)
 	cr_assert_eq(command_tag_rows(slice_str("SELECT 99999999999999999999999")), 0);
 }
 
-Test(backend, notification)
-{
-	struct msg_notification n;
-
-	cr_assert_eq(backend_read_notification(BYTES("\0\0\0\7chan\0load\0"), &n), WEIR_OK);
-	cr_assert(n.pid == 7 && slice_is(n.channel, "chan") && slice_is(n.payload, "load"));
-	cr_assert_eq(backend_read_notification(BYTES("\0\0\0\7chan\0load"), &n), WEIR_ERR_PROTOCOL);
-}
-
 Test(backend, data_row_values)
 {
 	struct msg_data_row row;

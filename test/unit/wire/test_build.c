@@ -102,13 +102,8 @@ Test(build, session_state)
 	EXPECT("S\0\0\0\21TimeZone\0UTC\0");
 	build_backend_key_data(&b, 258, slice_str("key!"));
 	EXPECT("K\0\0\0\14\0\0\1\2key!");
-	build_ready(&b, 'T');
-	cr_assert(slice_equal(buf_slice(&b), wire_ready_txn));
-	buf_clear(&b);
 	build_negotiate_version(&b, PG_PROTOCOL_3_0, &option, 1);
 	EXPECT("v\0\0\0\23\0\3\0\0\0\0\0\1_pq_.x\0");
-	build_notification(&b, 7, slice_str("c"), slice_str("p"));
-	EXPECT("A\0\0\0\14\0\0\0\7c\0p\0");
 }
 
 Test(build, text_results)
@@ -134,40 +129,18 @@ Test(build, query_and_extended_messages)
 	EXPECT("D\0\0\0\7Ss\0");
 	build_close(&b, 'P', slice_str(""));
 	EXPECT("C\0\0\0\6P\0");
-	build_execute(&b, slice_str(""), 0);
-	EXPECT("E\0\0\0\11\0\0\0\0\0");
 }
 
 Test(build, renaming_keeps_everything_else)
 {
 	struct slice bind = BYTES("p\0old\0\0\0\0\1\0\0\0\1x\0\0");
 	struct msg_bind m, again;
-	struct msg_parse p;
 
 	cr_assert_eq(frontend_read_bind(bind, &m), WEIR_OK);
 	build_bind_renamed(&b, m.before_statement, slice_str("newer"), m.after_statement);
 	cr_assert_eq(frontend_read_bind(body_of('B'), &again), WEIR_OK);
 	cr_assert(slice_is(again.statement, "newer") && slice_equal(again.portal, m.portal));
 	cr_assert(slice_equal(again.after_statement, m.after_statement));
-	buf_clear(&b);
-	cr_assert_eq(frontend_read_parse(BYTES("old\0q\0\0\0"), &p), WEIR_OK);
-	build_parse_renamed(&b, slice_str("newer"), p.after_name);
-	EXPECT("P\0\0\0\16newer\0q\0\0\0");
-}
-
-Test(build, bind_with_text_values)
-{
-	const struct slice values[] = { slice_str("a"), { NULL, 0 } };
-	struct slice rest, value;
-	struct msg_bind m;
-	bool is_null;
-
-	build_bind_text(&b, slice_str("s"), values, 2);
-	cr_assert_eq(frontend_read_bind(body_of('B'), &m), WEIR_OK);
-	cr_assert(slice_is(m.statement, "s") && m.param_count == 2 && m.result_format_count == 0);
-	rest = m.params;
-	cr_assert(bind_param_next(&rest, &value, &is_null) && slice_is(value, "a"));
-	cr_assert(bind_param_next(&rest, &value, &is_null) && is_null);
 }
 
 Test(build, login_messages_of_a_client)
