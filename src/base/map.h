@@ -37,5 +37,7 @@ void map_remove(struct map *m, struct map_node *node);
 
 /* Iteration in no order; map_next(m, NULL) gives the first. No change meanwhile. */
 struct map_node *map_next(const struct map *m, const struct map_node *node);
+#define map_foreach(m, n) \
+	for (struct map_node *n = map_next(m, NULL); n; n = map_next(m, n))
 
 #endif

@@ -130,7 +130,7 @@ static bool entry_is_fresh(const struct resolver_entry *e)
 /* Names come from the configuration, so the bound is never met in practice. */
 static void drop_one_expired_locked(struct resolver *r)
 {
-	for (struct map_node *n = map_next(&r->entries, NULL); n; n = map_next(&r->entries, n)) {
+	map_foreach(&r->entries, n) {
 		struct resolver_entry *e = map_entry(n, struct resolver_entry, node);
 
 		if (!e->is_pending && !entry_is_fresh(e)) {

@@ -299,7 +299,7 @@ static struct ledger_entry *find_openable_locked(struct ledger_entry *e)
 
 	if (open_for_waiters_locked(e))
 		return e;
-	for (struct map_node *n = map_next(entries, NULL); n; n = map_next(entries, n)) {
+	map_foreach(entries, n) {
 		struct ledger_entry *other = map_entry(n, struct ledger_entry, map);
 
 		if (other != e && ledger_share_limit(e, other) && open_for_waiters_locked(other))

@@ -25,7 +25,6 @@ struct pool {
 	struct list by_state[SERVER_STATE_COUNT];
 	struct list waiting;         /* clients of this worker that wait here, in order */
 	struct ledger_entry *ledger; /* borrowed: process-wide */
-	void *owner;                 /* borrowed: proxy's tenant */
 	unsigned worker;
 	uint16_t node_id;
 	uint16_t port;

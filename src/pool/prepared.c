@@ -277,7 +277,7 @@ void prepared_names_refuse(struct prepared_names *names, size_t parses, size_t c
 
 void prepared_names_renew(struct prepared_names *names)
 {
-	for (struct map_node *n = map_next(&names->names, NULL); n; n = map_next(&names->names, n))
+	map_foreach(&names->names, n)
 		prepared_give_id(map_entry(n, struct prepared_name, map)->prepared);
 }
 

@@ -138,7 +138,6 @@ static void extend_request(struct server *s, struct client *c)
 static void take_copy_in(struct stream *st, const struct frame *f)
 {
 	struct server *s = st->s;
-
 	struct reply_segment *seg = current(st);
 
 	s->is_copy_in = true;
@@ -239,7 +238,7 @@ static void request_done(struct stream *st, struct client *c)
 		link_release(c);
 	else if (conn_kept_bytes(&c->conn))
 		link_make_ready(c);
-	if (c->proxy->is_draining && c->state == CLIENT_IDLE && !c->server)
+	if (c->proxy->is_draining && client_may_leave(c))
 		client_close(c, CLOSE_SHUTDOWN, NULL);
 }
 

@@ -54,7 +54,6 @@ static struct client *client_of(struct conn *conn)
 static size_t on_bytes(struct conn *conn, struct slice bytes)
 {
 	struct client *c = client_of(conn);
-
 	size_t used = 0;
 
 	if (c->state == CLIENT_LOGIN)
@@ -282,6 +281,13 @@ bool client_is_free(const struct client *c)
 {
 	return c->pins == 0 && (c->txn.state == TXN_IDLE || c->txn.state == TXN_DEFERRED) &&
 	       (!c->tenant || c->tenant->pool_mode != POOL_MODE_SESSION);
+}
+
+/* A BEGIN that was answered here is a transaction to its client. */
+bool client_may_leave(const struct client *c)
+{
+	return c->state == CLIENT_IDLE && client_is_free(c) && !c->server &&
+	       c->txn.state == TXN_IDLE;
 }
 
 void client_settle(struct client *c)

@@ -124,6 +124,7 @@ void client_wait_leave(struct client *c);              /* leaves whatever list i
 void client_wait_join(struct client *c, struct list *list);
 void client_settle(struct client *c); /* frees what belonged to the request that ended */
 bool client_is_free(const struct client *c);           /* not in a transaction, not pinned */
+bool client_may_leave(const struct client *c);         /* draining may close it */
 
 /* The console's answer: whole messages but the final ReadyForQuery. Own thread. */
 void client_console_reply(struct client *c, struct slice messages);

@@ -101,7 +101,6 @@ static void on_residue_timeout(struct loop_timer *timer)
 /* The server finishes an answer that nobody wants any more, then is free. */
 static void leave_residue(struct server *s)
 {
-	s->client = NULL;
 	replies_disown(&s->replies);
 	server_set_state(s, SERVER_TESTED);
 	loop_timer_arm(backend_proxy(s)->loop, &s->timer, RESIDUE_BOUND_US, on_residue_timeout);
@@ -114,8 +113,7 @@ static void request_rewind(struct client *c, bool is_avoided)
 
 	rewrite_undo_all(c, c->server);
 	cached_end(c);
-	link_uncounted(c);
-	c->server = NULL;
+	link_cut(c);
 	track_lost(c);
 	c->txn = c->held->txn_before;
 	if (is_avoided)
@@ -142,12 +140,10 @@ void failure_retry(struct client *c, const struct msg_error *e)
 		c->must_use_primary = true;
 	else
 		tenant_suspect(c->tenant, s->pool->node_id);
-	if (is_fatal) {
-		s->client = NULL;
+	if (is_fatal)
 		backend_close(s, CLOSE_SERVER_LOST);
-	} else {
+	else
 		leave_residue(s);
-	}
 	link_make_ready(c);
 }
 
@@ -211,7 +207,6 @@ static void answer_lost_requests(struct client *c, struct server *s, const struc
 
 static void drop_server(struct server *s)
 {
-	s->client = NULL;
 	replies_disown(&s->replies);
 	backend_close(s, CLOSE_SERVER_LOST);
 }
@@ -237,8 +232,7 @@ static void lost_with_client(struct server *s, struct client *c, const struct ms
 		return;
 	}
 	lost_error(c, error, &e);
-	link_uncounted(c);
-	c->server = NULL;
+	link_cut(c);
 	cached_end(c);
 	if (must_close_client(c, s)) {
 		drop_server(s);
@@ -280,11 +274,8 @@ void failure_protocol(struct server *s)
 
 	log_warn("server_protocol", "id=%llu host=%s port=%u", (unsigned long long)s->id,
 		 s->pool->host, s->pool->port);
-	if (c) {
-		c->server = NULL;
-		s->client = NULL;
-		link_uncounted(c);
-	}
+	if (c)
+		link_cut(c);
 	backend_close(s, CLOSE_SERVER_PROTOCOL);
 	if (c)
 		client_close(c, CLOSE_SERVER_PROTOCOL, NULL);
@@ -292,14 +283,11 @@ void failure_protocol(struct server *s)
 
 void failure_internal_error(struct client *c, const struct reply_segment *seg, struct slice error)
 {
-	struct server *s = c->server;
 	bool is_sync = seg->kind == REPLY_SYNC;
+	struct server *s = link_cut(c);
 
 	log_warn("session_sync_failed", "id=%llu kind=%s", (unsigned long long)c->id,
 		 is_sync ? "settings" : "begin");
-	link_uncounted(c);
-	c->server = NULL;
-	s->client = NULL;
 	s->is_dirty = true;
 	track_lost(c);
 	cached_end(c);

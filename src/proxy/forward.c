@@ -153,9 +153,8 @@ void forward_request(struct client *c, const struct request *req, const struct p
 	txn_sent(&c->txn, &plan->txn);
 	track_request_sent(c, plan);
 	cached_note_writes(c, plan);
-	if (is_first) {
+	if (is_first)
 		cached_forwarded(c);
-	}
 	c->stream_left = req->missing;
 	if (c->state != CLIENT_ACTIVE)
 		client_set_state(c, CLIENT_ACTIVE);

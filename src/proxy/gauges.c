@@ -29,7 +29,7 @@ static void publish_servers(struct proxy *p)
 {
 	uint64_t open = 0, idle = 0;
 
-	for (struct map_node *n = map_next(&p->pools, NULL); n; n = map_next(&p->pools, n)) {
+	map_foreach(&p->pools, n) {
 		const struct pool *pool = &map_entry(n, struct tenant_pool, by_ledger)->pool;
 
 		open += pool_open_count(pool);

@@ -59,14 +59,19 @@ static void link_counted(struct client *c)
 	route_node_start(node);
 }
 
-void link_uncounted(struct client *c)
+struct server *link_cut(struct client *c)
 {
+	struct server *s = c->server;
+
 	c->is_unnamed_live = false;
 	conn_resume_read(&c->conn); /* whom a full server made wait */
-	if (!c->live)
-		return;
-	atomic_fetch_sub_explicit(&c->live->active, 1, memory_order_relaxed);
+	if (c->live)
+		atomic_fetch_sub_explicit(&c->live->active, 1, memory_order_relaxed);
 	c->live = NULL;
+	c->server = NULL;
+	if (s)
+		s->client = NULL;
+	return s;
 }
 
 static void join(struct client *c, struct server *s)
@@ -220,7 +225,7 @@ void link_departure_lost(struct server *s)
 /* Closes one idle server of the pools that share a limit with `ledger`. */
 static bool evict_one(struct proxy *p, const struct ledger_entry *ledger)
 {
-	for (struct map_node *n = map_next(&p->pools, NULL); n; n = map_next(&p->pools, n)) {
+	map_foreach(&p->pools, n) {
 		struct pool *pool = &map_entry(n, struct tenant_pool, by_ledger)->pool;
 		struct list_node *idle = list_last(&pool->by_state[SERVER_IDLE]);
 
@@ -369,9 +374,7 @@ void link_release(struct client *c)
 	struct server *s = c->server;
 
 	WEIR_ASSERT(s != NULL && s->client == c);
-	link_uncounted(c);
-	c->server = NULL;
-	s->client = NULL;
+	link_cut(c);
 	if (conn_is_open(&s->conn))
 		conn_resume_read(&s->conn);
 	link_server_free(s);
@@ -406,15 +409,12 @@ void link_server_free(struct server *s)
 
 void link_client_gone(struct client *c)
 {
-	struct server *s = c->server;
+	struct server *s = link_cut(c);
 	bool is_busy;
 
-	link_uncounted(c);
 	if (!s)
 		return;
 	is_busy = replies_count(&s->replies) || s->pass_left || s->is_copy_in || c->stream_left;
-	c->server = NULL;
-	s->client = NULL;
 	if (is_busy) {
 		backend_close(s, CLOSE_SERVER_DIRTY);
 		return;

@@ -42,7 +42,7 @@ void link_wait_fresh(struct client *c);
 /* A cancel reaches a client that waits: its request is answered with 57014. */
 void link_cancel_wait(struct client *c);
 void link_wake_cluster(struct proxy *p, struct cluster_view *view);
-/* The client is about to lose its server other than by link_release. */
-void link_uncounted(struct client *c);
+/* Unlinks the client from its server, which is the caller's to free or close; NULL: it had none. */
+struct server *link_cut(struct client *c);
 
 #endif

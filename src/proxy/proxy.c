@@ -86,7 +86,7 @@ static void on_housekeeping(struct loop_timer *timer)
 	const struct config_globals *g = &p->settings->config->global;
 	uint64_t now = loop_now_us(p->loop);
 
-	for (struct map_node *n = map_next(&p->pools, NULL); n; n = map_next(&p->pools, n))
+	map_foreach(&p->pools, n)
 		check_pool(&map_entry(n, struct tenant_pool, by_ledger)->pool, g, now);
 	list_foreach_safe(&p->clients, n, tmp) {
 		struct client *c = list_entry(n, struct client, node);
@@ -157,7 +157,7 @@ void proxy_close_all(struct proxy *p)
 
 	while ((n = list_first(&p->clients)) != NULL)
 		client_close(list_entry(n, struct client, node), CLOSE_SHUTDOWN, NULL);
-	for (struct map_node *m = map_next(&p->pools, NULL); m; m = map_next(&p->pools, m))
+	map_foreach(&p->pools, m)
 		close_servers(&map_entry(m, struct tenant_pool, by_ledger)->pool);
 	cancel_close_all(p);
 }
@@ -239,7 +239,7 @@ void proxy_set_settings(struct proxy *p, struct settings *settings)
 
 	p->settings = settings_get(settings);
 	set_limits(p);
-	for (struct map_node *n = map_next(&p->tenants, NULL); n; n = map_next(&p->tenants, n)) {
+	map_foreach(&p->tenants, n) {
 		struct tenant *t = map_entry(n, struct tenant, map);
 		bool was_gone = t->is_gone;
 
@@ -256,7 +256,7 @@ void proxy_set_topology(struct proxy *p, const char *cluster, struct topology *t
 
 	topology_put(&v->topology);
 	v->topology = topology_get(topology);
-	for (struct map_node *n = map_next(&p->tenants, NULL); n; n = map_next(&p->tenants, n)) {
+	map_foreach(&p->tenants, n) {
 		struct tenant *t = map_entry(n, struct tenant, map);
 
 		if (t->cluster == v)
@@ -299,7 +299,7 @@ static void keep_catalog(struct proxy *p, const char *database, struct catalog *
 void proxy_set_catalog(struct proxy *p, const char *database, struct catalog *catalog)
 {
 	keep_catalog(p, database, catalog);
-	for (struct map_node *n = map_next(&p->tenants, NULL); n; n = map_next(&p->tenants, n)) {
+	map_foreach(&p->tenants, n) {
 		struct tenant *t = map_entry(n, struct tenant, map);
 
 		if (t->is_gone || strcmp(t->database, database) != 0)
@@ -328,15 +328,14 @@ void proxy_drain(struct proxy *p)
 	list_foreach_safe(&p->clients, n, tmp) {
 		struct client *c = list_entry(n, struct client, node);
 
-		if (c->state == CLIENT_IDLE && client_is_free(c) && !c->server &&
-		    c->txn.state == TXN_IDLE)
+		if (client_may_leave(c))
 			client_close(c, CLOSE_SHUTDOWN, NULL);
 	}
 }
 
 static void apply_gates(struct proxy *p)
 {
-	for (struct map_node *n = map_next(&p->tenants, NULL); n; n = map_next(&p->tenants, n)) {
+	map_foreach(&p->tenants, n) {
 		struct tenant *t = map_entry(n, struct tenant, map);
 
 		tenant_set_gate(t, gates_of(&p->gates, t->database));

@@ -409,7 +409,7 @@ static bool is_serveable(const struct client *c)
 
 static bool is_draining_away(struct client *c)
 {
-	if (!c->proxy->is_draining || c->state != CLIENT_IDLE || !client_is_free(c) || c->server)
+	if (!c->proxy->is_draining || !client_may_leave(c))
 		return false;
 	client_close(c, CLOSE_SHUTDOWN, NULL);
 	return true;

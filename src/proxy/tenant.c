@@ -175,7 +175,6 @@ static struct tenant_pool *pool_create(struct tenant *t, const struct topology_n
 
 	ledger_set_limits(ledger, &limits);
 	pool_init(&tp->pool, ledger, p->index, node->id);
-	tp->pool.owner = t;
 	tp->pool.is_round_robin = p->settings->config->global.server_round_robin;
 	tp->tenant = t;
 	map_insert(&p->pools, &tp->by_ledger, hash_combine((uintptr_t)ledger, 0));

@@ -191,7 +191,7 @@ static size_t server_room(const struct proxy *p)
 {
 	size_t count = 0;
 
-	for (struct map_node *n = map_next(&p->pools, NULL); n; n = map_next(&p->pools, n))
+	map_foreach(&p->pools, n)
 		count += pool_open_count(&map_entry(n, struct tenant_pool, by_ledger)->pool);
 	return count;
 }
@@ -210,7 +210,7 @@ static void server_rows(struct rows *r)
 	const struct proxy *p = r->proxy;
 
 	part->servers = arena_zalloc(&part->arena, server_room(p) * sizeof *part->servers + 1);
-	for (struct map_node *n = map_next(&p->pools, NULL); n; n = map_next(&p->pools, n))
+	map_foreach(&p->pools, n)
 		pool_servers(r, &map_entry(n, struct tenant_pool, by_ledger)->pool);
 }
 
@@ -271,9 +271,9 @@ static void pool_rows(struct rows *r)
 
 	part->pools =
 		arena_zalloc(&part->arena, (p->pools.count + p->tenants.count) * sizeof *part->pools + 1);
-	for (struct map_node *n = map_next(&p->tenants, NULL); n; n = map_next(&p->tenants, n))
+	map_foreach(&p->tenants, n)
 		pool_row(r, map_entry(n, struct tenant, map), NULL);
-	for (struct map_node *n = map_next(&p->pools, NULL); n; n = map_next(&p->pools, n)) {
+	map_foreach(&p->pools, n) {
 		struct tenant_pool *tp = map_entry(n, struct tenant_pool, by_ledger);
 
 		pool_row(r, tp->tenant, &tp->pool);

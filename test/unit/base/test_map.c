@@ -85,7 +85,7 @@ Test(map, iteration_visits_each_once)
 	struct map m;
 
 	fill(&m);
-	for (struct map_node *n = map_next(&m, NULL); n; n = map_next(&m, n)) {
+	map_foreach(&m, n) {
 		map_entry(n, struct entry, node)->seen++;
 		visits++;
 	}
