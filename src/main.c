@@ -16,6 +16,7 @@
 #include "config/config.h"
 #include "config/print.h"
 #include "pgweir/version.h"
+#include "proxy/settings.h"
 #include "worker/control.h"
 #include "worker/signals.h"
 
@@ -144,6 +145,23 @@ static int run(struct config *cfg)
 	return status;
 }
 
+/* What the configuration names is read too: users, rules, keys and certificates. */
+static int check(struct config *cfg)
+{
+	struct settings *settings;
+	char why[512] = "";
+
+	hash_seed_init();
+	settings = settings_create(cfg, NULL, why, sizeof why);
+	if (!settings) {
+		fprintf(stderr, "pgweir: %s\n", why);
+		return 1;
+	}
+	config_print_check(cfg, stdout);
+	settings_put(&settings);
+	return 0;
+}
+
 static int with_config(const struct arguments *a)
 {
 	struct config_error err;
@@ -157,7 +175,7 @@ static int with_config(const struct arguments *a)
 		return 1;
 	}
 	if (a->mode == MODE_CHECK) {
-		config_print_check(cfg, stdout);
+		status = check(cfg);
 	} else if (a->mode == MODE_PRINT) {
 		config_print(cfg, stdout);
 	} else {

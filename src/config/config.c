@@ -163,6 +163,22 @@ void config_error_text(const struct config_error *err, char *out, size_t size)
 	snprintf(out, size, "%s%s%s%s", where, err->option, err->option[0] ? ": " : "", err->message);
 }
 
+void config_error_of(const struct config *cfg, const char *option, const char *message,
+                     struct config_error *err)
+{
+	const struct option *wanted = option_find(OPTION_SCOPE_GLOBAL, slice_str(option));
+	struct config_entry at = { .file = cfg->path };
+
+	for (size_t i = 0; i < cfg->entry_count; i++) {
+		const struct config_entry *e = &cfg->entries[i];
+
+		if (wanted && e->scope == OPTION_SCOPE_GLOBAL &&
+		    option_find(OPTION_SCOPE_GLOBAL, slice_str(e->name)) == wanted)
+			at = *e;
+	}
+	config_error_set(err, &at, option, "%s", message);
+}
+
 /* --- reload ------------------------------------------------------------------ */
 
 size_t config_diff(const struct config *a, const struct config *b, const char **out, size_t max)

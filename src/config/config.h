@@ -108,6 +108,9 @@ struct config *config_get(struct config *cfg);
 void config_put(struct config **cfg); /* NULL is fine */
 /* "file:line: option: message", truncated to size. */
 void config_error_text(const struct config_error *err, char *out, size_t size);
+/* An error found later, in what a global option names: where it is set, else the ini's path. */
+void config_error_of(const struct config *cfg, const char *option, const char *message,
+                     struct config_error *err);
 
 /* Names of restart-only options that differ, into out; returns how many there are. */
 size_t config_diff(const struct config *a, const struct config *b, const char **out, size_t max);

@@ -150,8 +150,11 @@ static bool reader_line(struct reader *r, char *line, int size)
 	struct source *s = &r->stack[r->depth - 1];
 	const char *text;
 
-	if (!fgets(line, size, s->file))
+	if (!fgets(line, size, s->file)) {
+		if (ferror(s->file))
+			reader_fail(r, NULL, strerror(errno)); /* a folder, for one */
 		return false;
+	}
 	s->line++;
 	r->last = *s;
 	if (strlen(line) == (size_t)size - 1 && line[size - 2] != '\n')

@@ -174,6 +174,13 @@ void conn_fail(struct conn *conn, enum weir_err why)
 		conn_wake(conn, CONN_WAKE_REPORT);
 }
 
+const char *conn_error_text(const struct conn *conn, enum weir_err why)
+{
+	const char *text = conn->os_error ? strerrordesc_np(conn->os_error) : NULL;
+
+	return why == WEIR_ERR_IO && text ? text : weir_err_text(why);
+}
+
 void conn_fail_now(struct conn *conn, enum weir_err why)
 {
 	if (conn_die(conn, why))

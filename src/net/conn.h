@@ -107,6 +107,8 @@ void conn_adopt(struct conn *conn, struct loop *loop, struct conn_moved moved,
                 const struct conn_ops *ops, const struct conn_limits *limits);
 
 int conn_fd(const struct conn *conn);
+/* Why on_closed was called: the system's text where connecting failed, else `why`'s. Static. */
+const char *conn_error_text(const struct conn *conn, enum weir_err why);
 /* Text such as "127.0.0.1" and port; "unix" and 0 for Unix sockets. */
 void conn_peer_name(const struct conn *conn, char *host, size_t host_size, uint16_t *port);
 void conn_local_name(const struct conn *conn, char *host, size_t host_size, uint16_t *port);

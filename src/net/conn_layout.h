@@ -23,6 +23,7 @@ struct conn {
 	uint8_t state;          /* enum conn_state */
 	uint8_t wakes;          /* bits of enum conn_wake: what the turn's end has to do */
 	int8_t error;           /* enum weir_err to report at the turn's end */
+	uint8_t os_error;       /* errno of WEIR_ERR_IO; 0: none yet */
 	bool is_paused : 1;     /* by the owner */
 	bool is_read_armed : 1; /* the read event is registered */
 	bool is_eof : 1;        /* the peer sends no more; told when the kept bytes are consumed */

@@ -386,6 +386,7 @@ static void connect_done(struct conn *conn)
 		err = errno;
 	if (err) {
 		log_debug("connect_failed", "errno=%d", err);
+		conn->os_error = (uint8_t)err;
 		conn_fail_now(conn, WEIR_ERR_IO);
 		return;
 	}

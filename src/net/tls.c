@@ -245,10 +245,12 @@ static bool apply_modes(SSL_CTX *ssl, const struct tls_options *o)
 static void explain(char *why, size_t why_size, const char *option, const char *text)
 {
 	char reason[TLS_WHY_MAX] = "";
-	unsigned long code = ERR_peek_last_error();
+	unsigned long code = ERR_peek_error(); /* of the file, if that is the cause */
 
-	if (code)
-		ERR_error_string_n(code, reason, sizeof(reason));
+	if (ERR_SYSTEM_ERROR(code))
+		snprintf(reason, sizeof(reason), "%s", strerrordesc_np(ERR_GET_REASON(code)));
+	else if (code)
+		ERR_error_string_n(code = ERR_peek_last_error(), reason, sizeof(reason));
 	snprintf(why, why_size, "%s: %s", option, text ? text : code ? reason : "not valid");
 	ERR_clear_error();
 }

@@ -373,7 +373,7 @@ static void on_closed(struct conn *conn, enum weir_err why)
 	struct server *s = server_of(conn);
 
 	if (s->login) {
-		fail_text(s, weir_err_text(why));
+		fail_text(s, conn_error_text(conn, why));
 		return;
 	}
 	failure_server_lost(s, NULL);

@@ -164,6 +164,8 @@ static void drop_state(struct client *c)
 	prepared_names_destroy(&c->names);
 	mem_free(c->begin_sql);
 	c->begin_sql = NULL;
+	mem_free(c->console_user);
+	c->console_user = NULL;
 	login_end(c);
 	cached_end(c);
 	if (c->writes)

@@ -204,6 +204,7 @@ static void welcome_console(struct client *c)
 		return;
 	}
 	c->is_console = true;
+	c->console_user = mem_strdup(l->user);
 	buf_init(&b, LOGIN_OUT_MAX);
 	buf_append_slice(&b, wire_auth_ok);
 	hooks->console_greeting(&b);
@@ -373,13 +374,14 @@ static bool is_full(struct client *c)
 	return max && atomic_load(&sh->client_count) > (uint32_t)max;
 }
 
+/* A longer name is cut, as PostgreSQL cuts it at this place. */
 static bool copy_name(char out[IDENTITY_BYTES_MAX], struct slice name)
 {
-	if (!name.len || name.len >= IDENTITY_BYTES_MAX)
-		return false;
-	memcpy(out, name.ptr, name.len);
-	out[name.len] = '\0';
-	return true;
+	size_t len = name.len < IDENTITY_BYTES_MAX ? name.len : IDENTITY_BYTES_MAX - 1;
+
+	memcpy(out, name.ptr, len);
+	out[len] = '\0';
+	return len > 0;
 }
 
 /* protocol 3.x with x > 0, or unknown options: say what is supported. */

@@ -6,6 +6,7 @@
 #include "proxy/settings.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "auth/hba.h"
 #include "auth/userlist.h"
@@ -17,6 +18,7 @@ static enum weir_err load_tls(const struct config *cfg, enum tls_side side,
 {
 	const struct config_globals *g = &cfg->global;
 	struct tls_options o = { .side = side };
+	char text[256];
 
 	if (side == TLS_SIDE_SERVER) {
 		o.mode = (enum tls_mode)g->client_tls_sslmode;
@@ -38,7 +40,11 @@ static enum weir_err load_tls(const struct config *cfg, enum tls_side side,
 	}
 	if (o.mode == TLS_MODE_DISABLE)
 		return WEIR_OK;
-	return tls_context_create(&o, out, why, why_size);
+	if (tls_context_create(&o, out, text, sizeof text) == WEIR_OK)
+		return WEIR_OK;
+	snprintf(why, why_size, "%s_%s%s", side == TLS_SIDE_SERVER ? "client" : "server",
+	         strncmp(text, "tls13", 5) == 0 ? "" : "tls_", text);
+	return WEIR_ERR_CONFIG;
 }
 
 /* SCRAM with plain secrets: derived here, once, instead of at every log-in. */
@@ -75,6 +81,19 @@ static bool load_rules(struct settings *s, char *why, size_t why_size)
 	return false;
 }
 
+/* `why` begins with the option's name; what is said in the end begins with its place in the ini. */
+static void add_place(const struct config *cfg, char *why, size_t why_size)
+{
+	char *colon = strstr(why, ": ");
+	struct config_error err;
+
+	if (!colon)
+		return;
+	*colon = '\0';
+	config_error_of(cfg, why, colon + 2, &err);
+	config_error_text(&err, why, why_size);
+}
+
 struct settings *settings_create(struct config *config, const struct settings *previous, char *why,
                                  size_t why_size)
 {
@@ -88,10 +107,12 @@ struct settings *settings_create(struct config *config, const struct settings *p
 		login_salt_key_init(&s->salt_key);
 	if (!load_users(s, why, why_size) || !load_rules(s, why, why_size) ||
 	    load_tls(config, TLS_SIDE_SERVER, &s->client_tls, why, why_size) != WEIR_OK ||
-	    load_tls(config, TLS_SIDE_CLIENT, &s->server_tls, why, why_size) != WEIR_OK)
+	    load_tls(config, TLS_SIDE_CLIENT, &s->server_tls, why, why_size) != WEIR_OK) {
+		add_place(config, why, why_size);
 		settings_put(&s);
-	else
+	} else {
 		prepare_users(s, previous);
+	}
 	return s;
 }
 

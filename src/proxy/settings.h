@@ -26,7 +26,10 @@ struct settings {
 	struct login_salt_key salt_key; /* the same over reloads */
 };
 
-/* Loads everything the configuration names; NULL and `why` on failure. Takes its own reference. */
+/*
+ * Loads everything the configuration names; NULL and `why` (file:line: option: text) on
+ * failure. Takes its own reference.
+ */
 struct settings *settings_create(struct config *config, const struct settings *previous, char *why,
 				 size_t why_size);
 struct settings *settings_get(struct settings *s);

@@ -105,7 +105,8 @@ static bool is_waiting(const struct client *c)
 
 static void client_row(struct rows *r, struct admin_conn *row, const struct client *c)
 {
-	row->user = c->tenant ? copy(r, c->tenant->user) : "";
+	row->user = c->tenant ? copy(r, c->tenant->user) :
+		    c->console_user ? copy(r, c->console_user) : "";
 	row->database = c->tenant ? copy(r, c->tenant->database) : "pgweir";
 	row->replication = "none";
 	row->state = client_state_text(c);

@@ -53,6 +53,9 @@ def test_show_tells_the_truth(weir, tier, sub):
         with sub("console::CLIENTS has us"):
             mine = [c for c in weir.show("CLIENTS") if c["application_name"] == "seen by show"]
             equal([(c["user"], c["database"], c["type"]) for c in mine], [("app", "app", "C")])
+        with sub("console::CLIENTS names the console's own user"):
+            equal([c["user"] for c in weir.show("CLIENTS") if c["database"] == "pgweir"],
+                  ["postgres"])
         with sub("console::CLIENTS says why a client is pinned"):
             check(any("temp" in str(v).lower() for v in mine[0].values()), f"{mine[0]}")
         with sub("console::NODES are the tier's"):

@@ -18,6 +18,8 @@ REFUSED = [
     ("nobody_such", "x", "app", "28P01", 'password authentication failed for user "nobody_such"'),
     ("app", None, "no_such_db", "3D000", 'database "no_such_db" does not exist'),
     ("pgweir", "app_password", "app", "28P01", None),
+    ("u" * 70, "x", "app", "28P01", f'password authentication failed for user "{"u" * 63}"'),
+    ("app", None, "d" * 70, "3D000", f'database "{"d" * 63}" does not exist'),
 ]
 
 

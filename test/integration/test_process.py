@@ -62,6 +62,32 @@ def test_check_and_print_config(start):
 
 
 @quick
+def test_check_reads_the_files_that_are_named(start, sub, folder):
+    """What would stop the start is found by --check."""
+    for option in ("auth_file", "auth_hba_file", "server_tls_ca_file", "client_tls_cert_file"):
+        with sub(f"process::check {option}"):
+            path = os.path.join(folder, f"{option}.ini")
+            more = {"auth_hba_file": "auth_type = hba\n",
+                    "server_tls_ca_file": "server_tls_sslmode = verify-ca\n",
+                    "client_tls_cert_file": "client_tls_sslmode = require\n"
+                                            "client_tls_key_file = /no/such/file\n"}
+            with open(path, "w") as f:
+                f.write(f"[pgweir]\n{more.get(option, '')}{option} = /no/such/file\n\n"
+                        "[databases]\napp = host=127.0.0.1\n")
+            os.chmod(path, 0o644)
+            done = run_binary(start, "--check", path)
+            equal(done.returncode, 1, done.stdout)
+            check(f"{path}:" in done.stderr and f" {option}: " in done.stderr, done.stderr)
+
+
+@quick
+def test_check_refuses_a_folder(start, folder):
+    done = run_binary(start, "--check", folder)
+    equal(done.returncode, 1, done.stdout)
+    check(folder in done.stderr, done.stderr)
+
+
+@quick
 def test_reload(start):
     weir = start({"query_wait_timeout": 60})
     with weir.connect() as conn:

@@ -252,6 +252,22 @@ Test(config, diff_names_what_needs_a_restart)
 	config_put(&b);
 }
 
+Test(config, a_late_error_names_where_the_option_is_set)
+{
+	struct config *cfg = load("[databases]\na = host=h\n[pgweir]\nworkers = 1\n"
+	                          "auth_file = x\n[databases]\nauth_file = host=h\n");
+	struct config_error err;
+	char text[400];
+
+	config_error_of(cfg, "auth_file", "no such file", &err);
+	config_error_text(&err, text, sizeof text);
+	cr_expect_str_eq(text, "text:5: auth_file: no such file");
+	config_error_of(cfg, "logfile", "bad", &err); /* a default */
+	cr_expect_eq(err.line, 0);
+	cr_expect_str_eq(err.option, "logfile");
+	config_put(&cfg);
+}
+
 Test(config, counted)
 {
 	struct config *a = load("");

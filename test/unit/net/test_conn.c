@@ -178,6 +178,8 @@ Test(conn, connect_refused_is_told_by_the_loop)
 	                 &peer_limits) == WEIR_OK) {
 		cr_assert(peer_wait(&p, "closed(-5)"));
 		cr_assert_str_eq(p.trace, "closed(-5)");
+		cr_expect_str_eq(conn_error_text(&p.conn, WEIR_ERR_IO), "Connection refused");
+		cr_expect_str_eq(conn_error_text(&p.conn, WEIR_ERR_TLS), weir_err_text(WEIR_ERR_TLS));
 	}
 	peer_close(&p);
 	loop_destroy(loop);
