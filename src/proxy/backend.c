@@ -21,6 +21,7 @@
 #include "proxy/failure.h"
 #include "proxy/link.h"
 #include "proxy/tenant.h"
+#include "proxy/transfer.h"
 #include "wire/backend.h"
 #include "wire/build.h"
 #include "wire/frame.h"
@@ -91,14 +92,14 @@ void backend_close(struct server *s, enum close_reason reason)
 		conn_close(&s->conn);
 	login_free(s);
 	if (s->departure)
-		link_departure_lost(s);
+		transfer_lost(s);
 	if (s->cancels)
 		cancel_forget_server(backend_proxy(s), s);
 	server_set_state(s, SERVER_CLOSED);
 	s->deferred.run = on_deferred_destroy;
 	loop_defer(backend_proxy(s)->loop, &s->deferred);
 	advice = ledger_closed(pool->ledger, was_connecting);
-	link_follow(pool, &advice);
+	transfer_follow(pool, &advice);
 }
 
 /* Who waits for this node hears of it or goes elsewhere. */

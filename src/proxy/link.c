@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * See link.h. Between workers only an idle server travels: its connection is
- * exported, the server object goes along in a mail, and the receiver's pool
- * adopts both. A client that closes meanwhile is freed by the mail's arrival.
+ * See link.h. Who waits is in one list at a time, client->wait_list, and in the
+ * ledger's line when it waits for a server; what leads out of a list also ends
+ * its timer. Other workers' part in it is transfer.h's.
  */
 #include "proxy/link.h"
 
@@ -13,25 +13,12 @@
 #include "proxy/failure.h"
 #include "proxy/login.h"
 #include "proxy/serve.h"
+#include "proxy/transfer.h"
 #include "wire/build.h"
 
 enum { NODE_RETRY_US = 50000, FRESH_RETRY_US = 5000 };
 
-struct move_mail { /* an idle server, or NULL: choose again */
-	struct mail mail;
-	struct server *server; /* owned while under way */
-	struct conn_moved moved;
-	struct ledger_waiter *waiter; /* borrowed: its client waits for this mail */
-	struct proxy *from;           /* borrowed */
-	struct loop_deferred deferred;
-};
-
-struct steal_mail { /* also: open one, close one */
-	struct mail mail;
-	struct ledger_entry *ledger;
-};
-
-static struct client *client_of_waiter(struct ledger_waiter *w)
+struct client *link_client_of(struct ledger_waiter *w)
 {
 	struct client *c = list_entry(w, struct client, waiter);
 
@@ -83,7 +70,7 @@ static void join(struct client *c, struct server *s)
 	stat_add(&c->tenant->stats->server_assignment_count, 1);
 }
 
-static void stop_waiting(struct client *c)
+void link_stop_waiting(struct client *c)
 {
 	client_wait_leave(c);
 	loop_timer_cancel(&c->timer);
@@ -102,10 +89,10 @@ static void count_wait(struct client *c)
 	c->wait_us = 0;
 }
 
-static void grant(struct client *c, struct server *s)
+void link_grant(struct client *c, struct server *s)
 {
 	c->waiter.state = WAITER_NONE;
-	stop_waiting(c);
+	link_stop_waiting(c);
 	count_wait(c);
 	join(c, s);
 	link_make_ready(c);
@@ -151,159 +138,6 @@ void link_make_ready(struct client *c)
 		drain_ready(p);
 }
 
-static void on_move_mail(struct mail *mail, void *receiver)
-{
-	struct move_mail *m = list_entry(mail, struct move_mail, mail);
-	struct proxy *p = receiver;
-	struct client *c = client_of_waiter(m->waiter);
-	struct server *s = m->server;
-
-	c->waiter.state = WAITER_NONE;
-	if (s) {
-		server_move(s, c->pool);
-		backend_adopt(s, p, m->moved);
-		pool_set_idle(s->pool, s, loop_now_us(p->loop));
-	}
-	mem_free(m);
-	if (c->state == CLIENT_CLOSED) {
-		client_release(c);
-		if (s)
-			link_serve_waiters(s->pool);
-	} else if (s) {
-		server_set_state(s, SERVER_ACTIVE);
-		grant(c, s);
-	} else {
-		stop_waiting(c);
-		link_make_ready(c);
-	}
-}
-
-/* At the turn's end nothing of the connection is in use any more. */
-static void on_departure(struct loop_deferred *deferred)
-{
-	struct move_mail *m = list_entry(deferred, struct move_mail, deferred);
-	struct server *s = m->server;
-
-	/* Bytes behind its last ReadyForQuery can't travel: it is closed, the waiter chooses again. */
-	if (s && !conn_is_idle(&s->conn)) {
-		backend_close(s, CLOSE_SERVER_PROTOCOL);
-		s = NULL;
-	}
-	if (s) {
-		s->departure = NULL;
-		server_leave(s);
-		m->moved = conn_export(&s->conn);
-		metrics_add(m->from->metrics, METRIC_SERVER_MOVES, 1);
-	}
-	mailbox_post(m->from->shared->proxies[m->waiter->worker]->mailbox, &m->mail);
-}
-
-static void post_move(struct proxy *from, struct server *s, struct ledger_waiter *w)
-{
-	struct move_mail *m = mem_zalloc(sizeof *m);
-
-	m->mail.deliver = on_move_mail;
-	m->waiter = w;
-	m->from = from;
-	m->server = s;
-	if (s) {
-		server_set_state(s, SERVER_MOVING);
-		s->departure = m;
-	}
-	m->deferred.run = on_departure;
-	loop_defer(from->loop, &m->deferred);
-}
-
-void link_departure_lost(struct server *s)
-{
-	struct move_mail *m = s->departure;
-
-	s->departure = NULL;
-	m->server = NULL; /* the waiter is told to choose again */
-}
-
-/* Closes one idle server of the pools that share a limit with `ledger`. */
-static bool evict_one(struct proxy *p, const struct ledger_entry *ledger)
-{
-	map_foreach(&p->pools, n) {
-		struct pool *pool = &map_entry(n, struct tenant_pool, by_ledger)->pool;
-		struct list_node *idle = list_last(&pool->by_state[SERVER_IDLE]);
-
-		if (!idle || pool->ledger == ledger || !ledger_share_limit(pool->ledger, ledger))
-			continue;
-		backend_close(list_entry(idle, struct server, node), CLOSE_SERVER_EXPIRED);
-		return true;
-	}
-	return false;
-}
-
-static void on_evict_mail(struct mail *mail, void *receiver)
-{
-	struct steal_mail *m = list_entry(mail, struct steal_mail, mail);
-
-	if (ledger_is_starving(m->ledger))
-		(void)evict_one(receiver, m->ledger);
-	mem_free(m);
-}
-
-static void on_open_mail(struct mail *mail, void *receiver)
-{
-	struct steal_mail *m = list_entry(mail, struct steal_mail, mail);
-	struct pool *pool = tenant_pool_by_ledger(receiver, m->ledger);
-
-	mem_free(m);
-	if (pool) /* always: a client of this worker waits or waited there */
-		backend_open(pool);
-}
-
-static void on_steal_mail(struct mail *mail, void *receiver)
-{
-	struct steal_mail *m = list_entry(mail, struct steal_mail, mail);
-	struct pool *pool = tenant_pool_by_ledger(receiver, m->ledger);
-
-	mem_free(m);
-	if (pool)
-		link_serve_waiters(pool);
-}
-
-static void post_about(struct proxy *from, struct ledger_entry *ledger, unsigned worker,
-		       void (*deliver)(struct mail *mail, void *receiver))
-{
-	struct steal_mail *m = mem_zalloc(sizeof *m);
-
-	m->mail.deliver = deliver;
-	m->ledger = ledger;
-	mailbox_post(from->shared->proxies[worker]->mailbox, &m->mail);
-}
-
-static void make_room(struct proxy *p, struct ledger_entry *ledger)
-{
-	if (evict_one(p, ledger))
-		return;
-	for (unsigned i = 0; i < p->shared->worker_count; i++)
-		if (i != p->index)
-			post_about(p, ledger, i, on_evict_mail);
-}
-
-void link_follow(struct pool *pool, const struct ledger_advice *advice)
-{
-	struct proxy *p = proxy_of(pool);
-	struct pool *target;
-
-	if (advice->open) {
-		target = advice->open_worker == p->index ? tenant_pool_by_ledger(p, advice->open) :
-							   NULL;
-		if (target)
-			backend_open(target);
-		else
-			post_about(p, advice->open, advice->open_worker, on_open_mail);
-	} else if (advice->steal_from != LEDGER_NO_WORKER) {
-		post_about(p, pool->ledger, (unsigned)advice->steal_from, on_steal_mail);
-	} else if (advice->evict) {
-		make_room(p, pool->ledger);
-	}
-}
-
 void link_serve_waiters(struct pool *pool)
 {
 	struct proxy *p = proxy_of(pool);
@@ -312,11 +146,11 @@ void link_serve_waiters(struct pool *pool)
 
 	while (idle->count && (w = ledger_next(pool->ledger)) != NULL) {
 		if (w->worker == p->index) {
-			struct client *c = client_of_waiter(w);
+			struct client *c = link_client_of(w);
 
-			grant(c, pool_take(pool, c->session));
+			link_grant(c, pool_take(pool, c->session));
 		} else {
-			post_move(p, list_entry(list_first(idle), struct server, node), w);
+			transfer_post(p, list_entry(list_first(idle), struct server, node), w);
 		}
 	}
 }
@@ -348,7 +182,7 @@ static void wait_for_server(struct client *c, struct pool *pool)
 	c->pool = pool;
 	wait_in(c, &pool->waiting);
 	advice = ledger_wait(pool->ledger, &c->waiter);
-	link_follow(pool, &advice);
+	transfer_follow(pool, &advice);
 	link_serve_waiters(pool);
 }
 
@@ -442,12 +276,12 @@ void link_refuse_waiters(struct pool *pool, const struct pg_error *error)
 		struct client *c;
 
 		if (w->worker != p->index) {
-			post_move(p, NULL, w);
+			transfer_post(p, NULL, w);
 			continue;
 		}
-		c = client_of_waiter(w);
+		c = link_client_of(w);
 		c->waiter.state = WAITER_NONE;
-		stop_waiting(c);
+		link_stop_waiting(c);
 		if (error) {
 			client_close(c, CLOSE_SERVER_LOGIN, error);
 			continue;
@@ -559,7 +393,7 @@ void link_wake_held(struct tenant *t)
 	for (size_t count = t->held.count; count && t->held.count; count--) {
 		struct client *c = list_entry(list_first(&t->held), struct client, wait_node);
 
-		stop_waiting(c);
+		link_stop_waiting(c);
 		link_make_ready(c);
 	}
 }
@@ -568,7 +402,7 @@ void link_cancel_wait(struct client *c)
 {
 	if (c->waiter.state != WAITER_NONE && !ledger_unwait(c->pool->ledger, &c->waiter))
 		return; /* a server is on its way: too late */
-	stop_waiting(c);
+	link_stop_waiting(c);
 	c->wait_us = 0;
 	c->is_canceled = true;
 	link_make_ready(c);
@@ -583,7 +417,7 @@ void link_wake_cluster(struct proxy *p, struct cluster_view *view)
 		struct client *c =
 			list_entry(list_first(&view->waiting), struct client, wait_node);
 
-		stop_waiting(c);
+		link_stop_waiting(c);
 		link_make_ready(c);
 	}
 	if (view->waiting.count)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
  * Linking clients and servers: taking an idle one, waiting in order, handing a
- * freed one to whoever waits first, on this worker or another. All of it is
- * the thin caller around pool/ and its ledger.
+ * freed one to whoever waits first, on this worker or (transfer.h) another. All
+ * of it is the thin caller around pool/ and its ledger.
  */
 #ifndef WEIR_PROXY_LINK_H
 #define WEIR_PROXY_LINK_H
@@ -13,6 +13,10 @@
 bool link_acquire(struct client *c, const struct topology_node *node);
 /* The client lets go of its server, which is then free. */
 void link_release(struct client *c);
+/* For transfer.c: the client, an ACTIVE server's from now on; the end of any wait; whose waiter. */
+void link_grant(struct client *c, struct server *s);
+void link_stop_waiting(struct client *c);
+struct client *link_client_of(struct ledger_waiter *w);
 /* A server without client and pending replies: next waiter, reset, idle list, or closing. */
 void link_server_free(struct server *s);
 /* A client ends: its server is reset or closed. */
@@ -24,12 +28,8 @@ void link_empty_pool(struct pool *pool);
 /* Its node is no more: nobody waits for it, what runs there is lost. */
 void link_abandon_pool(struct pool *pool);
 void link_serve_waiters(struct pool *pool);
-/* Carries out what the ledger advises: open, take from another worker, make room. */
-void link_follow(struct pool *pool, const struct ledger_advice *advice);
 /* No server can be had there: those who wait choose again, or are told the error if given. */
 void link_refuse_waiters(struct pool *pool, const struct pg_error *error);
-/* A server that was about to move to another worker is closed instead. */
-void link_departure_lost(struct server *s);
 /* Waits for a primary; served again when the topology changes or shortly. */
 void link_wait_node(struct client *c);
 /* PAUSE: who waits in the pool is held with its tenant, idle servers are closed. */
