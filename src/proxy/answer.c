@@ -144,6 +144,8 @@ static void take_copy_in(struct stream *st, const struct frame *f)
 	/* PostgreSQL ignores the Sync that came behind Execute: one more will follow CopyDone. */
 	if (seg->kind == REPLY_EXTENDED && seg->has_sync && !seg->ends_by_query)
 		extend_request(s, s->client);
+	else if (conn_kept_bytes(&((struct client *)s->client)->conn))
+		redeliver_soon(s->client); /* what was kept may end the COPY */
 	st->at += f->whole.len;
 }
 
@@ -155,6 +157,7 @@ static void take_request_error(struct stream *st, struct reply_segment *seg)
 
 	seg->has_error = true;
 	c->had_error = true;
+	st->s->is_copy_in = false;
 	rewrite_undo(c, st->s);
 	if (is_query_skipped)
 		extend_request(st->s, c);

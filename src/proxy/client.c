@@ -281,7 +281,8 @@ void client_send_ready(struct client *c)
 
 bool client_is_free(const struct client *c)
 {
-	return c->pins == 0 && (c->txn.state == TXN_IDLE || c->txn.state == TXN_DEFERRED) &&
+	return c->pins == 0 && !c->stream_left &&
+	       (c->txn.state == TXN_IDLE || c->txn.state == TXN_DEFERRED) &&
 	       (!c->tenant || c->tenant->pool_mode != POOL_MODE_SESSION);
 }
 

@@ -124,7 +124,7 @@ void client_send_ready(struct client *c);              /* ReadyForQuery as the t
 void client_wait_leave(struct client *c);              /* leaves whatever list it waits in */
 void client_wait_join(struct client *c, struct list *list);
 void client_settle(struct client *c); /* frees what belonged to the request that ended */
-bool client_is_free(const struct client *c);           /* not in a transaction, not pinned */
+bool client_is_free(const struct client *c); /* no transaction, no pin, no half message */
 bool client_may_leave(const struct client *c);         /* draining may close it */
 
 /* The console's answer: whole messages but the final ReadyForQuery. Own thread. */

@@ -67,16 +67,9 @@ static bool may_pipeline(struct client *c, const struct request *req, const stru
 	return !has_effects && (on_primary || !plan->txn.needs_primary);
 }
 
-/* PostgreSQL ignores a Sync that comes while it takes COPY data. */
-static bool is_sync_in_copy(const struct client *c, const struct request *req)
-{
-	return c->server->is_copy_in && req->bytes.len == wire_sync.len &&
-	       req->bytes.ptr[0] == FE_SYNC;
-}
-
 static bool serve_pipelined(struct client *c, const struct request *req, struct plan *plan)
 {
-	if (!may_pipeline(c, req, plan) && !is_sync_in_copy(c, req))
+	if (!may_pipeline(c, req, plan))
 		return false;
 	forward_request(c, req, plan);
 	return true;
@@ -391,14 +384,40 @@ static void refuse_bytes(struct client *c, enum weir_err err, char type)
 	client_close(c, CLOSE_PROTOCOL, &e);
 }
 
+/* The rest of a message whose start left: its server gets it even if the answer came before. */
 static size_t serve_stream(struct client *c, struct slice bytes)
 {
 	size_t n = bytes.len < c->stream_left ? bytes.len : (size_t)c->stream_left;
 
 	c->stream_left -= n;
-	if (c->server && c->state == CLIENT_ACTIVE)
-		forward_bytes(c, slice_of(bytes.ptr, n));
+	if (!c->server)
+		return n;
+	forward_bytes(c, slice_of(bytes.ptr, n));
+	if (c->state == CLIENT_IDLE && client_is_free(c) && c->server->txn_status == 'I')
+		link_release(c);
 	return n;
+}
+
+/*
+ * While a server takes COPY data it ignores Sync and Flush, and any other message ends the COPY
+ * with an error: that very message is passed on, what follows is served as usual. 0: not such.
+ */
+static size_t serve_in_copy(struct client *c, struct slice bytes)
+{
+	struct frame_header head;
+	size_t total;
+
+	if (!c->server || !c->server->is_copy_in || c->state != CLIENT_ACTIVE ||
+	    frame_peek(bytes, &head) != WEIR_OK || !frontend_type_is_known(head.type))
+		return 0;
+	total = FRAME_HEADER_BYTES + (size_t)head.body_len;
+	if (head.type == FE_COPY_DATA || head.type == FE_COPY_DONE || head.type == FE_COPY_FAIL ||
+	    head.type == FE_TERMINATE || head.type == FE_PASSWORD || total > bytes.len)
+		return 0;
+	if (head.type != FE_SYNC && head.type != FE_FLUSH)
+		c->server->is_copy_in = false;
+	forward_bytes(c, slice_of(bytes.ptr, total));
+	return total;
 }
 
 static bool is_serveable(const struct client *c)
@@ -426,9 +445,10 @@ size_t serve_bytes(struct client *c, struct slice bytes)
 		struct request req;
 		enum weir_err err;
 		char bad_type;
+		size_t taken = c->stream_left ? serve_stream(c, rest) : serve_in_copy(c, rest);
 
-		if (c->stream_left) {
-			used += serve_stream(c, rest);
+		if (taken) {
+			used += taken;
 			continue;
 		}
 		err = request_next(rest, g->client_buffer_bytes, g->max_packet_size_bytes, &req, &bad_type);
