@@ -33,7 +33,7 @@ enum server_state {
 	SERVER_LOGIN,    /* connecting, TLS, authentication */
 	SERVER_IDLE,
 	SERVER_ACTIVE,   /* linked to a client */
-	SERVER_TESTED,   /* reset or check query runs */
+	SERVER_TESTED,   /* a reset runs, or an answer that nobody wants any more */
 	SERVER_CANCELED, /* released, but a cancel request for it is still on its way */
 	SERVER_MOVING,   /* between two workers */
 	SERVER_CLOSED,

@@ -130,7 +130,7 @@ static void fail_text(struct server *s, const char *text)
 	login_failed(s, CLOSE_SERVER_LOGIN);
 }
 
-static void on_login_timeout(struct loop_timer *timer)
+static void on_timeout(struct loop_timer *timer)
 {
 	struct server *s = list_entry(timer, struct server, timer);
 
@@ -424,7 +424,7 @@ void backend_open(struct pool *pool)
 	s->params = params_empty();
 	l->settings = settings_get(p->settings);
 	loop_timer_arm(p->loop, &s->timer, p->settings->config->global.server_connect_timeout_us,
-		       on_login_timeout);
+		       on_timeout);
 	err = resolver_try(p->shared->resolver, pool->host, pool->port, &resolved);
 	if (err == WEIR_OK)
 		connect_to(s, &resolved);
@@ -456,7 +456,7 @@ void backend_reset(struct server *s)
 	const char *reset = p->settings->config->global.server_reset_query;
 
 	server_set_state(s, SERVER_TESTED);
-	loop_timer_arm(p->loop, &s->timer, RESET_BOUND_US, on_login_timeout);
+	loop_timer_arm(p->loop, &s->timer, RESET_BOUND_US, on_timeout);
 	if (s->txn_status != 'I') {
 		replies_push(&s->replies, REPLY_RESET, true);
 		backend_send_query(s, slice_str("ROLLBACK"));
