@@ -111,12 +111,16 @@ size_t pool_open_count(const struct pool *p)
 	return n;
 }
 
+/* Clocks of two loops may differ by a turn: a later `since` is now. */
+static bool is_past(uint64_t since_us, uint64_t now_us, uint64_t bound_us)
+{
+	return bound_us && now_us > since_us && now_us - since_us >= bound_us;
+}
+
 bool pool_is_expired(const struct server *s, uint64_t now_us, uint64_t lifetime_us,
                      uint64_t idle_us)
 {
-	if (s->generation != s->pool->generation)
-		return true;
-	if (lifetime_us && now_us - s->connected_us >= lifetime_us)
-		return true;
-	return idle_us && now_us - s->idle_since_us >= idle_us;
+	return s->generation != s->pool->generation ||
+	       is_past(s->connected_us, now_us, lifetime_us) ||
+	       is_past(s->idle_since_us, now_us, idle_us);
 }

@@ -158,6 +158,9 @@ static void acquire_server(struct client *c)
 	}
 	if (link_acquire(c, &topology->nodes[choice.node_index]) && c->server)
 		login_granted(c);
+	else if (c->state == CLIENT_LOGIN && !c->server && !c->wait_list &&
+		 c->waiter.state == WAITER_NONE)
+		link_wait_node(c); /* the connect failed at once: later again */
 }
 
 void login_granted(struct client *c)

@@ -177,6 +177,9 @@ Test(pool, expires_by_lifetime_idle_time_and_generation)
 	cr_assert_not(pool_is_expired(s, at, 11 * second, 11 * second));
 	cr_assert(pool_is_expired(s, at, 10 * second, 0));
 	cr_assert(pool_is_expired(s, at, 0, 10 * second));
+	/* It came from a worker whose clock is a little ahead. */
+	s->connected_us = s->idle_since_us = at + 5;
+	cr_assert_not(pool_is_expired(s, at, second, second));
 	pool.generation++;
 	cr_assert(pool_is_expired(s, at, 0, 0));
 }
