@@ -2,6 +2,7 @@
 # Samples, installed as examples: nothing here overwrites a configuration in use.
 
 dist_examples_DATA += \
+	etc/kubernetes.ini \
 	etc/minimal.ini \
 	etc/pg_hba.conf \
 	etc/pgweir.ini \
