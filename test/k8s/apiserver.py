@@ -117,13 +117,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pass
 
 
-def make_certificate(folder, name, sans, authority=None):
+def make_certificate(folder, name, sans, authority=None, common_name=None):
     """A certificate by openssl; {"crt", "key", "ca"} as paths. Without authority: a CA."""
     import subprocess
     base = os.path.join(folder, name.replace("/", "."))
     key, crt = base + ".key", base + ".crt"
     words = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
-             "-nodes", "-days", "2", "-keyout", key, "-out", crt, "-subj", "/CN=" + name[:60]]
+             "-nodes", "-days", "2", "-keyout", key, "-out", crt, "-subj", "/CN=" + (common_name or name)[:60]]
     if authority:
         words += ["-CA", authority["crt"], "-CAkey", authority["key"], "-addext", "subjectAltName=" + ",".join(sans),
                   "-addext", "basicConstraints=critical,CA:FALSE"]

@@ -98,7 +98,7 @@ class Cluster:
             names = ["DNS:" + n for n in spec.get("dnsNames", [])] + \
                 ["IP:" + a for a in spec.get("ipAddresses", [])] or ["DNS:" + spec.get("commonName", "none")]
             made = apiserver.make_certificate(self.tls_folder, f"{ns}/{one['metadata']['name']}", names,
-                                              self.authority)
+                                              self.authority, spec.get("commonName"))
             self.secrets[(ns, spec["secretName"])] = {
                 name: read(made[key]) for name, key in
                 (("tls.crt", "crt"), ("tls.key", "key"), ("ca.crt", "ca"))}
