@@ -18,12 +18,15 @@
 #include "pgweir/version.h"
 #include "proxy/settings.h"
 #include "worker/control.h"
+#include "worker/remote.h"
 #include "worker/signals.h"
 
 enum mode {
 	MODE_RUN,
 	MODE_CHECK,
 	MODE_PRINT,
+	MODE_DRAIN,
+	MODE_RELOAD,
 	MODE_SAMPLE,
 	MODE_MANUAL,
 	MODE_VERSION,
@@ -38,7 +41,7 @@ struct arguments {
 };
 
 static const char usage[] =
-	"usage: pgweir [--check | --print-config] [-v] FILE.ini\n"
+	"usage: pgweir [--check | --print-config | --drain | --reload] [-v] FILE.ini\n"
 	"       pgweir --sample-config | --print-manual\n"
 	"       pgweir --version | --help\n";
 
@@ -53,6 +56,10 @@ static struct arguments parse_arguments(int argc, char **argv)
 			a.mode = MODE_CHECK;
 		else if (strcmp(argv[i], "--print-config") == 0)
 			a.mode = MODE_PRINT;
+		else if (strcmp(argv[i], "--drain") == 0)
+			a.mode = MODE_DRAIN;
+		else if (strcmp(argv[i], "--reload") == 0)
+			a.mode = MODE_RELOAD;
 		else if (strcmp(argv[i], "--sample-config") == 0)
 			a.mode = MODE_SAMPLE;
 		else if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
@@ -66,7 +73,7 @@ static struct arguments parse_arguments(int argc, char **argv)
 		else
 			return (struct arguments){ .mode = MODE_USAGE };
 	}
-	if (a.mode <= MODE_PRINT && !a.path)
+	if (a.mode <= MODE_RELOAD && !a.path)
 		a.mode = MODE_USAGE;
 	return a;
 }
@@ -178,6 +185,10 @@ static int with_config(const struct arguments *a)
 		status = check(cfg);
 	} else if (a->mode == MODE_PRINT) {
 		config_print(cfg, stdout);
+	} else if (a->mode == MODE_DRAIN) {
+		status = remote_drain(cfg);
+	} else if (a->mode == MODE_RELOAD) {
+		status = remote_reload(cfg);
 	} else {
 		open_log(cfg, a->is_verbose);
 		log_notes(cfg);

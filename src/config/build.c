@@ -13,6 +13,7 @@
 #include "base/mem.h"
 #include "config/clusters.h"
 #include "config/connstr.h"
+#include "config/secret_file.h"
 #include "config/value.h"
 
 enum { NOTE_BYTES_MAX = 400, NAME_BYTES_MAX = 1024 };
@@ -93,6 +94,10 @@ static enum weir_err key_apply(struct build *b, const struct config_entry *at, s
 		return WEIR_ERR_CONFIG;
 	}
 	if (!option_parse(o, value, base, &b->cfg->arena, why, sizeof(why))) {
+		config_error_set(b->err, at, name, "%s", why);
+		return WEIR_ERR_CONFIG;
+	}
+	if (!secret_file_apply(at->scope, o, base, &b->cfg->arena, why, sizeof(why))) {
 		config_error_set(b->err, at, name, "%s", why);
 		return WEIR_ERR_CONFIG;
 	}
@@ -356,6 +361,8 @@ static enum weir_err build_checks(struct build *b)
 		return global_fail(b, "replica_eject_time", "is above replica_eject_max");
 	if (g->cache_redis[0] && !redis_url_parse(slice_str(g->cache_redis), &cfg->arena, &cfg->redis))
 		return global_fail(b, "cache_redis", "isn't redis://[user[:password]@]host[:port]");
+	if (cfg->redis.host && !cfg->redis.password && g->cache_redis_password[0])
+		cfg->redis.password = g->cache_redis_password;
 	if (g->http_listen[0] &&
 	    (!endpoint_parse(slice_str(g->http_listen), 0, &cfg->arena, &cfg->http) ||
 	     cfg->http.port == 0))

@@ -63,10 +63,14 @@ static const char *parse_patroni(struct config_cluster *cluster, struct arena *a
 	for (size_t i = 0; config_list_next(&rest, &item); i++) {
 		if (!is_http_url(item))
 			return "a Patroni address doesn't begin with http:// or https://";
+		if (memcmp(item.ptr, "https", 5) == 0 && !cluster->patroni_ca_file[0])
+			return "https addresses of Patroni need patroni_ca_file";
 		urls[i] = arena_strdup(arena, item);
 	}
 	if (count > HOSTS_MAX)
 		return "more than 32 Patroni addresses";
+	if (!cluster->patroni_cert_file[0] != !cluster->patroni_key_file[0])
+		return "patroni_cert_file and patroni_key_file go together";
 	cluster->patroni_urls = urls;
 	cluster->patroni_url_count = count;
 	return NULL;
@@ -135,6 +139,10 @@ static const struct config_cluster *cluster_implicit(struct config *cfg,
 {
 	struct config_cluster made = { .is_implicit = true,
 		                           .patroni = "",
+		                           .patroni_ca_file = "",
+		                           .patroni_cert_file = "",
+		                           .patroni_key_file = "",
+		                           .password_file = "",
 		                           .hosts_text = db->host,
 		                           .user = cfg->global.probe_user,
 		                           .password = cfg->global.probe_password,

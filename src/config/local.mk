@@ -13,4 +13,5 @@ src_config_libconfig_a_SOURCES = \
 	src/config/options.c src/config/options.def src/config/options.h \
 	src/config/print.c src/config/print.h \
 	src/config/reader.c src/config/reader.h \
+	src/config/secret_file.c src/config/secret_file.h \
 	src/config/value.c src/config/value.h

@@ -239,7 +239,7 @@ static bool apply_modes(SSL_CTX *ssl, const struct tls_options *o)
 	                          SSL_MODE_RELEASE_BUFFERS);
 	SSL_CTX_set_read_ahead(ssl, 1);
 	SSL_CTX_set_verify(ssl, verify_flags(o), NULL);
-	return set_alpn(ssl, o->side);
+	return o->is_http || set_alpn(ssl, o->side);
 }
 
 static void explain(char *why, size_t why_size, const char *option, const char *text)

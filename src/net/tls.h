@@ -40,6 +40,7 @@ struct tls_options {
 	const char *ciphers;   /* TLS 1.2; "default", "secure", "fast", or OpenSSL's syntax */
 	const char *tls13_ciphers;
 	const char *ecdh_curve; /* "auto" or a list of groups */
+	bool is_http;           /* the peer isn't PostgreSQL: no ALPN is offered */
 };
 
 /*

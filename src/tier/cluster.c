@@ -21,6 +21,7 @@
 #include "base/mem.h"
 #include "config/config.h"
 #include "net/loop.h"
+#include "net/tls.h"
 #include "tier/cluster_log.h"
 #include "tier/live.h"
 #include "tier/patroni.h"
@@ -403,14 +404,36 @@ static void configure_static(struct cluster *c)
 	view_on_cluster(&c->view, &doc);
 }
 
+/* NULL: no https here, or its files are no use, which is logged. */
+static struct tls_context *patroni_tls(const struct cluster *c)
+{
+	const struct tls_options options = {
+		.side = TLS_SIDE_CLIENT,
+		.mode = TLS_MODE_VERIFY_FULL,
+		.ca_file = c->options->patroni_ca_file,
+		.cert_file = c->options->patroni_cert_file,
+		.key_file = c->options->patroni_key_file,
+		.is_http = true,
+	};
+	struct tls_context *tls = NULL;
+	char why[256];
+
+	if (c->options->patroni_ca_file[0] &&
+	    tls_context_create(&options, &tls, why, sizeof why) != WEIR_OK)
+		log_error("patroni_tls_failed", "cluster=%s error=\"patroni_%s\"", c->name, why);
+	return tls;
+}
+
 static void configure_patroni(struct cluster *c)
 {
+	struct tls_context *tls = patroni_tls(c);
 	uint64_t timeout_ms = c->config->global.probe_timeout_us / 1000;
 
 	if (c->patroni == NULL)
 		c->patroni = patroni_create(&c->net, &patroni_ops, c);
 	patroni_configure(c->patroni, c->options->patroni_urls, c->options->patroni_url_count,
-			  timeout_ms < ASK_TIMEOUT_MAX_MS ? (unsigned)timeout_ms : ASK_TIMEOUT_MAX_MS);
+			  timeout_ms < ASK_TIMEOUT_MAX_MS ? (unsigned)timeout_ms : ASK_TIMEOUT_MAX_MS, tls);
+	tls_context_put(&tls);
 	if (!c->view.has_probes)
 		log_warn("cluster_unprobed", "cluster=%s reason=\"no user: Patroni's word on the primary "
 			 "isn't confirmed and no replica is known to be fresh\"", c->name);

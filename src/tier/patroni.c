@@ -12,6 +12,7 @@
 #include "base/assert.h"
 #include "base/mem.h"
 #include "net/http_client.h"
+#include "net/tls.h"
 #include "tier/patroni_doc.h"
 
 enum { PATRONI_MAGIC = 0x70617472, URLS_MAX = 2 * TOPOLOGY_NODES_MAX };
@@ -22,6 +23,7 @@ struct patroni {
 	const struct patroni_ops *ops; /* borrowed: static */
 	void *arg;
 	struct http_get *get;          /* owned: under way */
+	struct tls_context *tls;       /* counted; NULL: no https */
 	unsigned timeout_ms;
 	size_t configured;             /* the first urls */
 	size_t count;
@@ -56,6 +58,7 @@ void patroni_destroy(struct patroni *p)
 		return;
 	WEIR_CHECK_MAGIC(p, PATRONI_MAGIC);
 	drop_get(p);
+	tls_context_put(&p->tls);
 	p->magic = 0;
 	mem_free(p);
 }
@@ -79,9 +82,11 @@ static void add_url(struct patroni *p, const char *url)
 }
 
 void patroni_configure(struct patroni *p, const char *const *urls, size_t count,
-		       unsigned timeout_ms)
+		       unsigned timeout_ms, struct tls_context *tls)
 {
 	drop_get(p);
+	tls_context_put(&p->tls);
+	p->tls = tls ? tls_context_get(tls) : NULL;
 	p->timeout_ms = timeout_ms;
 	p->count = 0;
 	p->at = 0;
@@ -132,6 +137,7 @@ static void ask_next(struct patroni *p)
 		.max_body_bytes = PATRONI_BODY_MAX,
 		.resolver = p->net.resolver,
 		.mailbox = p->net.mailbox,
+		.tls = p->tls,
 		.on_done = on_answer,
 		.arg = p,
 	};

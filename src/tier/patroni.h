@@ -16,6 +16,7 @@
 #include "tier/view.h"
 
 struct patroni;
+struct tls_context;
 
 struct patroni_ops {
 	void (*on_cluster)(void *arg, const struct cluster_doc *doc);
@@ -25,10 +26,10 @@ struct patroni_ops {
 struct patroni *patroni_create(const struct pg_session_net *net, const struct patroni_ops *ops,
 			       void *arg);
 void patroni_destroy(struct patroni *p); /* not from inside its callbacks */
-/* http://host:port with or without /cluster; copied. timeout_ms is one member's. An answer under
- * way is dropped. */
+/* http[s]://host:port with or without /cluster; copied. timeout_ms is one member's. An answer under
+ * way is dropped. tls: for https, a reference is taken; NULL: https is refused. */
 void patroni_configure(struct patroni *p, const char *const *urls, size_t count,
-		       unsigned timeout_ms);
+		       unsigned timeout_ms, struct tls_context *tls);
 /* Starts a round unless one is under way. */
 void patroni_ask(struct patroni *p);
 

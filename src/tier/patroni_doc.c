@@ -113,8 +113,9 @@ static bool read_member(const bson_t *member, struct member_claim *claim, char *
 	read_role_and_state(member, claim);
 
 	url[0] = '\0';
-	if (get_text(member, "api_url", api, sizeof api) && strncmp(api, "http://", 7) == 0) {
-		path = strchr(api + 7, '/');
+	if (get_text(member, "api_url", api, sizeof api) &&
+	    (strncmp(api, "http://", 7) == 0 || strncmp(api, "https://", 8) == 0)) {
+		path = strchr(strstr(api, "://") + 3, '/');
 		snprintf(url, PATRONI_URL_MAX, "%.*s/cluster",
 			 path ? (int)(path - api) : (int)strlen(api), api);
 	}

@@ -317,6 +317,19 @@ void control_stop(struct control *c)
 	loop_stop(c->loop);
 }
 
+/* The drain command waits for the pidfile's end; its caller sends SIGTERM next. */
+static void drain_end(struct control *c)
+{
+	const char *pidfile = c->settings->config->global.pidfile;
+
+	if (!c->is_staying) {
+		control_stop(c);
+		return;
+	}
+	if (*pidfile && unlink(pidfile) != 0)
+		log_warn("pidfile_failed", "path=%s error=\"%s\"", pidfile, strerror(errno));
+}
+
 static void on_drain_poll(struct loop_timer *timer)
 {
 	struct control *c = list_entry(timer, struct control, drain_timer);
@@ -324,30 +337,46 @@ static void on_drain_poll(struct loop_timer *timer)
 
 	if (left == 0 || loop_now_us(c->loop) >= c->drain_until_us) {
 		log_info("drained", "clients_left=%u", left);
-		control_stop(c);
+		drain_end(c);
 		return;
 	}
 	loop_timer_arm(c->loop, timer, DRAIN_POLL_US, on_drain_poll);
 }
 
-void control_drain(struct control *c, enum drain_mode mode)
+/* drain_delay is over: nobody new, and who is here leaves. */
+static void on_drain_delay(struct loop_timer *timer)
 {
-	if (c->is_draining)
-		return;
-	c->is_draining = true;
+	struct control *c = list_entry(timer, struct control, drain_timer);
+
 	log_info("draining", "clients=%u", atomic_load(&c->shared.client_count));
 	listener_close(c->listener);
 	c->listener = NULL;
-	if (mode != DRAIN_CLIENTS)
+	if (c->drain_mode != DRAIN_CLIENTS)
 		broadcast_drain(c);
 	c->drain_until_us = UINT64_MAX;
-	if (mode == DRAIN_BOUNDED)
+	if (c->drain_mode == DRAIN_BOUNDED)
 		c->drain_until_us =
 			loop_now_us(c->loop) + c->settings->config->global.drain_timeout_us;
-	loop_timer_arm(c->loop, &c->drain_timer, DRAIN_POLL_US, on_drain_poll);
+	loop_timer_arm(c->loop, timer, DRAIN_POLL_US, on_drain_poll);
 }
 
-enum order { ORDER_RELOAD, ORDER_PAUSE, ORDER_RESUME, ORDER_DRAIN, ORDER_STOP };
+void control_drain(struct control *c, enum drain_mode mode)
+{
+	uint64_t delay_us = c->settings->config->global.drain_delay_us;
+
+	if (c->is_draining)
+		return;
+	c->is_draining = true;
+	c->drain_mode = mode;
+	if (delay_us) {
+		log_info("drain_delayed", "seconds=%.1f", (double)delay_us / 1e6);
+		loop_timer_arm(c->loop, &c->drain_timer, delay_us, on_drain_delay);
+	} else {
+		on_drain_delay(&c->drain_timer);
+	}
+}
+
+enum order { ORDER_RELOAD, ORDER_PAUSE, ORDER_RESUME, ORDER_DRAIN, ORDER_DRAIN_STAY, ORDER_STOP };
 
 struct order_mail {
 	struct mail mail;
@@ -378,6 +407,11 @@ static void on_order(struct mail *mail, void *receiver)
 		else
 			control_drain(c, DRAIN_BOUNDED);
 		break;
+	case ORDER_DRAIN_STAY:
+		if (!c->is_draining)
+			c->is_staying = true;
+		control_drain(c, DRAIN_BOUNDED);
+		break;
 	case ORDER_STOP:
 		control_stop(c);
 		break;
@@ -406,4 +440,9 @@ void control_pause_post(struct control *c, int paused)
 void control_stop_post(struct control *c, int is_now)
 {
 	post_order(c, is_now ? ORDER_STOP : ORDER_DRAIN);
+}
+
+void control_drain_post(struct control *c)
+{
+	post_order(c, ORDER_DRAIN_STAY);
 }

@@ -22,5 +22,7 @@ void control_reload_post(struct control *c);
 void control_pause_post(struct control *c, int paused);
 /* The first call drains, a second one or is_now stops at once. */
 void control_stop_post(struct control *c, int is_now);
+/* Drains as a stop does, but then stays until it is told to stop: its pidfile is gone by then. */
+void control_drain_post(struct control *c);
 
 #endif

@@ -47,7 +47,9 @@ struct control {
 	struct loop_timer drain_timer;
 	struct loop_timer tick_timer;
 	uint64_t drain_until_us;
-	bool is_draining;
+	enum drain_mode drain_mode;
+	bool is_draining;          /* /readyz says 503 */
+	bool is_staying;           /* drained, it waits for a signal: the drain command asked */
 	bool is_stopping;
 	struct gates gates;        /* what is shown; workers have copies */
 	struct list order_waits;   /* console orders that wait, see console_orders.c */

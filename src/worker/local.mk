@@ -11,5 +11,6 @@ src_worker_libworker_a_SOURCES = \
 	src/worker/console_source.c src/worker/console_source.h \
 	src/worker/control.c src/worker/control.h src/worker/control_priv.h \
 	src/worker/explain.c src/worker/explain.h \
+	src/worker/remote.c src/worker/remote.h \
 	src/worker/signals.c src/worker/signals.h \
 	src/worker/worker.c src/worker/worker.h

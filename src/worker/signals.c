@@ -24,6 +24,7 @@ static void wanted(sigset_t *set)
 	sigemptyset(set);
 	for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++)
 		sigaddset(set, signals[i]);
+	sigaddset(set, SIGNAL_DRAIN);
 }
 
 void signals_block(void)
@@ -43,6 +44,10 @@ static void *run(void *arg)
 
 	wanted(&set);
 	while (sigwait(&set, &number) == 0) {
+		if (number == SIGNAL_DRAIN) { /* not a constant: the C library keeps some for itself */
+			control_drain_post(c);
+			continue;
+		}
 		switch (number) {
 		case SIGHUP:
 			control_reload_post(c);

@@ -154,6 +154,47 @@ def test_drain_on_sigterm(start):
 
 
 @quick
+def test_drain_command(start, folder):
+    """--drain: unready at once, still accepting for drain_delay; then nobody new, transactions end,
+    the idle are told; it returns when that is done, and the process stays until SIGTERM."""
+    pidfile = os.path.join(folder, "drained.pid")
+    weir = start({"drain_delay": 3, "drain_timeout": 30, "pidfile": pidfile})
+    idle, busy = weir.connect(), weir.connect(autocommit=False)
+    busy.execute("SELECT txid_current()")
+    equal(weir.http("/readyz")[0], 200)
+    drain = subprocess.Popen([start.__self__.binary, "--drain", weir.ini], stderr=subprocess.PIPE, text=True)
+    until("unready", 10, lambda: weir.http("/readyz")[0] == 503)
+    with weir.connect(connect_timeout=3) as late:
+        equal(late.execute("SELECT 1").fetchone(), (1,))
+    equal(idle.execute("SELECT 2").fetchone(), (2,))
+    until("the end of the delay", 20, lambda: not weir.is_listening())
+    # libpq tells the text alone: it reads the error where it sends the query
+    raises("57P01", idle.execute, "SELECT 3", text="administrator command")
+    equal(drain.poll(), None, "it returned although a transaction is open")
+    equal(busy.execute("SELECT 4").fetchone(), (4,))
+    busy.commit()
+    equal(drain.wait(20), 0)
+    check(not os.path.exists(pidfile), "the pidfile is still there")
+    check(weir.is_alive(), "it ended before SIGTERM")
+    equal(weir.http("/healthz")[0], 200)
+    weir.proc.send_signal(signal.SIGTERM)
+    until("the end", 10, lambda: not weir.is_alive())
+    equal(weir.problem(), None)
+    done = run_binary(start, "--drain", weir.ini)
+    equal(done.returncode, 1)
+    check(pidfile in done.stderr, done.stderr)
+
+
+@quick
+def test_reload_command(start, folder):
+    pidfile = os.path.join(folder, "reloaded.pid")
+    weir = start({"pidfile": pidfile, "query_wait_timeout": 60})
+    weir.write_ini({"pidfile": pidfile, "query_wait_timeout": 61})
+    equal(run_binary(start, "--reload", weir.ini).returncode, 0)
+    until("the new value", 10, lambda: weir.config()["query_wait_timeout"].startswith("61"))
+
+
+@quick
 def test_second_sigterm_ends_at_once(start):
     weir = start({"drain_timeout": 600})
     conn = weir.connect()

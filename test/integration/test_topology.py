@@ -3,6 +3,10 @@
 import contextlib
 import http.server
 import json
+import os
+import re
+import ssl
+import subprocess
 import threading
 import time
 import urllib.request
@@ -10,7 +14,7 @@ import urllib.request
 import psycopg
 
 import servers
-from lib import check, equal, limit, raises, until
+from lib import check, equal, limit, needs, raises, until
 
 WHO = f"user=pgweir password={servers.USERS['pgweir']}"
 OPTIONS = {"failover_wait_timeout": 2, "topology_poll_interval": 0.1}
@@ -72,6 +76,48 @@ def faked(tier, start, **options):
         with weir.connect(dbname="faked") as conn:
             conn.execute("CREATE TABLE IF NOT EXISTS topology(a int)")
             yield fake, weir, conn
+    finally:
+        fake.server.shutdown()
+        fake.server.server_close()
+
+
+def certificate(folder, name, issuer=None):
+    """An authority (no issuer) or a server's certificate for localhost: its .crt and .key."""
+    crt, key = os.path.join(folder, name + ".crt"), os.path.join(folder, name + ".key")
+    args = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+            "-days", "2", "-subj", f"/CN={name}", "-keyout", key, "-out", crt]
+    if issuer:
+        args += ["-CA", issuer[0], "-CAkey", issuer[1], "-addext", "basicConstraints=critical,CA:false",
+                 "-addext", "subjectAltName=DNS:localhost"]
+    subprocess.run(args, check=True, capture_output=True)
+    os.chmod(crt, 0o644)
+    return crt, key
+
+
+@needs("openssl")
+def test_patroni_over_https(tier, start, folder):
+    """The answer counts only from a member whose certificate and name are right; the log says why not."""
+    authority, stranger = certificate(folder, "right-ca"), certificate(folder, "other-ca")
+    fake = FakePatroni(tier.env()["PATRONI_URLS"].split(",")[0])
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificate(folder, "member", authority))
+    fake.server.socket = context.wrap_socket(fake.server.socket, server_side=True)
+    port = fake.server.server_address[1]
+
+    def weir_with(host, ca):
+        return start({**OPTIONS, "clusters": [f"safe = patroni=https://{host}:{port} patroni_ca_file={ca} {WHO}"],
+                      "databases": ["faked = cluster=safe dbname=app"]})
+    try:
+        with weir_with("localhost", authority[0]).connect(dbname="faked") as conn:
+            equal(conn.execute("SELECT 1").fetchone(), (1,))
+        for host, ca, reason in (("localhost", stranger[0], "self-signed|unable to get"),
+                                 ("127.0.0.1", authority[0], "IP address mismatch")):
+            weir = weir_with(host, ca)
+            until("the reason in the log", 10,
+                  lambda w=weir, r=reason: any("tls_failed" in line and re.search(r, line)
+                                               for line in w.log_lines()))
+            equal(weir.http("/readyz")[0], 503)
+            weir.stop()
     finally:
         fake.server.shutdown()
         fake.server.server_close()

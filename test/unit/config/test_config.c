@@ -6,6 +6,7 @@
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "config/config.h"
 
@@ -160,6 +161,47 @@ Test(config, one_cluster_is_the_default)
 	config_put(&cfg);
 }
 
+static void write_text(const char *path, const char *text)
+{
+	FILE *f = fopen(path, "w");
+
+	cr_assert(f && fputs(text, f) >= 0 && fclose(f) == 0, "%s", path);
+}
+
+Test(config, secrets_from_files)
+{
+	char path[] = "/tmp/test_config.XXXXXX", text[600], want[200];
+	struct config *cfg;
+
+	close(mkstemp(path));
+	snprintf(text, sizeof(text),
+	         "[pgweir]\nprobe_password_file = %s\ncache_redis = redis://u@h\n"
+	         "cache_redis_password_file = %s\n"
+	         "[databases]\na = host=h password_file=%s\nb = cluster=m\n"
+	         "[clusters]\nm = patroni=http://x:1 password_file=%s\nn = patroni=http://y:1\n",
+	         path, path, path, path);
+	write_text(path, "first one\nsecond line\n");
+	cfg = load(text);
+	cr_expect_str_eq(cfg->global.probe_password, "first one");
+	cr_expect_str_eq(cfg->redis.password, "first one");
+	cr_expect_str_eq(database(cfg, "a")->password, "first one");
+	cr_expect_str_eq(database(cfg, "b")->cluster->password, "first one");
+	cr_expect_str_eq(cfg->clusters[1].password, "first one", "inherits probe_password");
+	config_put(&cfg);
+	write_text(path, "changed");
+	cfg = load(text);
+	cr_expect_str_eq(cfg->redis.password, "changed");
+	config_put(&cfg);
+	write_text(path, "\n");
+	snprintf(want, sizeof(want),
+	         "text:2: probe_password_file: %s: the file's first line is empty", path);
+	cr_expect_str_eq(refused(text), want);
+	unlink(path);
+	snprintf(want, sizeof(want), "text:2: probe_password_file: %s: No such file or directory",
+	         path);
+	cr_expect_str_eq(refused(text), want);
+}
+
 Test(config, refusals_name_line_and_option)
 {
 	static const char *const rows[][2] = {
@@ -179,6 +221,10 @@ Test(config, refusals_name_line_and_option)
 		{ "[clusters]\nm = user=u\n", "text:2: m: a cluster has either patroni= or hosts=" },
 		{ "[clusters]\nm = patroni=10.0.0.1:8008\n",
 		  "text:2: m: a Patroni address doesn't begin with http:// or https://" },
+		{ "[clusters]\nm = patroni=http://a:1,https://b:1\n",
+		  "text:2: m: https addresses of Patroni need patroni_ca_file" },
+		{ "[clusters]\nm = patroni=http://a:1 patroni_key_file=/k\n",
+		  "text:2: m: patroni_cert_file and patroni_key_file go together" },
 		{ "[users]\nu = pool_mode=x\n",
 		  "text:2: pool_mode: \"x\" isn't session, transaction or statement" },
 		{ "[pgweir]\nclient_low_water = 1MB\n",

@@ -33,7 +33,7 @@ Test(patroni_doc, reads_members_roles_states_and_tags)
 	cr_assert(!m[1].is_leader && m[1].is_running && m[1].port == 5433 && m[1].weight == 0);
 	cr_assert(!m[2].is_leader && !m[2].is_running && m[2].timeline == 0);
 	cr_assert_str_eq(doc.urls[0], "http://10.0.0.1:8008/cluster");
-	cr_assert_str_eq(doc.urls[1], "", "only plain http is asked");
+	cr_assert_str_eq(doc.urls[1], "https://10.0.0.2:8008/cluster");
 	cr_assert_str_eq(doc.urls[2], "");
 }
 
