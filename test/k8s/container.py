@@ -93,14 +93,14 @@ class Container:
             with open(full, "w", encoding="utf-8") as f:
                 f.write(text)
         for path, source in self.image.get("files", {}).items():
-            os.makedirs(os.path.dirname(self.root + path), exist_ok=True)
-            subprocess.run(["cp", "-aL", "--no-preserve=ownership", source, self.root + path], check=True)
+            os.makedirs(os.path.dirname(self.inside(path)), exist_ok=True)
+            subprocess.run(["cp", "-aL", "--no-preserve=ownership", source, self.inside(path)], check=True)
 
     def add_volume(self, source, wish):
         """Bind a volume, or a part of it, at its mountPath."""
         if "subPath" in wish:
             source = os.path.join(source, wish["subPath"])
-        target = self.root + wish["mountPath"]
+        target = self.inside(wish["mountPath"])
         if os.path.isdir(source):
             os.makedirs(target, exist_ok=True)
         elif not os.path.exists(target):
@@ -110,6 +110,10 @@ class Container:
         self.mount("--bind", source, target)
         if wish.get("readOnly"):
             mount("-o", "remount,bind,ro", target)
+
+    def inside(self, path):
+        """A path below the root; Debian's /var/run is a link that would lead out of it."""
+        return self.root + (path[4:] if path.startswith(("/var/run/", "/var/lock/")) else path)
 
     def tear_down(self):
         for path in reversed(self.mounts):

@@ -41,7 +41,7 @@ class Pod:
         self.ready = False
         self.containers, self.sidecars, self.probes, self.started = [], [], {}, set()
         self.thread, self.error = None, None
-        self.hooks = {}
+        self.hooks, self.containers_by_name = {}, {}
         self.lock = threading.RLock()
 
     # -- life ------------------------------------------------------------
@@ -253,7 +253,7 @@ class Pod:
 
     def log_tails(self):
         return "\n".join(f"--- {self.name}/{c.name}\n{c.log()[-1500:]}"
-                         for c in getattr(self, "containers_by_name", {}).values())
+                         for c in self.containers_by_name.values())
 
     def cut(self, is_cut=True):
         """Pull the network cable, or put it back."""
