@@ -7,6 +7,7 @@ stopped in order is replaced before it ends; after a restart of everything the
 servers follow whom the sentinels remember, not redis-0.
 """
 from lib import check, equal, limit, needs, until
+from plain_pg import Plain, metric
 from redis_tools import all_ready, cli, credentials, field, masters, role
 
 DOMAIN = ".redis-nodes.cache.svc.cluster.local"
@@ -136,3 +137,59 @@ def test_sentinels_want_a_password_and_keep_their_state(cluster):
     equal(kept.count("sentinel known-replica finai "), 2, kept)
     equal(kept.count("sentinel known-sentinel finai "), 2, kept)
     check("10.42." not in kept, "addresses instead of names:\n" + kept)
+
+
+@limit(150)
+@needs("/usr/lib/postgresql/15/bin/initdb")
+def test_two_pgweir_share_results_in_the_master(cluster, binary):
+    """With the rights of the Secret's user pgweir: hits of the one by what the other stored, and its writes seen."""
+    servers, sentinels = tier(cluster)
+    master = wait_agreed(servers, sentinels, "agreement")
+    secret = credentials(cluster)
+    plain = Plain(cluster)
+    options = {"cache_redis": f"redis://pgweir:{secret['pgweir-password']}@{master.name}{DOMAIN}:6379",
+               "cache_redis_timeout": 1}
+    try:
+        for port in (6432, 6442):
+            plain.weir(binary, port, options)
+        share(plain)
+        for port in (6432, 6442):
+            equal(metric(port, "pgweir_cache_redis_errors_total"), 0.0, "commands that Redis refused")
+        refused = [line for line in (plain.log(6432) + plain.log(6442)).splitlines() if "redis" in line]
+        equal(refused, [], "complaints about Redis")
+    finally:
+        plain.stop()
+
+
+def share(plain):
+    """The hot query through both: hit rate, whose hits, and a write through the other."""
+    sql = "SELECT price FROM quotes WHERE symbol = 'A'"
+    one, other = plain.connect(6432), plain.connect(6442)
+    one.execute("CREATE TABLE quotes(symbol text PRIMARY KEY, price int)")
+    one.execute("INSERT INTO quotes VALUES ('A', 1), ('B', 2)")
+
+    def is_hit(conn, port):
+        before = metric(port, "pgweir_cache_hits_local_total") + metric(port, "pgweir_cache_hits_redis_total")
+        conn.execute(sql).fetchone()
+        return metric(port, "pgweir_cache_hits_local_total") + \
+            metric(port, "pgweir_cache_hits_redis_total") > before
+
+    until("a hit", 30, lambda: is_hit(one, 6432), 0.2)
+    until("a hit by what the other stored", 30,
+          lambda: is_hit(other, 6442) and metric(6442, "pgweir_cache_hits_redis_total") > 0, 0.2)
+    before = {port: hits_and_misses(port) for port in (6432, 6442)}
+    for _ in range(300):
+        equal(one.execute(sql).fetchone()[0], 1)
+        equal(other.execute(sql).fetchone()[0], 1)
+    for port, (hits, misses) in before.items():
+        now_hits, now_misses = hits_and_misses(port)
+        rate = (now_hits - hits) / (now_hits - hits + now_misses - misses)
+        check(rate > 0.9, f"hit rate {rate:.2f} on {port}")
+    other.execute("UPDATE quotes SET price = 7 WHERE symbol = 'A'")
+    equal(other.execute(sql).fetchone()[0], 7, "own write")
+    until("the other's write", 10, lambda: one.execute(sql).fetchone()[0] == 7)
+
+
+def hits_and_misses(port):
+    return (metric(port, "pgweir_cache_hits_local_total") + metric(port, "pgweir_cache_hits_redis_total"),
+            metric(port, "pgweir_cache_misses_total"))
