@@ -173,6 +173,17 @@ static uint64_t value_failures(const struct topology_node *n, uint64_t now_us)
 	return live(&n->live->probe_failures);
 }
 
+static uint64_t value_ejected(const struct topology_node *n, uint64_t now_us)
+{
+	return live(&n->live->ejected_until_us) > now_us;
+}
+
+static uint64_t value_timeline(const struct topology_node *n, uint64_t now_us)
+{
+	(void)now_us;
+	return n->timeline;
+}
+
 static void on_gauge(void *ctx, const char *cluster, const struct topology *t)
 {
 	struct gauge *g = ctx;
@@ -196,6 +207,12 @@ void nodes_exposition(const struct admin_source *source, uint64_t now_us, struct
 		  .value = value_lag },
 		{ .name = "node_active", .help = "Requests running there now.", .value = value_active },
 		{ .name = "node_probe_failures", .help = "Failed probes.", .value = value_failures },
+		{ .name = "node_ejected",
+		  .help = "1: left out of the reads after a failure.",
+		  .value = value_ejected },
+		{ .name = "node_timeline",
+		  .help = "Its timeline; it grows with each failover.",
+		  .value = value_timeline },
 	};
 
 	for (size_t i = 0; i < WEIR_COUNTOF(gauges); i++) {

@@ -47,12 +47,30 @@ static void cache_exposition(const struct admin_source *source, struct buf *out)
 	gauge(out, "cache_breaker_open", "gauge", "1: Redis is being skipped.", c.breaker_open);
 }
 
+/* What the gauges of clients and servers are to be compared with. */
+static void limits_exposition(struct admin *a, struct buf *out)
+{
+	struct config *cfg = a->source.config(a->source.ctx);
+
+	gauge(out, "max_clients", "gauge", "Most client connections: max_client_conn.",
+	      (uint64_t)cfg->global.max_client_conn);
+	exposition_head(out, "database_pool_size", "gauge",
+	                "Server connections per user and node (a gauge); 0: no limit.");
+	for (size_t i = 0; i < cfg->database_count; i++) {
+		buf_append_str(out, "pgweir_database_pool_size{database=\"");
+		exposition_label(out, cfg->databases[i].name);
+		buf_appendf(out, "\"} %d\n", cfg->databases[i].pool_size);
+	}
+	config_put(&cfg);
+}
+
 static int page_metrics(struct admin *a, struct buf *body)
 {
 	exposition_head(body, "info", "gauge", "The version that runs.");
 	buf_appendf(body, "pgweir_info{version=\"%s\"} 1\n", PGWEIR_VERSION);
 	gauge(body, "start_time_seconds", "gauge", "When it started, since 1970.",
 	      (uint64_t)(a->source.started_us / 1000000));
+	limits_exposition(a, body);
 	exposition_write(a->source.metrics, body);
 	cache_exposition(&a->source, body);
 	nodes_exposition(&a->source, clock_monotonic_us(), body);
