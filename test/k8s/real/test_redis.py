@@ -10,7 +10,7 @@ import re
 import signal
 import time
 
-from lib import check, equal, limit, needs, until
+from lib import check, equal, limit, needs, quick, until
 from redis_tools import all_ready, cli, credentials, field, masters, role
 
 SLOTS = 16384
@@ -50,6 +50,7 @@ def replica_of(master, pods):
     return [p for p in pods if line.search(cli(p, "cluster", "nodes"))]
 
 
+@quick
 @limit(240)
 @needs("redis-server", "redis-cli")
 def test_the_job_forms_it_once(cluster):
@@ -144,6 +145,7 @@ def test_a_master_hands_over_before_it_stops(cluster):
     wait_whole(pods, "a whole cluster again")
 
 
+@quick
 @limit(60)
 def test_users_can_what_they_need_and_no_more(cluster):
     pod = pods_of(cluster)[0]
@@ -179,6 +181,7 @@ def test_users_can_what_they_need_and_no_more(cluster):
         refused("exporter", *words)
 
 
+@quick
 @limit(60)
 def test_memory_is_bounded_below_the_limit(cluster):
     pod = pods_of(cluster)[0]
