@@ -21,7 +21,7 @@ from lib import check, equal, limit, until
 
 INI = "/etc/pgweir/config/pgweir.ini"
 PGBENCH = "/usr/lib/postgresql/15/bin/pgbench"
-SCRIPT = """\\set id random(1, 100)
+SCRIPT = """\\set id random(5, 100)
 begin;
 update drained set n = n + 1 where id = :id;
 select n from drained where id = :id;
@@ -133,7 +133,7 @@ class Load:
             try:
                 conn = self.begun(conn)
                 conn.execute("update drained set n = n + 1 where id = %s", (number + 1,))
-                time.sleep(0.02)
+                time.sleep(0.4)    # an open transaction is what a drain must wait for
                 conn.execute("select n from drained where id = %s", (number + 1,))
                 conn.execute("commit")
                 with self.lock:
