@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: PostgreSQL
+"""Checks of the Kubernetes manifests that need no cluster; test/k8s/check runs them."""
