@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: PostgreSQL
 """Checks 4, 5 and 13: what an object names is there, rights are narrow, scaling adds up."""
-from .load import Finding
+from .load import Finding, NOT_APPLIED
 
 # Made by the cluster or by operators, not by these files.
 GIVEN = {"kube-root-ca.crt", "istio-ca-root-cert", "cluster-autoscaler-management"}
@@ -69,7 +69,7 @@ def references(tree):
                     out.append(Finding(pod, container["name"], f"no volume {mount['name']}"))
     namespaces = {o.name for o in tree.all("Namespace")} | {"kube-system", "default", "cert-manager"}
     for obj in tree.objects:
-        if obj.ns and obj.ns not in namespaces and obj.file not in ("k8s/cluster-config.yaml",):
+        if obj.ns and obj.ns not in namespaces and obj.file not in NOT_APPLIED:
             out.append(Finding(obj, "metadata.namespace", f"no Namespace {obj.ns}"))
     for obj in tree.all("Ingress"):
         for tls in obj.spec.get("tls") or []:

@@ -188,6 +188,8 @@ def hosts(tree):
     out = []
     namespaces = {o.name for o in tree.all("Namespace")}
     for obj, path, text in _texts(tree):
+        if obj.kind == "Certificate" and "server auth" not in (obj.spec.get("usages") or []):
+            continue  # a client's name, which nobody looks up
         for name in HOST.findall(text):
             if name in OUTSIDE or name.split(".")[-1] not in namespaces:
                 if name in OUTSIDE or re.search(r"[$({*]", name) or name.split(".")[-1] in ("kube-system",):
