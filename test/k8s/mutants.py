@@ -211,3 +211,26 @@ for space in ("pgweir", "data", "cache", "mongodb"):
     cut(space, "ingress")
     cut(space, "egress")
 opened("data")
+
+
+INI = ("ConfigMap", "pgweir", "pgweir-config")
+
+
+def swap(where, key, old, new, check, name):
+    """A mutant: one text of a ConfigMap has another value."""
+    def mutate(tree):
+        data = tree.need(*where).body["data"]
+        if old not in data[key]:
+            raise LookupError(f"no {old} in {key}")
+        data[key] = data[key].replace(old, new)
+    mutate.__doc__ = name
+    MUTANTS.append((check, mutate))
+
+
+swap(INI, "pgweir.ini", "drain_timeout = 30", "drain_timeout = 300", "budgets", "a drain longer than the grace period")
+swap(INI, "pgweir.ini", "max_client_conn = 5000", "max_client_conn = 500", "budgets", "10,000 clients don't fit")
+swap(INI, "pgweir.ini", "failover_wait_timeout = 60", "failover_wait_timeout = 20", "timing", "a queue shorter than a failover")
+swap(("ConfigMap", "cache", "redis-config"), "redis-cluster.conf", "maxmemory 640mb", "maxmemory 1000mb", "budgets",
+     "maxmemory near the limit")
+rule("timing", "Patroni's ttl below loop_wait + 2 x retry_timeout", ("ConfigMap", "data", "postgres-config"),
+     lambda b: put(b["data"], "dynamic.json", '{"ttl": 20, "loop_wait": 10, "retry_timeout": 10}'))

@@ -72,7 +72,7 @@ def flows(tree):
     """Check 7: required flows pass, forbidden ones don't, every namespace denies by default."""
     out = []
     pods = {}
-    for pod in tree.pods():
+    for pod in tree.pods() + tree.operated():
         if not pod.is_job:
             pods.setdefault(f"{pod.ns}/{pod.labels.get('app.kubernetes.io/name')}", []).append(pod)
     for table, wanted in ((REQUIRED, True), (FORBIDDEN, False)):

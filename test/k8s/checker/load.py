@@ -159,6 +159,21 @@ class Tree:
                 found.append(Pod(obj, template, obj.spec.get("replicas", 1)))
         return found
 
+    def operated(self):
+        """Pods that the Prometheus operator makes, with the labels and the port that it gives them."""
+        found = []
+        for kind, number in (("Prometheus", 9090), ("Alertmanager", 9093)):
+            for obj in self.all(kind):
+                name = kind.lower()
+                labels = {**((obj.spec.get("podMetadata") or {}).get("labels") or {}),
+                          "app.kubernetes.io/name": name, "app.kubernetes.io/instance": obj.name,
+                          "app.kubernetes.io/managed-by": "prometheus-operator", name: obj.name}
+                port = {"name": obj.spec.get("portName", "web"), "containerPort": number}
+                template = {"metadata": {"labels": labels},
+                            "spec": {"containers": [{"name": name, "ports": [port]}]}}
+                found.append(Pod(obj, template, obj.spec.get("replicas", 1)))
+        return found
+
 
 def parse(text, file):
     """The objects of one file's text."""

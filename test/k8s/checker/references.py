@@ -104,7 +104,7 @@ def rights(tree):
             if subject.get("kind") == "ServiceAccount":
                 where = (subject.get("namespace", obj.ns), subject["name"])
                 bound.add(where)
-                if not tree.get("ServiceAccount", *where):
+                if where[0] != "kube-system" and not tree.get("ServiceAccount", *where):
                     out.append(Finding(obj, "subjects", f"no ServiceAccount {where[0]}/{where[1]}"))
     for obj in tree.all("Role", "ClusterRole"):
         for rule in obj.body.get("rules") or []:

@@ -14,7 +14,7 @@ def _pods(tree, ns, selector):
                                           if k not in ROLE_LABELS}}
     else:
         plain = {k: v for k, v in plain.items() if k not in ROLE_LABELS}
-    return [p for p in tree.pods() if p.ns == ns and matches(plain, p.labels)]
+    return [p for p in tree.pods() + tree.operated() if p.ns == ns and matches(plain, p.labels)]
 
 
 def least(tree, pod):
