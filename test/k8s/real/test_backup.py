@@ -58,7 +58,7 @@ def restore(cluster, to):
 
 @limit(400)
 def test_backup(cluster, sub):
-    pods = pgtier.start(cluster, members=2, etcd=2)
+    pods = pgtier.start(cluster, members=2)
     with sub("backup::stanza_job_runs_twice"):
         run(cluster, "pgbackrest-stanza")
         run(cluster, "pgbackrest-stanza")
