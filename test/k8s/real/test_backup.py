@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: PostgreSQL
 """pgBackRest by the very Jobs of the manifests, and a restore to a point in time.
 
-Two members, the stanza Job, WAL that arrives, a full and a differential backup
+Four members, the stanza Job, WAL that arrives, a full and a differential backup
 from a replica, rows before and after a moment; then everything is stopped, one
 volume is restored to that moment by restore.sh, and Patroni goes on with it.
 """
@@ -58,7 +58,7 @@ def restore(cluster, to):
 
 @limit(400)
 def test_backup(cluster, sub):
-    pods = pgtier.start(cluster, members=2)
+    pods = pgtier.start(cluster)
     with sub("backup::stanza_job_runs_twice"):
         run(cluster, "pgbackrest-stanza")
         run(cluster, "pgbackrest-stanza")
@@ -82,7 +82,8 @@ def test_backup(cluster, sub):
         said = restore(cluster, moment)
         check(f"restore: /var/lib/postgresql/data/pgdata is at {moment}" in said, said[-2000:])
     with sub("backup::patroni_goes_on_and_the_replica_is_copied_anew"):
-        shutil.rmtree(os.path.join(cluster.scratch, "claims", "data.data-postgres-1"))
+        for n in (1, 2, 3):
+            shutil.rmtree(os.path.join(cluster.scratch, "claims", f"data.data-postgres-{n}"))
         pods[0].start().wait_ready(120)
         until("a leader", 60, lambda: pods[0].labels.get("role") == "master", 0.5)
         equal(count(cluster), 1234)
