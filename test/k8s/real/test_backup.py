@@ -87,5 +87,6 @@ def test_backup(cluster, sub):
         pods[0].start().wait_ready(120)
         until("a leader", 60, lambda: pods[0].labels.get("role") == "master", 0.5)
         equal(count(cluster), 1234)
+        run(cluster, "postgres-config")
         pods[1].start().wait_ready(120)
         until("the replica's rows", 60, lambda: count(cluster, "postgres-1.postgres-nodes") == 1234, 1)
