@@ -49,7 +49,7 @@ class Nodes:
     def wait_replayed(self, seconds=20):
         """Until every replica has replayed what the primary has written so far."""
         from lib import until
-        lsn = self.conns[self.primary].execute("SELECT pg_current_wal_insert_lsn()").fetchone()[0]
+        lsn = self.conns[self.primary].execute("SELECT pg_current_wal_flush_lsn()").fetchone()[0]
 
         def reached():
             return all(conn.execute("SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn",

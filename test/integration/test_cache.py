@@ -25,7 +25,7 @@ class Table:
         self.wait_replayed()
 
     def wait_replayed(self):
-        lsn = self.direct.execute("SELECT pg_current_wal_insert_lsn()").fetchone()[0]
+        lsn = self.direct.execute("SELECT pg_current_wal_flush_lsn()").fetchone()[0]
         for port in self.tier.replica_ports():
             with self.tier.connect(port) as conn:
                 until("replay", 20, lambda c=conn: c.execute(
