@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: PostgreSQL
+//
+// The page: quotes every few seconds, one account, a transfer. Plain DOM, no framework, no inline code (the CSP allows
+// none). Text from the server only ever becomes textContent. A transfer's Idempotency-Key is made once for what the form
+// says and kept until an answer has come, so pressing Send again after a lost answer can't move the money twice.
+
+const QUOTES_EVERY_MS = 3000;
+const REQUEST_TIMEOUT_MS = 12000;
+const byId = (id) => document.getElementById(id);
+
+class Problem extends Error {
+  constructor(status, body) {
+    super(body.detail || body.title || `the server answered ${status}`);
+    this.status = status;
+    this.field = body.field;
+  }
+}
+
+async function ask(path, options = {}) {
+  const reply = await fetch(path, { ...options, signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS) });
+  const isJson = (reply.headers.get("Content-Type") || "").includes("json");
+  const body = isJson ? await reply.json() : {};
+  if (!reply.ok) throw new Problem(reply.status, body);
+  return body;
+}
+
+// Past every cache, from the primary: for what must show the transfer just made.
+const fresh = (path) => ask(path, { headers: { "Cache-Control": "no-cache" } });
+
+// Amounts are decimal strings and stay so: no sum is ever calculated here.
+function grouped(amount) {
+  const [whole, part] = amount.replace("-", "").split(".");
+  const sign = amount.startsWith("-") ? "\u2212" : "";
+  return sign + whole.replace(/\B(?=(\d{3})+$)/g, "\u202f") + (part ? "." + part : "");
+}
+
+const money = (amount, currency) => `${grouped(amount)} ${currency}`;
+const when = (text) => new Date(text).toLocaleString([], { dateStyle: "short", timeStyle: "medium" });
+
+function row(...cells) {
+  const tr = document.createElement("tr");
+  for (const [text, className] of cells) {
+    const td = document.createElement("td");
+    td.textContent = text;
+    if (className) td.className = className;
+    tr.append(td);
+  }
+  return tr;
+}
+
+function fill(table, rows, empty) {
+  const columns = table.tHead.rows[0].cells.length;
+  const body = table.tBodies[0];
+  if (!rows.length) {
+    rows = [row([empty])];
+    rows[0].cells[0].colSpan = columns;
+  }
+  body.replaceChildren(...rows);
+}
+
+function setState(text, isDown) {
+  const state = byId("state");
+  if (state.textContent !== text) state.textContent = text;
+  state.classList.toggle("is-down", isDown);
+}
+
+async function showQuotes() {
+  try {
+    const { quotes } = await ask("/api/quotes");
+    fill(byId("quotes"), quotes.map((q) => {
+      const direction = q.change.startsWith("-") ? "down" : "up";
+      const sign = direction === "up" ? "+" : "";
+      return row([q.symbol], [q.name], [money(q.price, q.currency), "number"],
+                 [sign + grouped(q.change), `number ${direction}`], [when(q.as_of)]);
+    }), "No quotes");
+    setState("live", false);
+  } catch (error) {
+    setState(`no quotes: ${error.message}`, true);
+  }
+}
+
+async function showAccounts() {
+  const { accounts } = await ask("/api/accounts?limit=50");
+  const select = byId("account");
+  const chosen = select.value;
+  select.replaceChildren(...accounts.map((a) => new Option(`${a.id} - ${a.owner}`, a.id)));
+  if (chosen) select.value = chosen;
+}
+
+async function showAccount() {
+  const id = byId("account").value;
+  if (!id) return;
+  const [account, { transfers }] = await Promise.all([
+    fresh(`/api/accounts/${id}`), fresh(`/api/transfers?account=${id}&limit=10`)]);
+  byId("owner").textContent = account.owner;
+  byId("balance").textContent = money(account.balance, account.currency);
+  byId("balance").dataset.amount = account.balance;
+  fill(byId("movements"), transfers.map((t) => {
+    const isOut = String(t.from_account) === id;
+    return row([when(t.created_at)], [String(isOut ? t.to_account : t.from_account)],
+               [(isOut ? "\u2212" : "+") + money(t.amount, t.currency), `number ${isOut ? "down" : "up"}`], [t.note || ""]);
+  }), "None yet");
+}
+
+function notice(id, text) {
+  for (const other of ["transfer-error", "transfer-done"]) byId(other).hidden = true;
+  byId(id).textContent = text;
+  byId(id).hidden = false;
+}
+
+function markField(name) {
+  for (const field of byId("transfer").elements) {
+    if (field.name) field.removeAttribute("aria-invalid");
+  }
+  const field = name && byId("transfer").elements[name];
+  if (field) {
+    field.setAttribute("aria-invalid", "true");
+    field.focus();
+  }
+}
+
+let pending = { what: "", key: "" };
+
+function keyFor(what) {
+  if (pending.what !== what) pending = { what, key: newKey() };
+  return pending.key;
+}
+
+// crypto.randomUUID is there on https and localhost only.
+function newKey() {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return Array.from(bytes, (b) => b.toString(16).padStart(2, "0")).join("");
+}
+
+async function send(event) {
+  event.preventDefault();
+  const form = byId("transfer");
+  const body = JSON.stringify({
+    from_account: Number(byId("account").value), to_account: Number(form.elements.to.value.trim()),
+    amount: form.elements.amount.value.trim().replace(",", "."), note: form.elements.note.value.trim() });
+  markField(null);
+  byId("send").disabled = true;
+  try {
+    const done = await ask("/api/transfers", { method: "POST", body,
+      headers: { "Content-Type": "application/json", "Idempotency-Key": keyFor(body) } });
+    pending = { what: "", key: "" };
+    form.reset();
+    notice("transfer-done", `${money(done.amount, done.currency)} sent to ${done.to_account}, transfer ${done.id}`);
+  } catch (error) {
+    // A refusal is final, so the next try is a new transfer; of anything else the outcome isn't known.
+    if (error instanceof Problem && error.status < 500) pending = { what: "", key: "" };
+    notice("transfer-error", error.message);
+    markField(error.field);
+  } finally {
+    byId("send").disabled = false;
+  }
+  await showAccount().catch((error) => setState(`no account: ${error.message}`, true));
+}
+
+async function start() {
+  byId("transfer").addEventListener("submit", send);
+  byId("account").addEventListener("change", () =>
+    showAccount().catch((error) => setState(`no account: ${error.message}`, true)));
+  showQuotes();
+  setInterval(() => { if (!document.hidden) showQuotes(); }, QUOTES_EVERY_MS);
+  try {
+    await showAccounts();
+    await showAccount();
+  } catch (error) {
+    setState(`no accounts: ${error.message}`, true);
+  }
+  document.body.dataset.ready = "yes";
+}
+
+start();
