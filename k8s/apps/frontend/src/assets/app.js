@@ -136,7 +136,7 @@ async function send(event) {
   event.preventDefault();
   const form = byId("transfer");
   const body = JSON.stringify({
-    from_account: Number(byId("account").value), to_account: Number(form.elements.to.value.trim()),
+    from_account: Number(byId("account").value), to_account: Number(form.elements.to_account.value.trim()),
     amount: form.elements.amount.value.trim().replace(",", "."), note: form.elements.note.value.trim() });
   markField(null);
   byId("send").disabled = true;
