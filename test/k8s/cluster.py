@@ -39,6 +39,8 @@ class Cluster:
         self.lock = threading.RLock()
         self.init_limit_s = 120
         self.images = own_images()
+        self.images["pgweir/finai-frontend"]["files"] = {
+            "/usr/share/finai": build_site(os.path.join(scratch, "site"))}
         self.tls_folder = os.path.join(scratch, "tls")
         os.makedirs(self.tls_folder, 0o700)
         self.authority = apiserver.make_certificate(self.tls_folder, "finai-ca", [])
@@ -259,6 +261,13 @@ def dockerfile_words(path, instruction):
     return json.loads(found[-1]) if found else None
 
 
+def dockerfile_stop_signal(path):
+    """A Dockerfile's STOPSIGNAL; SIGTERM without one."""
+    with open(path, encoding="utf-8") as f:
+        found = re.findall(r"^STOPSIGNAL\s+(SIG\w+)\s*$", f.read(), re.M)
+    return found[-1] if found else "SIGTERM"
+
+
 def own_images():
     """Images of ours: entry points from their Dockerfiles, programs from the build."""
     binary = os.path.realpath(os.environ.get("PGWEIR") or os.path.join(TOP, "build", "pgweir"))
@@ -275,7 +284,15 @@ def own_images():
         if os.path.isfile(path):
             one["entrypoint"] = dockerfile_words(path, "ENTRYPOINT")
             one["cmd"] = dockerfile_words(path, "CMD")
+            one["stop_signal"] = dockerfile_stop_signal(path)
     return images
+
+
+def build_site(folder):
+    """The frontend's pages as its image's first stage makes them; the folder."""
+    subprocess.run([os.path.join(manifests.K8S, "apps", "frontend", "build"), folder], check=True,
+                   stdin=subprocess.DEVNULL)
+    return folder
 
 
 class Session:

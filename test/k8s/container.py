@@ -176,6 +176,8 @@ class Container:
         if self.spec.get("workingDir"):
             words += ["env", "-C", self.spec["workingDir"]]
         with open(self.log_path, "ab") as log:
+            # A runtime gives these to the container's user, who may open /dev/stdout again.
+            os.fchown(log.fileno(), self.uid(), self.gid())
             self.proc = subprocess.Popen(words + self.command(), stdin=subprocess.DEVNULL, stdout=log,
                                          stderr=log, start_new_session=True)
 
@@ -229,6 +231,11 @@ class Container:
                 return f.read()
         except OSError:
             return ""
+
+    def stop_signal(self):
+        """What ends it: the pod's word, else the image's STOPSIGNAL."""
+        name = (self.spec.get("lifecycle") or {}).get("stopSignal") or self.image.get("stop_signal", "SIGTERM")
+        return getattr(signal, name)
 
     def stop(self, signo, seconds):
         """A signal, then SIGKILL when it doesn't end in time; the exit status, negative for a signal."""

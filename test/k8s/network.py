@@ -33,7 +33,9 @@ class Network:
         os.makedirs("/run/netns", exist_ok=True)
         subprocess.run(["mount", "-t", "tmpfs", "tmpfs", "/run/netns"], check=True)
         ip("link", "set", "lo", "up")
-        ip("link", "add", "br0", "type", "bridge", "forward_delay", "0")
+        # Without an address of its own a bridge takes another each time that a port comes with a lower one, and
+        # pods go on sending to the old one until their neighbour tables notice.
+        ip("link", "add", "br0", "address", "02:00:0a:2a:00:01", "type", "bridge", "forward_delay", "0")
         ip("addr", "add", GATEWAY + "/16", "dev", "br0")
         ip("link", "set", "br0", "up")
         self.bind_hosts("default", "/etc/hosts")

@@ -5,7 +5,7 @@ Start: initContainers one after the other, native sidecars (restartPolicy
 Always) stay and hold up the next until their startup probe passed; then the
 containers. A thread per pod runs the probes as written, starts ended
 containers again as restartPolicy says, and kills what fails its liveness or
-startup probe. Stop: preStop hooks and SIGTERM within the grace period, main
+startup probe. Stop: preStop hooks and the stop signal within the grace period, main
 containers first, then sidecars from the last to the first (Kubernetes
 documentation, "Pod Lifecycle", "Sidecar Containers").
 """
@@ -191,7 +191,7 @@ class Pod:
         """A failed probe ends the container; the next look starts it again."""
         with open(one.log_path, "a", encoding="utf-8") as log:
             log.write(f"\n--- killed by its probe: {why}\n")
-        one.stop(signal.SIGTERM, min(30, self.grace()))
+        one.stop(one.stop_signal(), min(30, self.grace()))
 
     def update_ready(self):
         now = all(self.is_container_ready(one) for one in self.all_running())
@@ -293,12 +293,11 @@ class Pod:
             left = max(deadline - time.monotonic(), 0.1)
             self.hooks[one.name] = run_action(one, hook, left)
         # A hook that used up the grace leaves two seconds (kubelet).
-        signo = getattr(signal, one.spec.get("lifecycle", {}).get("stopSignal", "SIGTERM"))
-        ended[one.name] = one.stop(signo, max(deadline - time.monotonic(), 2))
+        ended[one.name] = one.stop(one.stop_signal(), max(deadline - time.monotonic(), 2))
 
     def end_sidecars(self):
         for one in reversed(self.sidecars):
-            one.stop(signal.SIGTERM, 5)
+            one.stop(one.stop_signal(), 5)
 
     def crash(self):
         """The node's end: everything killed at once, no hook, no signal handler."""
