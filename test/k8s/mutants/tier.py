@@ -1,46 +1,8 @@
 # SPDX-License-Identifier: PostgreSQL
-"""One-fault mutants of the shipped manifests, each with the check that has to refuse it.
-
-A mutant changes a copy of the parsed tree in place. Its docstring is its name. One that can no
-longer be made (the object it changes is gone) fails too: it would prove nothing.
-"""
+"""Mutants of workloads and of what stands around them."""
 from checker.load import Obj
 
-MUTANTS = []
-
-
-def mutant(check):
-    """Registers a mutant for a check."""
-    def add(function):
-        MUTANTS.append((check, function))
-        return function
-    return add
-
-
-def rule(check, name, where, change):
-    """Registers a mutant that is one change of one object."""
-    def mutate(tree):
-        change(tree.need(*where).body)
-    mutate.__doc__ = name
-    MUTANTS.append((check, mutate))
-
-
-PGWEIR = ("Deployment", "pgweir", "pgweir")
-POSTGRES = ("StatefulSet", "data", "postgres")
-REDIS = ("StatefulSet", "cache", "redis-cluster")
-MONGOS = ("Deployment", "mongodb", "mongos")
-
-
-def pod(body):
-    return body["spec"]["template"]["spec"]
-
-
-def first(body):
-    return pod(body)["containers"][0]
-
-
-def put(node, key, value):
-    node[key] = value
+from . import INI, MONGOS, MUTANTS, PGWEIR, POSTGRES, REDIS, first, mutant, pod, put, rule, swap
 
 
 def drop_all(*path):
@@ -213,24 +175,11 @@ for space in ("pgweir", "data", "cache", "mongodb"):
 opened("data")
 
 
-INI = ("ConfigMap", "pgweir", "pgweir-config")
-
-
-def swap(where, key, old, new, check, name):
-    """A mutant: one text of a ConfigMap has another value."""
-    def mutate(tree):
-        data = tree.need(*where).body["data"]
-        if old not in data[key]:
-            raise LookupError(f"no {old} in {key}")
-        data[key] = data[key].replace(old, new)
-    mutate.__doc__ = name
-    MUTANTS.append((check, mutate))
-
-
-swap(INI, "pgweir.ini", "drain_timeout = 30", "drain_timeout = 300", "budgets", "a drain longer than the grace period")
-swap(INI, "pgweir.ini", "max_client_conn = 5000", "max_client_conn = 500", "budgets", "10,000 clients don't fit")
-swap(INI, "pgweir.ini", "failover_wait_timeout = 60", "failover_wait_timeout = 20", "timing", "a queue shorter than a failover")
-swap(("ConfigMap", "cache", "redis-config"), "redis-cluster.conf", "maxmemory 640mb", "maxmemory 1000mb", "budgets",
-     "maxmemory near the limit")
+swap("budgets", "a drain longer than the grace period", INI, "pgweir.ini", "drain_timeout = 30", "drain_timeout = 300")
+swap("budgets", "10,000 clients don't fit", INI, "pgweir.ini", "max_client_conn = 5000", "max_client_conn = 500")
+swap("timing", "a queue shorter than a failover", INI, "pgweir.ini", "failover_wait_timeout = 60",
+     "failover_wait_timeout = 20")
+swap("budgets", "maxmemory near the limit", ("ConfigMap", "cache", "redis-config"), "redis-cluster.conf",
+     "maxmemory 640mb", "maxmemory 1000mb")
 rule("timing", "Patroni's ttl below loop_wait + 2 x retry_timeout", ("ConfigMap", "data", "postgres-config"),
      lambda b: put(b["data"], "dynamic.json", '{"ttl": 20, "loop_wait": 10, "retry_timeout": 10}'))
