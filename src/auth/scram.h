@@ -78,7 +78,7 @@ struct key_cache;
 struct scram_client {
 	int state;
 	bool has_keys;
-	bool is_plus;
+	const char *gs2_header; /* static: what client-first began with */
 	unsigned max_iterations;
 	struct scram_keys keys;
 	struct slice password;   /* borrowed until scram_client_final */
@@ -93,8 +93,19 @@ struct scram_client {
 /* Either a password, or keys captured from a log-in (then the password isn't looked at). */
 void scram_client_init(struct scram_client *c, struct slice password, const struct scram_keys *keys,
                        unsigned max_iterations);
-/* cbind non-NULL: use PLUS. *out is in c. */
-void scram_client_first(struct scram_client *c, const struct scram_cbind *cbind, struct slice *out);
+/*
+ * How a client binds to its channel; the names are those of RFC 5802's gs2-cbind-flag. With 'y' a
+ * server that does offer PLUS sees that somebody took it off the list, and ends the exchange.
+ */
+enum scram_binding {
+	SCRAM_BINDING_NONE = 'n',      /* the client can't: no TLS, or no data for it */
+	SCRAM_BINDING_UNOFFERED = 'y', /* it could, but the server offered no PLUS */
+	SCRAM_BINDING_PLUS = 'p',
+};
+
+/* cbind: looked at for PLUS only. *out is in c. */
+void scram_client_first(struct scram_client *c, enum scram_binding binding,
+                        const struct scram_cbind *cbind, struct slice *out);
 /* PROTOCOL: malformed, foreign nonce; LIMIT: the server asks for too many iterations. */
 enum weir_err scram_client_final(struct scram_client *c, struct slice server_first,
                                  struct slice *out) WEIR_MUST_CHECK;

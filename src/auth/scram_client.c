@@ -13,14 +13,13 @@
 
 enum { CLIENT_START, CLIENT_ASKED, CLIENT_PROVED, CLIENT_DONE };
 
-static const char gs2_plain[] = "n,,";
 static const char gs2_plus[] = "p=tls-server-end-point,,";
 
 void scram_client_init(struct scram_client *c, struct slice password, const struct scram_keys *keys,
                        unsigned max_iterations)
 {
 	c->state = CLIENT_START;
-	c->is_plus = false;
+	c->gs2_header = "";
 	c->has_keys = keys != NULL;
 	if (keys)
 		c->keys = *keys;
@@ -33,18 +32,20 @@ void scram_client_init(struct scram_client *c, struct slice password, const stru
 	scram_text_clear(&c->reply);
 }
 
-void scram_client_first(struct scram_client *c, const struct scram_cbind *cbind, struct slice *out)
+void scram_client_first(struct scram_client *c, enum scram_binding binding,
+                        const struct scram_cbind *cbind, struct slice *out)
 {
 	WEIR_ASSERT(c->state == CLIENT_START);
-	if (cbind) {
+	c->gs2_header = binding == SCRAM_BINDING_UNOFFERED ? "y,," : "n,,";
+	if (binding == SCRAM_BINDING_PLUS) {
 		WEIR_ASSERT(cbind->len > 0 && cbind->len <= sizeof(cbind->data));
 		c->cbind = *cbind;
-		c->is_plus = true;
+		c->gs2_header = gs2_plus;
 	}
 	/* The user name stays empty, as libpq leaves it: the start-up packet names the user. */
 	scram_text_append(&c->client_first, slice_str("n=,r="));
 	scram_text_append(&c->client_first, slice_of(c->nonce.data, c->nonce.len));
-	scram_text_append(&c->reply, slice_str(c->is_plus ? gs2_plus : gs2_plain));
+	scram_text_append(&c->reply, slice_str(c->gs2_header));
 	scram_text_append(&c->reply, scram_text_slice(&c->client_first));
 	c->state = CLIENT_ASKED;
 	*out = scram_text_slice(&c->reply);
@@ -112,7 +113,7 @@ static enum weir_err make_keys(struct scram_client *c, const struct server_first
 static void append_binding(struct scram_client *c)
 {
 	char raw[sizeof(gs2_plus) + SCRAM_CBIND_MAX_BYTES];
-	struct slice header = slice_str(c->is_plus ? gs2_plus : gs2_plain);
+	struct slice header = slice_str(c->gs2_header);
 
 	memcpy(raw, header.ptr, header.len);
 	memcpy(raw + header.len, c->cbind.data, c->cbind.len);

@@ -116,8 +116,12 @@ static bool offers(struct slice mechanisms, const char *wanted)
 static enum server_login_step on_sasl(struct server_login *login, struct slice mechanisms,
                                       struct buf *out)
 {
-	const bool plus = login->cbind.len > 0 && offers(mechanisms, SCRAM_MECHANISM_PLUS);
+	const bool can_bind = login->cbind.len > 0;
+	const bool plus = can_bind && offers(mechanisms, SCRAM_MECHANISM_PLUS);
 	const bool has_password = secret_classify(login->secret) == SECRET_PLAIN;
+	const enum scram_binding binding = plus       ? SCRAM_BINDING_PLUS
+	                                   : can_bind ? SCRAM_BINDING_UNOFFERED
+	                                              : SCRAM_BINDING_NONE;
 	struct slice first;
 
 	if (!is_allowed(login, SERVER_AUTH_SCRAM))
@@ -131,7 +135,7 @@ static enum server_login_step on_sasl(struct server_login *login, struct slice m
 	scram_client_init(&login->scram, login->secret, has_password ? NULL : &login->keys,
 	                  login->max_iterations);
 	login->scram.cache = login->cache;
-	scram_client_first(&login->scram, plus ? &login->cbind : NULL, &first);
+	scram_client_first(&login->scram, binding, &login->cbind, &first);
 	build_sasl_initial(out, plus ? SCRAM_MECHANISM_PLUS : SCRAM_MECHANISM, first);
 	login->state = AWAIT_SASL_CONTINUE;
 	return SERVER_LOGIN_WAIT;

@@ -371,6 +371,10 @@ static enum weir_err build_checks(struct build *b)
 	    (!g->client_tls_key_file[0] || !g->client_tls_cert_file[0]))
 		return global_fail(b, "client_tls_sslmode",
 		                   "needs client_tls_key_file and client_tls_cert_file");
+	if (g->server_tls_negotiation == TLS_NEGOTIATION_DIRECT &&
+	    g->server_tls_sslmode < SSLMODE_REQUIRE)
+		return global_fail(b, "server_tls_negotiation",
+		                   "direct needs server_tls_sslmode require or more");
 	return check_auth(b);
 }
 

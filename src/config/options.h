@@ -35,6 +35,13 @@ enum config_sslmode {
 	SSLMODE_VERIFY_CA,
 	SSLMODE_VERIFY_FULL,
 };
+/* libpq's channel_binding and sslnegotiation. */
+enum config_channel_binding {
+	CHANNEL_BINDING_DISABLE,
+	CHANNEL_BINDING_PREFER,
+	CHANNEL_BINDING_REQUIRE,
+};
+enum config_tls_negotiation { TLS_NEGOTIATION_POSTGRES, TLS_NEGOTIATION_DIRECT };
 enum config_log_level { CONFIG_LOG_ERROR, CONFIG_LOG_WARN, CONFIG_LOG_INFO, CONFIG_LOG_DEBUG };
 enum config_load_balance { LOAD_BALANCE_DISABLE, LOAD_BALANCE_ROUND_ROBIN };
 
@@ -52,6 +59,8 @@ enum option_kind {
 	OPTION_CONSISTENCY,
 	OPTION_AUTH_TYPE,
 	OPTION_SSLMODE,
+	OPTION_CHANNEL_BINDING,
+	OPTION_TLS_NEGOTIATION,
 	OPTION_LOG_LEVEL,
 	OPTION_LOAD_BALANCE,
 	OPTION_KIND_COUNT
@@ -71,6 +80,8 @@ enum option_kind {
 #define OPTION_CTYPE_CONSISTENCY enum config_consistency
 #define OPTION_CTYPE_AUTH_TYPE enum config_auth_type
 #define OPTION_CTYPE_SSLMODE enum config_sslmode
+#define OPTION_CTYPE_CHANNEL_BINDING enum config_channel_binding
+#define OPTION_CTYPE_TLS_NEGOTIATION enum config_tls_negotiation
 #define OPTION_CTYPE_LOG_LEVEL enum config_log_level
 #define OPTION_CTYPE_LOAD_BALANCE enum config_load_balance
 

@@ -41,6 +41,7 @@ struct conn_ops {
 	void (*on_drained)(struct conn *conn);                   /* may be NULL */
 	void (*on_connected)(struct conn *conn);                 /* conn_connect done; may be NULL */
 	void (*on_tls_ready)(struct conn *conn);                 /* handshake done; may be NULL */
+	void (*on_tls_hello)(struct conn *conn);                 /* see conn_expect_tls; may be NULL */
 	void (*on_closed)(struct conn *conn, enum weir_err why); /* EOF, error, handshake failure */
 };
 
@@ -93,6 +94,12 @@ size_t conn_kept_bytes(const struct conn *conn);
 enum weir_err conn_start_tls(struct conn *conn, struct tls_context *ctx,
                              const char *host) WEIR_MUST_CHECK;
 const struct tls_session *conn_tls(const struct conn *conn); /* NULL: plain, or not ready */
+/*
+ * The peer may begin with a TLS handshake, unasked: the first byte is looked at before it is read.
+ * If it is a handshake record's, on_tls_hello is called instead of on_bytes, and starts TLS or
+ * closes. At once after conn_open.
+ */
+void conn_expect_tls(struct conn *conn);
 
 /*
  * Moves an idle connection between loops: exporting asserts that nothing is

@@ -30,6 +30,7 @@ struct conn {
 	bool is_delivering : 1; /* inside on_bytes */
 	bool is_congested : 1;
 	bool is_handshaking : 1;
+	bool expects_tls : 1; /* the first byte hasn't been looked at */
 	uint32_t span_count;
 	uint32_t span_cap; /* of more_spans */
 	struct loop *loop; /* borrowed: the owner's thread's */

@@ -86,6 +86,7 @@ void conn_write_ready(struct conn *conn);
 
 /* conn_tls.c */
 void conn_tls_step(struct conn *conn); /* the handshake, from the loop */
+bool conn_tls_hello(struct conn *conn); /* expects_tls: true: the byte was one, and is dealt with */
 ssize_t conn_receive(struct conn *conn, void *at, size_t room);
 ssize_t conn_transmit(struct conn *conn, const void *bytes, size_t len);
 ssize_t conn_io_failed(void); /* after a system call that failed */

@@ -274,6 +274,8 @@ void conn_read_ready(struct conn *conn)
 		conn_tls_step(conn);
 		return;
 	}
+	if (conn->expects_tls && conn_tls_hello(conn))
+		return;
 	if (conn->loop->turn_read_bytes > LOOP_TURN_READ_MAX) {
 		if (conn_tls_has_pending(conn))
 			conn_wake(conn, CONN_WAKE_READ);

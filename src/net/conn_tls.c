@@ -150,6 +150,31 @@ void conn_tls_step(struct conn *conn)
 		conn_fail_now(conn, rc == TLS_CLOSED ? WEIR_ERR_CLOSED : WEIR_ERR_TLS);
 }
 
+void conn_expect_tls(struct conn *conn)
+{
+	WEIR_ASSERT(conn->state == CONN_OPEN && !conn->tls && conn->ops->on_tls_hello);
+	conn->expects_tls = true;
+}
+
+/* What isn't a handshake, an end of stream too, is left to be read as ever. */
+bool conn_tls_hello(struct conn *conn)
+{
+	enum { TLS_RECORD_HANDSHAKE = 22 }; /* ContentType, RFC 8446, section 5.1 */
+	uint8_t first;
+	ssize_t got;
+
+	do
+		got = recv(conn->fd, &first, 1, MSG_PEEK);
+	while (got < 0 && errno == EINTR);
+	if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+		return true;
+	conn->expects_tls = false;
+	if (got != 1 || first != TLS_RECORD_HANDSHAKE)
+		return false;
+	conn->ops->on_tls_hello(conn);
+	return true;
+}
+
 enum weir_err conn_start_tls(struct conn *conn, struct tls_context *ctx, const char *host)
 {
 	if (conn->state != CONN_OPEN)

@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/assert.h"
 #include "base/err.h"
@@ -52,6 +53,18 @@ enum weir_err tls_context_create(const struct tls_options *options, struct tls_c
 struct tls_context *tls_context_get(struct tls_context *context);
 void tls_context_put(struct tls_context **context); /* NULLs; the last one frees */
 enum tls_mode tls_context_mode(const struct tls_context *context);
+
+enum { TLS_ENDPOINT_MAX_BYTES = 64 };
+
+/*
+ * After on_tls_ready only: the channel binding "tls-server-end-point" (RFC 5929, section 4), the
+ * digest of the server's certificate - the peer's, or our own on the server side. Returns its
+ * length; 0: there is none (no certificate, or a signature without one digest, as Ed25519's).
+ */
+size_t tls_endpoint(const struct tls_session *session, uint8_t out[TLS_ENDPOINT_MAX_BYTES]);
+
+/* After on_tls_ready only: ALPN agreed on "postgresql". */
+bool tls_has_alpn(const struct tls_session *session);
 
 /* After on_tls_ready only. Static text. */
 const char *tls_version(const struct tls_session *session);

@@ -175,6 +175,43 @@ bool tls_session_has_pending(const struct tls_session *s)
 
 /* --- what it tells --- */
 
+/* MD5 and SHA-1 are replaced by SHA-256, as RFC 5929 demands. */
+static const EVP_MD *endpoint_digest(X509 *cert)
+{
+	int digest = NID_undef;
+
+	if (X509_get_signature_info(cert, &digest, NULL, NULL, NULL) != 1)
+		return NULL;
+	if (digest == NID_md5 || digest == NID_sha1)
+		return EVP_sha256();
+	return digest == NID_undef ? NULL : EVP_get_digestbynid(digest);
+}
+
+size_t tls_endpoint(const struct tls_session *s, uint8_t out[TLS_ENDPOINT_MAX_BYTES])
+{
+	bool is_client = tls_context_side(s->context) == TLS_SIDE_CLIENT;
+	X509 *cert = is_client ? SSL_get0_peer_certificate(s->ssl) : SSL_get_certificate(s->ssl);
+	const EVP_MD *digest = cert ? endpoint_digest(cert) : NULL;
+	unsigned char bytes[EVP_MAX_MD_SIZE];
+	unsigned len = 0;
+
+	if (!digest || X509_digest(cert, digest, bytes, &len) != 1 || len > TLS_ENDPOINT_MAX_BYTES) {
+		ERR_clear_error();
+		return 0;
+	}
+	memcpy(out, bytes, len);
+	return len;
+}
+
+bool tls_has_alpn(const struct tls_session *s)
+{
+	const unsigned char *name;
+	unsigned len;
+
+	SSL_get0_alpn_selected(s->ssl, &name, &len);
+	return len > 0; /* the context knows one name only */
+}
+
 const char *tls_version(const struct tls_session *s)
 {
 	return SSL_get_version(s->ssl);

@@ -35,6 +35,7 @@ struct backend_login {
 	struct server_login auth;
 	bool has_auth;
 	bool waits_for_tls;             /* SSLRequest sent, one byte is due */
+	bool is_direct;                 /* the handshake came first, unasked */
 	struct pg_error error;
 };
 
@@ -163,17 +164,33 @@ static size_t startup_pairs(const struct tenant *t, struct slice *pairs)
 	return n / 2;
 }
 
+/* The channel's data for SCRAM-SHA-256-PLUS; len 0: no TLS, or not wanted. */
+static void channel_binding(const struct server *s, struct scram_cbind *out)
+{
+	const struct backend_login *l = s->login;
+	const struct tls_session *tls = conn_tls(&s->conn);
+
+	_Static_assert((int)TLS_ENDPOINT_MAX_BYTES <= (int)SCRAM_CBIND_MAX_BYTES, "it fits");
+	out->len = 0;
+	if (tls && l->settings->config->global.server_channel_binding != CHANNEL_BINDING_DISABLE)
+		out->len = tls_endpoint(tls, out->data);
+}
+
 static void send_startup(struct server *s)
 {
 	struct tenant *t = backend_tenant(s);
 	struct backend_login *l = s->login;
 	struct slice pairs[2 * STARTUP_PAIRS_MAX];
+	struct scram_cbind cbind;
 	struct server_login_input in = {
 		.user = tenant_server_user(t),
 		.secret = tenant_server_secret(t),
 		.keys = t->keys,
 		.allowed = SERVER_AUTH_ANY,
 		.max_iterations = (unsigned)l->settings->config->global.scram_max_iterations,
+		.cbind = &cbind,
+		.require_cbind = l->settings->config->global.server_channel_binding ==
+				 CHANNEL_BINDING_REQUIRE,
 		.cache = backend_proxy(s)->login_keys,
 	};
 	struct buf b;
@@ -181,12 +198,21 @@ static void send_startup(struct server *s)
 	/* A reload may have come since the connection was begun: keep what `in` borrows from. */
 	settings_put(&l->settings);
 	l->settings = settings_get(t->settings);
+	channel_binding(s, &cbind);
 	server_login_init(&l->auth, &in);
 	l->has_auth = true;
 	buf_init(&b, LOGIN_MESSAGE_MAX);
 	build_startup(&b, PG_PROTOCOL_3_0, pairs, startup_pairs(t, pairs));
 	conn_send_copy(&s->conn, buf_slice(&b));
 	buf_fini(&b);
+}
+
+static void start_tls(struct server *s)
+{
+	struct backend_login *l = s->login;
+
+	if (conn_start_tls(&s->conn, l->settings->server_tls, s->pool->host) != WEIR_OK)
+		fail_text(s, "TLS could not be started");
 }
 
 static void on_connected(struct conn *conn)
@@ -198,6 +224,11 @@ static void on_connected(struct conn *conn)
 	if (!tls || tls_context_mode(tls) <= TLS_MODE_ALLOW || *s->pool->host == '/' ||
 	    *s->pool->host == '@') {
 		send_startup(s);
+		return;
+	}
+	l->is_direct = l->settings->config->global.server_tls_negotiation == TLS_NEGOTIATION_DIRECT;
+	if (l->is_direct) {
+		start_tls(s);
 		return;
 	}
 	l->waits_for_tls = true;
@@ -218,15 +249,22 @@ static size_t take_tls_answer(struct server *s, struct slice bytes)
 	} else if (bytes.ptr[0] != 'S' || bytes.len != 1) {
 		fail_text(s, bytes.ptr[0] == 'N' ? "server doesn't offer TLS" :
 						   "unexpected answer to SSLRequest");
-	} else if (conn_start_tls(&s->conn, tls, s->pool->host) != WEIR_OK) {
-		fail_text(s, "TLS could not be started");
+	} else {
+		start_tls(s);
 	}
 	return bytes.len;
 }
 
+/* Without ALPN the peer of a direct handshake may speak anything (PostgreSQL 17, 55.2.10). */
 static void on_tls_ready(struct conn *conn)
 {
-	send_startup(server_of(conn));
+	struct server *s = server_of(conn);
+	const struct backend_login *l = s->login;
+
+	if (l->is_direct && !tls_has_alpn(conn_tls(conn)))
+		fail_text(s, "the server didn't agree to speak PostgreSQL over direct TLS");
+	else
+		send_startup(s);
 }
 
 void backend_learn_parameter(struct server *s, struct slice body)

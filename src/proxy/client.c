@@ -71,9 +71,14 @@ static void on_drained(struct conn *conn)
 		conn_resume_read(&c->server->conn);
 }
 
+static void on_tls_hello(struct conn *conn)
+{
+	login_tls_hello(client_of(conn));
+}
+
 static void on_tls_ready(struct conn *conn)
 {
-	client_of(conn)->is_tls = true;
+	login_tls_ready(client_of(conn));
 }
 
 static void on_closed(struct conn *conn, enum weir_err why)
@@ -90,6 +95,7 @@ static void on_closed(struct conn *conn, enum weir_err why)
 static const struct conn_ops client_ops = {
 	.on_bytes = on_bytes,
 	.on_drained = on_drained,
+	.on_tls_hello = on_tls_hello,
 	.on_tls_ready = on_tls_ready,
 	.on_closed = on_closed,
 };

@@ -31,6 +31,7 @@ enum login_stage { STAGE_STARTUP, STAGE_AUTH, STAGE_WELCOME };
 struct login {
 	enum login_stage stage;
 	bool is_unix;
+	bool is_direct; /* TLS came first, unasked */
 	bool has_auth;
 	char user[IDENTITY_BYTES_MAX];
 	char database[IDENTITY_BYTES_MAX];
@@ -79,6 +80,8 @@ void login_begin(struct client *c, bool is_unix)
 	c->login = mem_zalloc(sizeof *c->login);
 	c->login->is_unix = is_unix;
 	c->login->settings = settings_get(p->settings);
+	if (p->settings->client_tls && !is_unix)
+		conn_expect_tls(&c->conn);
 	if (bound)
 		loop_timer_arm(p->loop, &c->timer, bound, on_login_timeout);
 }
@@ -349,6 +352,7 @@ static void start_auth(struct client *c, enum client_method method)
 {
 	struct login *l = c->login;
 	struct settings *s = l->settings;
+	struct scram_cbind cbind = { .len = 0 };
 	struct client_login_input in = {
 		.method = method,
 		.user = slice_str(l->user),
@@ -356,6 +360,7 @@ static void start_auth(struct client *c, enum client_method method)
 		.unknown_like = userlist_common_kind(s->users),
 		.scram_iterations = (unsigned)s->config->global.scram_iterations,
 		.salt_key = &s->salt_key,
+		.cbind = &cbind,
 		.prepared = userlist_prepared(s->users, slice_str(l->user)),
 		.secrets_are_prepared = userlist_is_prepared(s->users),
 	};
@@ -363,6 +368,8 @@ static void start_auth(struct client *c, enum client_method method)
 
 	if (userlist_find(s->users, in.user, &in.secret) != WEIR_OK)
 		in.secret = slice_of("", 0);
+	if (c->is_tls)
+		cbind.len = tls_endpoint(conn_tls(&c->conn), cbind.data);
 	buf_init(&out, LOGIN_OUT_MAX);
 	l->stage = STAGE_AUTH;
 	l->has_auth = true;
@@ -455,6 +462,25 @@ static void take_tls_request(struct client *c, bool has_more)
 	conn_send(&c->conn, slice_of("S", 1));
 	if (conn_start_tls(&c->conn, tls, NULL) != WEIR_OK)
 		client_close(c, CLOSE_TLS, NULL);
+}
+
+void login_tls_hello(struct client *c)
+{
+	struct login *l = c->login;
+
+	l->is_direct = true;
+	if (conn_start_tls(&c->conn, l->settings->client_tls, NULL) != WEIR_OK)
+		client_close(c, CLOSE_TLS, NULL);
+}
+
+void login_tls_ready(struct client *c)
+{
+	c->is_tls = true;
+	if (c->login->is_direct && !tls_has_alpn(conn_tls(&c->conn))) {
+		log_info("login_refused", "id=%llu reason=\"direct TLS without ALPN\"",
+			 (unsigned long long)c->id);
+		client_close(c, CLOSE_TLS, NULL);
+	}
 }
 
 static size_t take_first_packet(struct client *c, struct slice bytes)

@@ -11,6 +11,9 @@
 
 void login_begin(struct client *c, bool is_unix);
 size_t login_on_bytes(struct client *c, struct slice bytes);
+/* The client began with a TLS handshake, unasked (PostgreSQL 17, section 55.2.10). */
+void login_tls_hello(struct client *c);
+void login_tls_ready(struct client *c);
 /* The server that the welcome waits for was granted; or there is none: choose again. */
 void login_granted(struct client *c);
 /* The server has taken the start-up settings. */

@@ -98,7 +98,7 @@ static void hostile_server_texts(struct slice in)
 
 	scram_client_init(&c, slice_str("a long secret"), NULL, 16);
 	fix_nonce(&c.nonce);
-	scram_client_first(&c, NULL, &out);
+	scram_client_first(&c, SCRAM_BINDING_NONE, NULL, &out);
 	if (message_next(&in, &message) && scram_client_final(&c, message, &out) == WEIR_OK) {
 		WEIR_ASSERT(out.len <= SCRAM_MESSAGE_MAX);
 		if (message_next(&in, &message))

@@ -3,7 +3,6 @@
 import os
 import socket
 import struct
-import subprocess
 
 import psycopg
 
@@ -242,39 +241,3 @@ def test_scram_secret(start, tier):
 
 def test_trust(start):
     expect_guest(weir_with_users(start, "trust", ""), "anything", wrong=None)
-
-
-def make_certificate(folder, session):
-    key, cert = (os.path.join(folder, n) for n in ("tls.key", "tls.crt"))
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
-                    "ec_paramgen_curve:P-256", "-nodes", "-keyout", key, "-out", cert, "-days",
-                    "2", "-subj", "/CN=localhost", "-addext",
-                    "subjectAltName=DNS:localhost,IP:127.0.0.1"],
-                   check=True, capture_output=True, stdin=subprocess.DEVNULL)
-    for path in (key, cert):
-        session.give(path)
-    return key, cert
-
-
-@quick
-@needs("openssl")
-@limit(90)
-def test_tls(start, folder, sub):
-    key, cert = make_certificate(folder, start.__self__)
-    weir = start({"client_tls_sslmode": "require", "client_tls_key_file": key,
-                  "client_tls_cert_file": cert})
-    for mode in ("require", "verify-ca", "verify-full"):
-        with sub(f"login::TLS {mode}"), weir.connect(sslmode=mode, sslrootcert=cert) as conn:
-            check(conn.pgconn.ssl_in_use, "TLS is in use")
-            rows = conn.execute("SELECT repeat('x', 1000) FROM generate_series(1, 5000)").fetchall()
-            equal(len(rows), 5000)
-    with sub("login::TLS required of a plain client"):
-        raises(None, lambda: weir.connect(sslmode="disable"))
-    with sub("login::bytes smuggled behind SSLRequest"), Raw(weir.port) as raw:
-        # What is sent in clear behind SSLRequest must not be read as the client's.
-        raw.send(struct.pack("!II", 8, 80877103), startup({"user": "app", "database": "app"}))
-        try:
-            check(raw.take(1) in (b"S", b"E"), "neither TLS nor an error")
-            check(raw.is_closed(), "the smuggled startup packet was answered")
-        except Closed:
-            pass

@@ -60,7 +60,7 @@ static void typist_answer(struct typist *t, struct slice body)
 		break;
 	case AUTH_CODE_SASL:
 		scram_client_init(&t->scram, t->password, NULL, SCRAM_ITERATIONS_MAX);
-		scram_client_first(&t->scram, NULL, &out);
+		scram_client_first(&t->scram, SCRAM_BINDING_NONE, NULL, &out);
 		build_sasl_initial(&t->out, SCRAM_MECHANISM, out);
 		break;
 	case AUTH_CODE_SASL_CONTINUE:

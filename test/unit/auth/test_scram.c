@@ -47,7 +47,7 @@ static void rfc_client(struct scram_client *c, struct slice password, unsigned m
 	scram_client_init(c, password, NULL, max_iterations);
 	c->nonce.len = sizeof(CLIENT_NONCE) - 1;
 	memcpy(c->nonce.data, CLIENT_NONCE, c->nonce.len);
-	scram_client_first(c, NULL, &out);
+	scram_client_first(c, SCRAM_BINDING_NONE, NULL, &out);
 	cr_assert(slice_is(out, "n,,n=,r=" CLIENT_NONCE));
 	scram_text_clear(&c->client_first);
 	scram_text_append(&c->client_first, slice_str(CLIENT_FIRST_BARE));
@@ -103,7 +103,8 @@ static const char *run(struct scram_client *c, const struct scram_cbind *client_
 	struct slice out, reply;
 	enum weir_err err;
 
-	scram_client_first(c, client_cbind, &out);
+	scram_client_first(c, client_cbind ? SCRAM_BINDING_PLUS : SCRAM_BINDING_NONE, client_cbind,
+	                   &out);
 	if (scram_server_first(s, slice_str(mechanism), out, &reply) != WEIR_OK)
 		return "first refused";
 	if (scram_client_final(c, reply, &out) != WEIR_OK)
@@ -187,6 +188,30 @@ Test(scram, channel_binding)
 	cr_assert_eq(
 		scram_server_first(&s, slice_str(SCRAM_MECHANISM), slice_str("y,,n=,r=abc"), &reply),
 		WEIR_OK);
+}
+
+Test(scram, a_client_that_could_bind_says_so)
+{
+	const struct scram_secret secret = pencil();
+	struct scram_cbind ours = { "certificate hash", 16 };
+	struct scram_server s;
+	struct scram_client c;
+	struct slice out, reply;
+
+	/* The list was cut on its way: the server knows better and ends it. */
+	scram_server_init(&s, &secret, false, &ours);
+	scram_client_init(&c, slice_str("pencil"), NULL, 4096);
+	scram_client_first(&c, SCRAM_BINDING_UNOFFERED, &ours, &out);
+	cr_assert_eq(scram_server_first(&s, slice_str(SCRAM_MECHANISM), out, &reply),
+	             WEIR_ERR_PROTOCOL);
+	/* A server without PLUS goes on, and the header is part of what is signed. */
+	scram_server_init(&s, &secret, false, NULL);
+	scram_client_init(&c, slice_str("pencil"), NULL, 4096);
+	scram_client_first(&c, SCRAM_BINDING_UNOFFERED, &ours, &out);
+	cr_assert_eq(scram_server_first(&s, slice_str(SCRAM_MECHANISM), out, &reply), WEIR_OK);
+	cr_assert_eq(scram_client_final(&c, reply, &out), WEIR_OK);
+	cr_assert_eq(scram_server_final(&s, out, &reply), WEIR_OK);
+	cr_assert_eq(scram_client_verify(&c, reply), WEIR_OK);
 }
 
 Test(scram, malformed_client_first)

@@ -56,6 +56,14 @@ static void on_connected(struct conn *conn)
 	note(peer_of(conn), "connected", slice_str(""));
 }
 
+static void on_tls_hello(struct conn *conn)
+{
+	struct peer *peer = peer_of(conn);
+
+	note(peer, "hello", slice_str(""));
+	WEIR_ASSERT(conn_start_tls(conn, peer->hello_ctx, NULL) == WEIR_OK);
+}
+
 static void on_tls_ready(struct conn *conn)
 {
 	struct peer *peer = peer_of(conn);
@@ -80,6 +88,7 @@ const struct conn_ops peer_ops = {
 	.on_bytes = on_bytes,
 	.on_drained = on_drained,
 	.on_connected = on_connected,
+	.on_tls_hello = on_tls_hello,
 	.on_tls_ready = on_tls_ready,
 	.on_closed = on_closed,
 };

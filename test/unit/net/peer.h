@@ -24,6 +24,7 @@ struct peer {
 	void (*on_closed)(struct peer *peer);
 	void (*on_ready)(struct peer *peer);
 	void *arg;
+	struct tls_context *hello_ctx; /* borrowed: answers a handshake that comes unasked */
 };
 
 extern const struct conn_ops peer_ops;

@@ -404,3 +404,72 @@ Test(tls, protocols_are_bounded)
 	cr_assert_str_eq(tls_version(conn_tls(&p.client.conn)), "TLSv1.2");
 	pair_end(&p);
 }
+
+Test(tls, both_ends_know_the_same_end_point)
+{
+	uint8_t server[TLS_ENDPOINT_MAX_BYTES], client[TLS_ENDPOINT_MAX_BYTES];
+	struct pair p;
+
+	pair_make(&p, TLS_MODE_REQUIRE, TLS_MODE_REQUIRE);
+	pair_start(&p, "db.test");
+	cr_assert_eq(tls_endpoint(conn_tls(&p.server.conn), server), 32);
+	cr_assert_eq(tls_endpoint(conn_tls(&p.client.conn), client), 32);
+	cr_assert_arr_eq(server, client, 32);
+	cr_assert(tls_has_alpn(conn_tls(&p.server.conn)));
+	cr_assert(tls_has_alpn(conn_tls(&p.client.conn)));
+	pair_end(&p);
+}
+
+static void say_hello(struct pair *p)
+{
+	conn_expect_tls(&p->server.conn);
+	p->server.hello_ctx = p->server_ctx;
+}
+
+Test(tls, a_handshake_that_comes_unasked)
+{
+	struct pair p;
+
+	pair_make(&p, TLS_MODE_REQUIRE, TLS_MODE_REQUIRE);
+	say_hello(&p);
+	peer_turns(p.loop, 2); /* nothing has come: it goes on waiting */
+	cr_assert_eq(conn_start_tls(&p.client.conn, p.client_ctx, "db.test"), WEIR_OK);
+	peer_turns(p.loop, 20);
+	cr_assert_str_eq(p.server.trace, "hello() ready()");
+	conn_send(&p.client.conn, slice_str("ping"));
+	peer_turns(p.loop, 3);
+	cr_assert_str_eq(p.server.trace, "hello() ready() bytes(ping)");
+	pair_end(&p);
+}
+
+Test(tls, plain_bytes_where_a_handshake_may_come)
+{
+	struct pair p;
+
+	pair_make(&p, TLS_MODE_REQUIRE, TLS_MODE_REQUIRE);
+	say_hello(&p);
+	conn_send(&p.client.conn, slice_str("ping"));
+	peer_turns(p.loop, 3);
+	cr_assert_str_eq(p.server.trace, "bytes(ping)");
+	/* Only the first byte counts. */
+	conn_send(&p.client.conn, slice_str("\x16\x03\x01"));
+	peer_turns(p.loop, 3);
+	cr_assert_str_eq(p.server.trace, "bytes(ping) bytes(\x16\x03\x01)");
+	pair_end(&p);
+}
+
+Test(tls, a_peer_that_leaves_without_a_byte)
+{
+	struct pair p;
+
+	pair_make(&p, TLS_MODE_REQUIRE, TLS_MODE_REQUIRE);
+	say_hello(&p);
+	peer_close(&p.client);
+	peer_turns(p.loop, 3);
+	cr_assert_str_eq(p.server.trace, "closed(-6)");
+	peer_close(&p.server);
+	tls_context_put(&p.server_ctx);
+	tls_context_put(&p.client_ctx);
+	loop_destroy(p.loop);
+	tls_files_remove(&p.files);
+}
