@@ -80,18 +80,23 @@ class Cluster:
         return asked if asked is not None else \
             bool(found) and found[0].get("automountServiceAccountToken", True)
 
-    def make_secrets(self):
-        """Real values from the shipped generator."""
+    def make_secrets(self, *options):
+        """Real values from the shipped generator; once more: what it keeps of the first, with other options."""
         program = os.path.join(manifests.K8S, "secrets", "generate")
-        if not os.access(program, os.X_OK):
-            return
-        done = subprocess.run([program], capture_output=True, text=True, check=False)
+        path = os.path.join(self.scratch, "secrets.yaml")
+        keep = ["--from", path] if os.path.exists(path) else ["--new"]
+        done = subprocess.run([program, *keep, *options], capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise RuntimeError("secrets/generate: " + done.stderr)
+        if "--sql" in options:
+            return done.stdout
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(done.stdout)
         for one in manifests.yaml.safe_load_all(done.stdout):
             if one and one["kind"] == "Secret":
                 key = (one["metadata"]["namespace"], one["metadata"]["name"])
                 self.secrets[key] = manifests_secret(one)
+        return done.stdout
 
     def make_certificates(self):
         """What cert-manager would put into the Secrets of the Certificates."""

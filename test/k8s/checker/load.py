@@ -14,6 +14,8 @@ import yaml
 TOP = pathlib.Path(__file__).resolve().parents[3]
 # Read by tools of their own, never applied with the rest.
 NOT_APPLIED = {"k8s/cluster-config.yaml", "k8s/istio-install.yaml"}
+# Placeholders: k8s/secrets/generate's input. Its output is installed, beside every overlay.
+SECRETS = "k8s/secrets/database-secrets.yaml"
 CLUSTER_WIDE = {"Namespace", "ClusterRole", "ClusterRoleBinding", "PriorityClass", "IngressClass",
                 "ClusterIssuer", "ValidatingWebhookConfiguration", "APIService", "StorageClass",
                 "CustomResourceDefinition"}
@@ -205,5 +207,9 @@ def rendered(name, text, origin):
     objects = parse(text, f"overlays/{name}")
     for obj in objects:
         obj.file = known.get((obj.kind, obj.ns, obj.name), obj.file)
-    objects += [o for o in origin.clone().objects if o.file in NOT_APPLIED]
+    for path in sorted((TOP / "overlays" / name / "secrets").glob("*-secrets.yaml")):
+        objects += parse(path.read_text(), str(path.relative_to(TOP)))
+    spaces = {o.name for o in objects if o.kind == "Namespace"}
+    objects += [o for o in origin.clone().objects
+                if o.file in NOT_APPLIED or o.file == SECRETS and o.ns in spaces]
     return Tree(name, objects, origin.texts)
