@@ -6,16 +6,9 @@ Values are read from the shipped texts: pgweir.ini, dynamic.json, redis.conf and
 import json
 import re
 
+from . import sums
 from .load import Finding, NOT_APPLIED, SECRETS
-from .selectors import config_text
-
-UNITS = {"Ki": 2 ** 10, "Mi": 2 ** 20, "Gi": 2 ** 30, "kb": 2 ** 10, "mb": 2 ** 20, "gb": 2 ** 30}
-
-
-def size(text):
-    """A size of Kubernetes or Redis in bytes."""
-    found = re.match(r"^(\d+)\s*(\w*)$", str(text))
-    return int(found.group(1)) * UNITS.get(found.group(2), 1)
+from .selectors import config_text, least
 
 
 def option(text, name):
@@ -32,20 +25,19 @@ def _pods(tree, ns, name):
 def budgets(tree):
     """Check 10: a drain ends before the grace period, 10,000 clients fit, Redis stays within its limit."""
     out = []
-    ini = config_text(tree, "pgweir", "pgweir-config", "pgweir.ini")
-    for pod in _pods(tree, "pgweir", "pgweir"):
+    for pod, _, ini in sums.poolers(tree):
         drain = (option(ini, "drain_delay") or 0) + (option(ini, "drain_timeout") or 30)
         if drain >= pod.spec.get("terminationGracePeriodSeconds", 30):
             out.append(Finding(pod, "terminationGracePeriodSeconds", f"a drain may take {drain} s"))
-        clients = (option(ini, "max_client_conn") or 100) * (pod.replicas or 1)
-        if clients < 10000 and tree.name != "development":
+        clients = (option(ini, "max_client_conn") or 100) * least(tree, pod)
+        if clients < 10000 and pod.ns == "pgweir" and tree.name != "development":
             out.append(Finding(pod, "replicas", f"only {clients} clients fit"))
     for name, key in (("redis-cluster", "redis-cluster.conf"), ("redis", "redis.conf")):
         text = config_text(tree, "cache", "redis-config", key)
         found = re.search(r"^maxmemory (\w+)", text or "", re.M)
         for pod in _pods(tree, "cache", name):
             limit = pod.main[0].get("resources", {}).get("limits", {}).get("memory", "0")
-            if found and size(found.group(1)) > 0.75 * size(limit):
+            if found and sums.number(found.group(1)) > 0.75 * sums.number(limit):
                 out.append(Finding(pod, "limits.memory", f"maxmemory {found.group(1)} is over 75 % of {limit}"))
     return out
 

@@ -5,6 +5,7 @@ The bar: a read-only root, a pinned image, requests and a memory limit, probes (
 pod aside), no token that nothing uses, spread over zones and hosts, the five labels.
 """
 from .load import Finding
+from .selectors import least
 
 LABELS = ["name", "instance", "component", "part-of", "version"]
 # Volume types that "restricted" allows.
@@ -76,7 +77,7 @@ def bar(tree):
                 out.append(Finding(pod, "template.metadata.labels", f"no app.kubernetes.io/{label}"))
         if pod.spec.get("serviceAccountName", "default") == "default":
             out.append(Finding(pod, "serviceAccountName", "no ServiceAccount of its own"))
-        if not pod.is_job and (pod.replicas or 0) > 1:
+        if not pod.is_job and least(tree, pod) > 1:
             keys = {c.get("topologyKey") for c in pod.spec.get("topologySpreadConstraints") or []}
             for key in {"topology.kubernetes.io/zone", "kubernetes.io/hostname"} - keys:
                 out.append(Finding(pod, "topologySpreadConstraints", f"no constraint on {key}"))

@@ -128,6 +128,9 @@ def scaling(tree):
         target = hpa.spec.get("scaleTargetRef") or {}
         if not tree.get(target.get("kind"), hpa.ns, target.get("name")):
             out.append(Finding(hpa, "scaleTargetRef", f"no {target.get('kind')} {hpa.ns}/{target.get('name')}"))
+        owner = tree.get(target.get("kind"), hpa.ns, target.get("name"))
+        if owner and "replicas" in owner.spec:
+            out.append(Finding(owner, "spec.replicas", "an apply would reset what the autoscaler decided"))
         if hpa.spec.get("minReplicas", 1) > hpa.spec.get("maxReplicas", 0):
             out.append(Finding(hpa, "spec", "minReplicas > maxReplicas"))
         names = {(m.get("resource") or {}).get("name") for m in hpa.spec.get("metrics") or []}

@@ -71,7 +71,7 @@ def selectors(tree):
             if not matches(rule.get("labelSelector"), pod.labels):
                 out.append(Finding(pod, "topologySpreadConstraints", "labelSelector misses the pod"))
         placeholder = all("/pause:" in c.get("image", "") for c in pod.main)
-        if not pod.is_job and not placeholder and (pod.replicas or 0) > 1 and str(pod) not in held:
+        if not pod.is_job and not placeholder and least(tree, pod) > 1 and str(pod) not in held:
             out.append(Finding(pod, "", "no PodDisruptionBudget"))
     return out
 
