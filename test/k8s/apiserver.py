@@ -5,13 +5,16 @@ No API server can be had from Debian's packages, so this stands in for it:
 GET and PATCH of pods and config maps, with the token of the pod's
 ServiceAccount, and only what the Roles of the manifests allow, so that a
 missing rule fails here as it would in a cluster (403). A patch of a pod's
-labels changes the pod, and with it the Services that select it.
+labels changes the pod, and with it the Services that select it. What an
+administrator's kubectl asks is answered by kubectl.py.
 """
 import http.server
 import json
 import os
 import ssl
 import threading
+
+import kubectl
 
 # path's kind -> resource name in a Role
 RESOURCES = {"pods", "configmaps", "endpoints", "services"}
@@ -35,7 +38,7 @@ class Api:
 
     def __init__(self, cluster, address, certificate):
         self.cluster, self.certificate = cluster, certificate
-        self.tokens, self.requests = {}, []
+        self.tokens, self.requests, self.admin_token = {}, [], None
         handler = type("Handler", (Handler,), {"api": self})
         self.server = http.server.ThreadingHTTPServer((address, 443), handler)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -88,7 +91,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         length = int(self.headers.get("Content-Length") or 0)
         body = json.loads(self.rfile.read(length)) if length else {}
         words = self.path.partition("?")[0].strip("/").split("/")
-        account = self.api.tokens.get((self.headers.get("Authorization") or "").removeprefix("Bearer "))
+        token = (self.headers.get("Authorization") or "").removeprefix("Bearer ")
+        if self.api.admin_token and token == self.api.admin_token:
+            return kubectl.Call(self, body).answer()
+        account = self.api.tokens.get(token)
         if account is None:
             return self.refuse(401, "Unauthorized")
         if len(words) != 6 or words[:3] != ["api", "v1", "namespaces"] or words[4] not in RESOURCES:

@@ -8,14 +8,18 @@ by apiserver.py, cert-manager by openssl from the shipped Certificates, and
 k8s/secrets/generate makes the Secrets. What a test changes for a small machine
 it passes as `patch`, in sight. Session is the runner's side of it.
 """
+import json
 import os
 import re
 import subprocess
 import threading
 import time
+import zlib
 
 import apiserver
+import kubectl
 import manifests
+from controllers import Controllers
 from lib import Skip
 from network import GATEWAY, Network, DOMAIN
 from pod import Pod
@@ -38,7 +42,11 @@ class Cluster:
         self.pods, self.addresses = {}, {}
         self.lock = threading.RLock()
         self.init_limit_s = 120
+        # How long Services go on leading to a pod that isn't ready any more: in a cluster every node's
+        # kube-proxy, every ingress and resolver learns of it in its own time.
+        self.endpoint_lag_s = 0
         self.images = own_images()
+        self.controllers = Controllers(self)
         self.images["pgweir/finai-frontend"]["files"] = {
             "/usr/share/finai": build_site(os.path.join(scratch, "site"))}
         self.tls_folder = os.path.join(scratch, "tls")
@@ -121,13 +129,26 @@ class Cluster:
         name = f"{workload}-{ordinal}"
         labels = {}
         if one["kind"] == "StatefulSet":
-            labels = {"statefulset.kubernetes.io/pod-name": name,
+            labels = {"controller-revision-hash": self.revision(one), "statefulset.kubernetes.io/pod-name": name,
                       "apps.kubernetes.io/pod-index": str(ordinal)}
             claims = one["spec"].get("volumeClaimTemplates", [])
             template["spec"].setdefault("volumes", []).extend(
                 {"name": c["metadata"]["name"],
                  "persistentVolumeClaim": {"claimName": f"{c['metadata']['name']}-{name}"}} for c in claims)
-        return self.add(Pod(self, ns, name, template, labels))
+        pod = Pod(self, ns, name, template, labels)
+        pod.owner, pod.patch = (one["kind"], workload), patch
+        self.controllers.place(pod)
+        return self.add(pod)
+
+    @staticmethod
+    def revision(workload):
+        """The name that a StatefulSet's controller gives to this text of the template."""
+        text = json.dumps(manifests.pod_template(workload), sort_keys=True)
+        return f"{workload['metadata']['name']}-{zlib.crc32(text.encode()):08x}"
+
+    def kubeconfig(self):
+        """A file for KUBECONFIG: real kubectl as an administrator of this cluster."""
+        return kubectl.write_config(self.api, os.path.join(self.scratch, "kubeconfig"))
 
     def add(self, pod):
         with self.lock:
@@ -201,15 +222,24 @@ class Cluster:
             self.network.publish(names)
             self.network.route(table)
 
+    def withdraw(self, pod):
+        """The pod isn't ready any more; Services forget it after endpoint_lag_s."""
+        if self.endpoint_lag_s:
+            pod.lingers_until = time.monotonic() + self.endpoint_lag_s
+            timer = threading.Timer(self.endpoint_lag_s + 0.05, self.changed)
+            timer.daemon = True
+            timer.start()
+        self.changed()
+
     def publish_service(self, service, names, table):
         ns, name, spec = service["metadata"]["namespace"], service["metadata"]["name"], service["spec"]
         if spec.get("type") == "ExternalName":
             return
         early = spec.get("publishNotReadyAddresses", False)
         chosen = [p for p in list(self.pods.values()) if p.ns == ns and p.netns
-                  and p.phase in ("starting", "running", "terminating")
                   and manifests.selects(spec.get("selector"), p.labels)
-                  and (early or p.is_ready())]
+                  and (p.phase in ("starting", "running", "terminating") and (early or p.is_ready())
+                       or p.lingers_until > time.monotonic())]
         if spec.get("clusterIP") == "None":
             names += [(f"{p.name}.{name}.{ns}", p.ip) for p in chosen]
             names += [(f"{name}.{ns}", p.ip) for p in chosen]

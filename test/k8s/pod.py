@@ -34,14 +34,16 @@ class Pod:
         self.labels = {**(meta.get("labels") or {}), **(labels or {})}
         self.annotations = dict(meta.get("annotations") or {})
         self.uid = str(uuid.uuid4())
+        # Of controllers.py: (kind, name) of the workload, how the test changed its template, the node.
+        self.owner, self.patch, self.node, self.is_deleted = None, None, "node-0", False
         self.ip = self.netns = None
         self.log_dir = os.path.join(cluster.log_dir, f"{ns}.{name}")
         os.makedirs(self.log_dir, exist_ok=True)
         self.phase = "stopped"    # starting, running, terminating, ended, stopped
-        self.ready = False
+        self.ready, self.lingers_until = False, 0.0
         self.containers, self.sidecars, self.probes, self.started = [], [], {}, set()
         self.thread, self.error = None, None
-        self.hooks, self.containers_by_name = {}, {}
+        self.hooks, self.ends, self.containers_by_name = {}, {}, {}
         self.lock = threading.RLock()
 
     # -- life ------------------------------------------------------------
@@ -69,7 +71,7 @@ class Pod:
     def prepare(self):
         if self.phase not in ("stopped", "ended"):
             raise RuntimeError(f"{self.name} is {self.phase}")
-        self.phase, self.ready, self.error = "starting", False, None
+        self.phase, self.ready, self.error, self.lingers_until = "starting", False, None, 0.0
         self.containers, self.sidecars, self.probes, self.started = [], [], {}, set()
         self.netns, self.ip = self.cluster.network.add_pod(self.name)
         self.cluster.changed()
@@ -197,7 +199,11 @@ class Pod:
         now = all(self.is_container_ready(one) for one in self.all_running())
         if now != self.ready:
             self.ready = now
-            self.cluster.changed()
+            if now:
+                self.lingers_until = 0.0
+                self.cluster.changed()
+            else:
+                self.cluster.withdraw(self)
 
     def is_container_ready(self, one):
         if not one.is_running() or one.name not in self.started:
@@ -236,6 +242,10 @@ class Pod:
         """A container by name; without one, the first of the pod's containers."""
         return self.containers_by_name[name or self.spec["containers"][0]["name"]]
 
+    def container_spec(self, name):
+        """A container's part of the pod's text, for a test to change before a start."""
+        return next(c for c in self.spec["containers"] if c["name"] == name)
+
     def probe(self, kind, container=None):
         """Run one probe now, as written; (worked, what it said)."""
         one = self.container(container)
@@ -268,32 +278,47 @@ class Pod:
         """The kubelet's order; {container: exit status}. self.hooks has what preStop hooks said."""
         if self.phase in ("stopped", "terminating"):
             return {}
-        was, self.phase = self.phase, "terminating"
+        was_ready, was, self.phase = self.is_ready(), self.phase, "terminating"
         self.ready = False
-        self.cluster.changed()
+        if was_ready:
+            self.cluster.withdraw(self)
+        else:
+            self.cluster.changed()
         if self.thread and self.thread is not threading.current_thread():
             self.thread.join()
         deadline = time.monotonic() + (self.grace() if grace is None else grace)
         ended = {}
         if was == "running":
-            threads = [threading.Thread(target=self.end, args=(one, deadline, ended))
-                       for one in self.containers]
-            for thread in threads:
+            # All hooks start now, the sidecars' too; only their SIGTERM waits for its turn.
+            turns = {one.name: threading.Event() for one in self.sidecars}
+            threads = [threading.Thread(target=self.end, args=(one, deadline, ended)) for one in self.containers]
+            late = [threading.Thread(target=self.end, args=(one, deadline, ended, turns[one.name]))
+                    for one in self.sidecars]
+            for thread in threads + late:
                 thread.start()
             for thread in threads:
                 thread.join()
-        for one in reversed(self.sidecars):
-            self.end(one, deadline, ended)
+            for one, thread in reversed(list(zip(self.sidecars, late))):
+                turns[one.name].set()
+                thread.join()
+        else:
+            for one in reversed(self.sidecars):
+                self.end(one, deadline, ended)
         self.tear_down()
         return ended
 
-    def end(self, one, deadline, ended):
+    def end(self, one, deadline, ended, turn=None):
+        """Hook, then the signal, once it is this container's turn; self.ends has when that was."""
         hook = (one.spec.get("lifecycle") or {}).get("preStop")
         if hook and one.is_running():
             left = max(deadline - time.monotonic(), 0.1)
             self.hooks[one.name] = run_action(one, hook, left)
+        if turn:
+            turn.wait(max(deadline - time.monotonic(), 0.1))
         # A hook that used up the grace leaves two seconds (kubelet).
-        ended[one.name] = one.stop(one.stop_signal(), max(deadline - time.monotonic(), 2))
+        signo = getattr(signal, one.spec.get("lifecycle", {}).get("stopSignal", "SIGTERM"))
+        ended[one.name] = one.stop(signo, max(deadline - time.monotonic(), 2))
+        self.ends[one.name] = time.monotonic()
 
     def end_sidecars(self):
         for one in reversed(self.sidecars):

@@ -37,7 +37,7 @@ def data_of(cluster, kind, ns, name, optional=False):
 def field_of(pod, path):
     """The downward API's fields."""
     simple = {"metadata.name": pod.name, "metadata.namespace": pod.ns, "metadata.uid": pod.uid,
-              "spec.nodeName": "node-0", "status.hostIP": "10.42.0.1", "status.podIP": pod.ip,
+              "spec.nodeName": pod.node, "status.hostIP": "10.42.0.1", "status.podIP": pod.ip,
               "status.podIPs": pod.ip,
               "spec.serviceAccountName": pod.spec.get("serviceAccountName", "default")}
     if path in simple:

@@ -5,9 +5,12 @@ A pod of a shell is given what pods of the manifests ask for, and says what it
 sees: user, capabilities, read-only root, volumes, names, probes, restarts, the
 order of its end, a Service that follows readiness.
 """
+import os
 import socket
+import subprocess
+import threading
 
-from lib import check, equal, limit, quick, until
+from lib import check, equal, limit, needs, quick, until
 
 SHELL = {"name": "main", "image": "test/shell:1",
          "command": ["/bin/sh", "-c", "trap 'echo terminated; exit 7' TERM; echo started; "
@@ -85,3 +88,41 @@ def test_a_service_follows_readiness(cluster):
     until("the endpoint again", 10, answers)
     pod.stop()
     check(not answers(), "an answer from a stopped pod")
+    pod.start().wait_ready(20)
+    until("an answer of the new pod", 10, answers)
+    cluster.endpoint_lag_s = 3
+    pod.spec["containers"][0]["lifecycle"] = {"preStop": {"sleep": {"seconds": 4}}}
+    ending = threading.Thread(target=pod.stop)
+    ending.start()
+    until("the end's begin", 5, lambda: pod.phase == "terminating")
+    check(answers(), "the Service has forgotten the ending pod at once")
+    until("no endpoint after the lag", 10, lambda: not answers())
+    check(pod.phase == "terminating", "it was the pod that ended, not the lag")
+    ending.join()
+    cluster.endpoint_lag_s = 0
+
+
+@quick
+@needs("kubectl")
+@limit(90)
+def test_kubectl_reads_and_executes(cluster):
+    pod = cluster.pod_from("default", "shell-2", template()).start()
+    pod.wait_ready(20)
+    env = {**os.environ, "KUBECONFIG": cluster.kubeconfig()}
+
+    def kubectl(*words, **options):
+        return subprocess.run(["kubectl", *words], env=env, capture_output=True, text=True, timeout=60, check=False,
+                              **options)
+
+    said = kubectl("get", "pods", "-l", "app=shell", "-o",
+                   'jsonpath={range .items[*]}{.metadata.name} {.status.conditions[?(@.type=="Ready")].status}{"\\n"}{end}')
+    check("shell-2 True\n" in said.stdout, f"{said}")
+    said = kubectl("exec", "-i", "shell-2", "-c", "main", "--", "sh", "-c", "cat; echo err >&2; exit 3", input="x" * 70000)
+    equal((said.returncode, said.stdout), (3, "x" * 70000), said.stderr)
+    check("err" in said.stderr, said.stderr)
+    equal(kubectl("exec", "shell-2", "--", "id", "-u").stdout, "4321\n")
+    check(kubectl("exec", "gone", "--", "id").returncode != 0, "a pod that isn't there")
+    said = kubectl("get", "secret", "-n", "data", "postgres-credentials", "-o", "jsonpath={.data.restapi-username}")
+    equal(said.stdout, "cGF0cm9uaQ==", said.stderr)
+    equal(kubectl("get", "secret", "-n", "data", "gone", "--ignore-not-found").returncode, 0)
+    pod.stop()
