@@ -8,6 +8,7 @@ import json
 
 import psycopg
 
+import apiserver
 from lib import until
 
 NODES = "postgres-nodes.data.svc.cluster.local"
@@ -65,3 +66,17 @@ def connect(cluster, host, user="postgres", key="superuser-password", dbname="po
 def show(cluster, host, name):
     with connect(cluster, host) as conn:
         return conn.execute(f"show {name}").fetchone()[0]
+
+
+def foreign_authority(cluster):
+    """Another CA than the cluster's; {"crt", "key", "ca"} as paths."""
+    return apiserver.make_certificate(cluster.tls_folder, "another-ca", [])
+
+
+def foreign_secret(cluster, name, changes):
+    """A Secret in data like postgres-tls with some keys from files: {"ca.crt": path}."""
+    secret = dict(cluster.secrets[("data", "postgres-tls")])
+    for key, path in changes.items():
+        with open(path, "rb") as f:
+            secret[key] = f.read()
+    cluster.secrets[("data", name)] = secret

@@ -2,13 +2,14 @@
 """pgBackRest by the very Jobs of the manifests, and a restore to a point in time.
 
 Four members, the stanza Job, WAL that arrives, a full and a differential backup
-from a replica, rows before and after a moment; then everything is stopped, one
+from a replica, refused certificates, rows before and after a moment; then everything is stopped, one
 volume is restored to that moment by restore.sh, and Patroni goes on with it.
 """
 import os
 import shutil
 import time
 
+import apiserver
 import pgtier
 from lib import check, equal, limit, until
 
@@ -56,7 +57,33 @@ def restore(cluster, to):
     return said
 
 
-@limit(400)
+def refused(cluster, secret):
+    """What the check says with another Secret in place of postgres-tls; it must fail."""
+    def patch(template):
+        next(v for v in template["spec"]["volumes"] if v["name"] == "tls")["secret"]["secretName"] = secret
+    done = cluster.run_job("data", "pgbackrest-check", patch, limit_s=180)
+    check(done.returncode != 0, f"{secret} is taken: {done.stdout[-2000:]}")
+    return done.stdout
+
+
+def check_certificates(cluster, sub):
+    """Members and repository know each other by the CA, and who may ask by the certificate's name."""
+    other = pgtier.foreign_authority(cluster)
+    names = [f"DNS:postgres-0.{pgtier.NODES}"]
+    with sub("backup::a_member_of_another_authority_is_refused"):
+        pgtier.foreign_secret(cluster, "other-tls", {"ca.crt": other["crt"]})
+        said = refused(cluster, "other-tls")
+        check("unable to verify certificate" in said or "certificate verify failed" in said, said[-2000:])
+    for what, authority, name in (("of_another_authority", other, "postgres"),
+                                  ("with_another_name", cluster.authority, "somebody")):
+        with sub(f"backup::a_client_{what}_is_refused"):
+            made = apiserver.make_certificate(cluster.tls_folder, f"client-{what}", names, authority, name)
+            pgtier.foreign_secret(cluster, "client-tls", {"tls.crt": made["crt"], "tls.key": made["key"]})
+            said = refused(cluster, "client-tls")
+            check("access denied" in said or "unknown ca" in said or "server closed" in said, said[-2000:])
+
+
+@limit(500)
 def test_backup(cluster, sub):
     pods = pgtier.start(cluster)
     with sub("backup::stanza_job_runs_twice"):
@@ -68,6 +95,7 @@ def test_backup(cluster, sub):
             conn.execute("create table ledger as select g from generate_series(1, 1000) g")
         check("diff backup" in run(cluster, "pgbackrest-diff"), "a differential backup")
         run(cluster, "pgbackrest-check")
+    check_certificates(cluster, sub)
     with sub("backup::restore_to_a_moment"):
         with pgtier.connect(cluster, "postgres-primary") as conn:
             conn.execute("insert into ledger select g from generate_series(1, 234) g")

@@ -3,8 +3,13 @@
 
 etcd and four members start from the StatefulSets with TLS and passwords as
 shipped; the Job brings the settings; the leader's label moves the Service.
+A primary whose certificate another authority signed is refused; passwords are
+made anew by the shipped generator and take effect.
 """
+import copy
 import json
+import os
+import shutil
 
 import psycopg
 
@@ -36,6 +41,8 @@ def test_tier(cluster, sub):
     check_roles_and_login(cluster, pods, sub)
     check_switchover_by_prestop(cluster, pods, sub)
     check_failover(cluster, pods, sub)
+    check_certificates(cluster, pods, sub)
+    check_rotation(cluster, pods, sub)
 
 
 def check_settings(cluster, pods, sub):
@@ -128,3 +135,69 @@ def count_rows(cluster, pod):
             return conn.execute("select count(*) from kept").fetchone()[0]
     except psycopg.OperationalError:
         return None
+
+
+def check_certificates(cluster, pods, sub):
+    with sub("patroni::members_verify_each_other"):
+        for pod in pods:
+            if pgtier.rest(pod, "/replica")[0] == 200:
+                with pgtier.connect(cluster, f"{pod.name}.postgres-nodes") as conn:
+                    said = conn.execute("show primary_conninfo").fetchone()[0]
+                check("sslmode=verify-full" in said and "sslrootcert=/etc/postgres-tls/ca.crt" in said, said)
+                check(f".{pgtier.NODES}" in said, said)
+        with pgtier.connect(cluster, "postgres-primary") as conn:
+            equal(conn.execute("select count(*) from pg_stat_ssl s join pg_stat_replication r using (pid)"
+                               " where not s.ssl").fetchone(), (0,))
+    with sub("patroni::a_primary_of_another_authority_is_refused"):
+        pod = next(p for p in pods if pgtier.rest(p, "/replica")[0] == 200)
+        pod.stop(grace=30)
+        shutil.rmtree(os.path.join(cluster.scratch, "claims", f"data.data-{pod.name}"))
+        shipped, spec = cluster.get("ConfigMap", "data", "patroni-config"), copy.deepcopy(pod.spec)
+        wrong = copy.deepcopy(shipped)
+        trusted = "replication: {sslmode: verify-full, sslrootcert: /etc/postgres-tls/ca.crt}"
+        check(trusted in wrong["data"]["patroni.yml"], "patroni.yml has another text")
+        wrong["data"]["patroni.yml"] = wrong["data"]["patroni.yml"].replace(
+            trusted, trusted.replace("/etc/postgres-tls", "/etc/other-tls"))
+        cluster.apply(wrong)
+        pgtier.foreign_secret(cluster, "other-tls", {"ca.crt": pgtier.foreign_authority(cluster)["crt"]})
+        pod.spec["volumes"].append({"name": "other", "secret": {"secretName": "other-tls"}})
+        pod.container_spec("postgres")["volumeMounts"].append({"name": "other", "mountPath": "/etc/other-tls"})
+        pod.start()
+        until("a refused copy", 60, lambda: "certificate verify failed" in pod.log("postgres"), 0.5)
+        check(pgtier.rest(pod, "/readiness")[0] != 200, "a copy of a primary that isn't trusted")
+        pod.stop(grace=10)
+        pod.spec = spec
+        cluster.apply(shipped)
+        pod.start().wait_ready(120)
+
+
+def check_rotation(cluster, pods, sub):
+    """As k8s/README.md says: generate, ALTER ROLE on the leader, the Secret."""
+    places = [f"data/postgres-credentials/{key}-password" for key in ("app", "pgweir", "replication")]
+    with sub("patroni::rotated_passwords_take_effect"):
+        old = pgtier.password(cluster, "app-password")
+        cluster.make_secrets(*(word for place in places for word in ("--rotate", place)))
+        done = pgtier.leader(pods).exec("postgres", [
+            "psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-h", "/run/postgresql", "-U", "postgres"],
+            stdin=cluster.make_secrets("--sql"))
+        equal(done.returncode, 0, done.stderr)
+        check(pgtier.password(cluster, "app-password") != old, "no new password")
+        for user, key in (("finai", "app-password"), ("pgweir", "pgweir-password"), ("postgres", "superuser-password")):
+            pgtier.connect(cluster, "postgres-primary", user, key).close()
+        try:
+            psycopg.connect(host="postgres-primary.data.svc.cluster.local", user="finai", dbname="finai", password=old,
+                            sslmode="require")
+        except psycopg.OperationalError as e:
+            check("authentication failed" in str(e), str(e))
+        else:
+            raise AssertionError("the old password is still taken")
+    with sub("patroni::a_replica_comes_back_with_the_new_password"):
+        pod = next(p for p in pods if pgtier.rest(p, "/replica")[0] == 200)
+        pod.stop(grace=30)
+        pod.start().wait_ready(120)
+
+        def streams():
+            with pgtier.connect(cluster, "postgres-primary") as conn:
+                return conn.execute("select count(*) from pg_stat_replication where application_name = %s",
+                                    (pod.name,)).fetchone() == (1,)
+        until("the replica streams", 60, streams, 0.5)
