@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: PostgreSQL
 # The targets beside all, check and install. Each script says how it is used.
 
-LINT_CFLAGS = -std=gnu11 $(AM_CPPFLAGS)
+LINT_CFLAGS = -std=gnu11 $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
 # A sanitizer or gcov adds variables of its own.
 LINT_OBJECTS = $(if $(findstring -fsanitize,$(AM_CFLAGS))$(findstring --coverage,$(AM_CFLAGS)),,--objects .)
 CLANG_FORMAT = clang-format
 CLANG_TIDY = clang-tidy
 FUZZ_SECONDS = 60
-SOURCE_FILES = find src include test bench -name '*.[ch]' -not -path '*/node_modules/*'
+SOURCE_FILES = find src include test bench k8s/apps -name '*.[ch]' -not -path '*/node_modules/*'
 
 .PHONY: lint lint-tidy format format-check cover compdb sizes check-integration check-all fuzz stress bench
 

@@ -62,6 +62,6 @@ void amount_format(int64_t hundredths, char text[AMOUNT_TEXT_MAX])
 {
 	uint64_t size = hundredths < 0 ? 0 - (uint64_t)hundredths : (uint64_t)hundredths;
 
-	snprintf(text, AMOUNT_TEXT_MAX, "%s%" PRIu64 ".%02" PRIu64, hundredths < 0 ? "-" : "", size / 100,
-		size % 100);
+	snprintf(text, AMOUNT_TEXT_MAX, "%s%" PRIu64 ".%02" PRIu64, hundredths < 0 ? "-" : "",
+	         size / 100, size % 100);
 }

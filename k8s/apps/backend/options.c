@@ -21,7 +21,8 @@ struct row {
 };
 
 static const struct row rows[] = {
-#define TEXT(field, name, value, text) { name, text, value, offsetof(struct options, field), 0, 0, 0 },
+#define TEXT(field, name, value, text) \
+	{ name, text, value, offsetof(struct options, field), 0, 0, 0 },
 #define NUMBER(field, name, value, least, most, text) \
 	{ name, text, NULL, offsetof(struct options, field), value, least, most },
 #include "backend/options.def"
@@ -111,7 +112,7 @@ void options_print(FILE *out)
 		if (r->text_default)
 			fprintf(out, "%-28s %-22s %s\n", r->name, r->text_default, r->text);
 		else
-			fprintf(out, "%-28s %-22u %s (%u to %u)\n", r->name, r->number_default, r->text, r->least,
-				r->most);
+			fprintf(out, "%-28s %-22u %s (%u to %u)\n", r->name, r->number_default, r->text,
+			        r->least, r->most);
 	}
 }

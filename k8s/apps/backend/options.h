@@ -25,8 +25,8 @@ struct options {
  * option, a bad number and a missing DATABASE_URL are errors: negative, and why
  * says what.
  */
-int options_load(struct options *o, char *const *environment, char *why, size_t why_size)
-	WEIR_MUST_CHECK;
+int options_load(struct options *o, char *const *environment, char *why,
+                 size_t why_size) WEIR_MUST_CHECK;
 void options_print(FILE *out); /* a line per option: name, default, text */
 
 #endif

@@ -91,42 +91,53 @@ struct route_match route_find(enum route_method method, const char *path)
 	return m;
 }
 
-static bool read_parameter(const struct evkeyval *kv, struct page *page, const char **wrong)
+static bool read_limit(const char *text, struct page *page)
 {
 	int64_t number;
 
-	*wrong = "the query has an unknown parameter";
-	if (strcmp(kv->key, "limit") == 0) {
+	if (page->limit || !parse_id(text, &number) || number > PAGE_MAX)
+		return false;
+	page->limit = (uint32_t)number;
+	return true;
+}
+
+static bool read_parameter(enum route route, const struct evkeyval *kv, struct page *page,
+                           const char **wrong)
+{
+	bool is_accounts = route == ROUTE_ACCOUNTS, is_transfers = route == ROUTE_TRANSFERS;
+
+	if (strcmp(kv->key, "limit") == 0 && (is_accounts || is_transfers)) {
 		*wrong = "limit is a whole number from 1 to 200";
-		if (!parse_id(kv->value, &number) || number > PAGE_MAX)
-			return false;
-		page->limit = (uint32_t)number;
-		return true;
+		return read_limit(kv->value, page);
 	}
-	if (strcmp(kv->key, "account") == 0) {
+	if (strcmp(kv->key, "account") == 0 && is_transfers) {
 		*wrong = "account is the number of an account";
 		return page->account == 0 && parse_id(kv->value, &page->account);
 	}
-	if (strcmp(kv->key, "after") == 0 || strcmp(kv->key, "before") == 0) {
-		*wrong = "after and before are numbers of the last page's end";
+	if ((strcmp(kv->key, "after") == 0 && is_accounts) ||
+	    (strcmp(kv->key, "before") == 0 && is_transfers)) {
+		*wrong = "after and before are the number that the last page ended with";
 		return page->beyond == 0 && parse_id(kv->value, &page->beyond);
 	}
+	*wrong = "the query has a parameter that isn't known here";
 	return false;
 }
 
-bool route_page(const char *query, struct page *page, const char **wrong)
+bool route_page(enum route route, const char *query, struct page *page, const char **wrong)
 {
 	struct evkeyvalq parameters;
 	bool is_good = true;
 
-	*page = (struct page){ .limit = PAGE_DEFAULT };
-	if (!query || !*query)
-		return true;
-	*wrong = "the query can't be read";
-	if (evhttp_parse_query_str(query, &parameters) != 0)
-		return false;
-	for (struct evkeyval *kv = parameters.tqh_first; kv && is_good; kv = kv->next.tqe_next)
-		is_good = read_parameter(kv, page, wrong);
-	evhttp_clear_headers(&parameters);
+	*page = (struct page){ 0 };
+	if (query && *query) {
+		*wrong = "the query can't be read";
+		if (evhttp_parse_query_str(query, &parameters) != 0)
+			return false;
+		for (struct evkeyval *kv = parameters.tqh_first; kv && is_good; kv = kv->next.tqe_next)
+			is_good = read_parameter(route, kv, page, wrong);
+		evhttp_clear_headers(&parameters);
+	}
+	if (!page->limit)
+		page->limit = PAGE_DEFAULT;
 	return is_good;
 }

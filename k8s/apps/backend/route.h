@@ -10,17 +10,17 @@
 #include <stdint.h>
 
 /* X(constant, name of the metric's label) */
-#define ROUTES(X)                                 \
-	X(ROUTE_QUOTES, "/api/quotes")                \
-	X(ROUTE_QUOTE, "/api/quotes/{symbol}")        \
-	X(ROUTE_ACCOUNTS, "/api/accounts")            \
-	X(ROUTE_ACCOUNT, "/api/accounts/{id}")        \
-	X(ROUTE_TRANSFERS, "/api/transfers")          \
-	X(ROUTE_TRANSFER_POST, "/api/transfers")      \
-	X(ROUTE_HEALTHZ, "/healthz")                  \
-	X(ROUTE_READYZ, "/readyz")                    \
-	X(ROUTE_METRICS, "/metrics")                  \
-	X(ROUTE_WRONG_METHOD, "other")                \
+#define ROUTES(X)                            \
+	X(ROUTE_QUOTES, "/api/quotes")           \
+	X(ROUTE_QUOTE, "/api/quotes/{symbol}")   \
+	X(ROUTE_ACCOUNTS, "/api/accounts")       \
+	X(ROUTE_ACCOUNT, "/api/accounts/{id}")   \
+	X(ROUTE_TRANSFERS, "/api/transfers")     \
+	X(ROUTE_TRANSFER_POST, "/api/transfers") \
+	X(ROUTE_HEALTHZ, "/healthz")             \
+	X(ROUTE_READYZ, "/readyz")               \
+	X(ROUTE_METRICS, "/metrics")             \
+	X(ROUTE_WRONG_METHOD, "other")           \
 	X(ROUTE_NONE, "other")
 
 enum route {
@@ -50,7 +50,10 @@ struct page {
 const char *route_label(enum route route);
 /* A path with an id or symbol that can't be one is ROUTE_NONE. HEAD is a GET. */
 struct route_match route_find(enum route_method method, const char *path);
-/* query may be NULL. False: unknown, repeated or bad parameter, named in *wrong (static text). */
-bool route_page(const char *query, struct page *page, const char **wrong);
+/*
+ * Accounts have limit and after, transfers limit, before and account, the others none. query
+ * may be NULL. False: unknown, repeated or bad parameter, named in *wrong (static text).
+ */
+bool route_page(enum route route, const char *query, struct page *page, const char **wrong);
 
 #endif

@@ -12,27 +12,34 @@
 #include "base/assert.h"
 
 static const struct refusal bad_json = { 400, "Malformed request",
-	"The body is no JSON object, or has a name twice.", NULL };
-static const struct refusal unknown_name = { 422, "Invalid transfer",
-	"A transfer has from_account, to_account, amount and note, and nothing else.", NULL };
+	                                     "The body is no JSON object, or has a name twice.", NULL };
+static const struct refusal unknown_name = {
+	422, "Invalid transfer",
+	"A transfer has from_account, to_account, amount and note, and nothing else.", NULL
+};
 static const struct refusal bad_from = { 422, "Invalid transfer",
-	"from_account is the number of an account.", "from_account" };
+	                                     "from_account is the number of an account.",
+	                                     "from_account" };
 static const struct refusal bad_to = { 422, "Invalid transfer",
-	"to_account is the number of an account.", "to_account" };
+	                                   "to_account is the number of an account.", "to_account" };
 static const struct refusal same_account = { 422, "Invalid transfer",
-	"A transfer needs two different accounts.", "to_account" };
-static const struct refusal bad_amount = { 422, "Invalid transfer",
-	"amount is a decimal string with at most two places, from 0.01 to 1000000000.00.", "amount" };
+	                                         "A transfer needs two different accounts.",
+	                                         "to_account" };
+static const struct refusal bad_amount = {
+	422, "Invalid transfer",
+	"amount is a decimal string with at most two places, from 0.01 to 1000000000.00.", "amount"
+};
 static const struct refusal bad_note = { 422, "Invalid transfer",
-	"note is a text of at most 140 characters.", "note" };
-static const struct refusal no_from = { 422, "Unknown account", "There is no such account to send from.",
-	"from_account" };
-static const struct refusal no_to = { 422, "Unknown account", "There is no such account to send to.",
-	"to_account" };
+	                                     "note is a text of at most 140 characters.", "note" };
+static const struct refusal no_from = { 422, "Unknown account",
+	                                    "There is no such account to send from.", "from_account" };
+static const struct refusal no_to = { 422, "Unknown account",
+	                                  "There is no such account to send to.", "to_account" };
 static const struct refusal other_currency = { 422, "Different currencies",
-	"Both accounts must have the same currency.", "to_account" };
-static const struct refusal insufficient = { 409, "Insufficient funds",
-	"The account doesn't have that much.", "amount" };
+	                                           "Both accounts must have the same currency.",
+	                                           "to_account" };
+const struct refusal rules_insufficient = { 409, "Insufficient funds",
+	                                        "The account doesn't have that much.", "amount" };
 
 static bool is_key_char(char c)
 {
@@ -140,8 +147,8 @@ static const struct account_row *find_account(const struct account_row *rows, in
 	return NULL;
 }
 
-const struct refusal *rules_decide(
-	const struct transfer_request *r, const struct account_row *rows, int count)
+const struct refusal *rules_decide(const struct transfer_request *r, const struct account_row *rows,
+                                   int count)
 {
 	const struct account_row *from = find_account(rows, count, r->from);
 	const struct account_row *to = find_account(rows, count, r->to);
@@ -153,7 +160,7 @@ const struct refusal *rules_decide(
 		return &no_to;
 	if (strcmp(from->currency, to->currency) != 0)
 		return &other_currency;
-	return from->balance - r->amount < -from->overdraft ? &insufficient : NULL;
+	return from->balance - r->amount < -from->overdraft ? &rules_insufficient : NULL;
 }
 
 /* Class or whole code -> step; the first that fits. */
@@ -171,6 +178,7 @@ static const struct {
 	{ "55P03", NEXT_RETRY },  /* a lock not granted in time */
 	{ "57014", NEXT_BUSY },   /* cancelled: a time-out */
 	{ "53", NEXT_BUSY },      /* too many connections, out of memory or disk */
+	{ "23505", NEXT_RETRY },  /* the key was taken meanwhile: the repeat finds whose it is */
 	{ "23514", NEXT_REFUSED } /* the table's own check of the balance */
 };
 
@@ -181,6 +189,11 @@ enum next_step rules_after_error(const char *sqlstate)
 			return after_error[i].step;
 	}
 	return NEXT_BUG;
+}
+
+bool rules_is_rolled_back(const char *sqlstate)
+{
+	return strncmp(sqlstate, "08", 2) != 0 && strncmp(sqlstate, "57P", 3) != 0;
 }
 
 uint32_t rules_pause_ms(unsigned attempt, uint32_t random)

@@ -14,9 +14,9 @@ enum { KEY_MAX = 64, NOTE_MAX = 140, CURRENCY_LEN = 3 };
 
 struct transfer_request {
 	int64_t from, to;
-	int64_t amount;         /* hundredths */
+	int64_t amount;              /* hundredths */
 	char note[NOTE_MAX * 4 + 1]; /* NOTE_MAX characters of UTF-8 */
-	char key[KEY_MAX + 1];  /* the client's Idempotency-Key */
+	char key[KEY_MAX + 1];       /* the client's Idempotency-Key */
 };
 
 /* What a client hears of a refusal; field may be NULL. All text is static. */
@@ -26,6 +26,8 @@ struct refusal {
 	const char *detail;
 	const char *field;
 };
+
+extern const struct refusal rules_insufficient; /* also for NEXT_REFUSED */
 
 /* Letters, digits, "-", "_", 8 to 64 of them; a quoted string's quotes are taken off. */
 bool rules_key(const char *header, char key[KEY_MAX + 1]);
@@ -40,8 +42,8 @@ struct account_row {
 };
 
 /* NULL: it may be done. The static refusal otherwise. rows: those of from and to that exist. */
-const struct refusal *rules_decide(
-	const struct transfer_request *r, const struct account_row *rows, int count);
+const struct refusal *rules_decide(const struct transfer_request *r, const struct account_row *rows,
+                                   int count);
 
 enum next_step {
 	NEXT_RETRY,   /* a repeat under the same key is right, whether or not this try was committed */
@@ -56,6 +58,8 @@ enum next_step {
  * accounts, so it waits for a COMMIT still under way, and then finds the key.
  */
 enum next_step rules_after_error(const char *sqlstate);
+/* Behind a COMMIT that was sent: says this error that nothing was committed? */
+bool rules_is_rolled_back(const char *sqlstate);
 
 /* How long to wait before repeat `attempt` (from 1); random spreads it. */
 uint32_t rules_pause_ms(unsigned attempt, uint32_t random);

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: PostgreSQL
+# Unit tests of k8s/apps/backend: one Criterion program, one test_<file>.c per source.
