@@ -18,6 +18,8 @@ REQUIRED = [
     ("ingress-nginx/nginx-ingress", "pgweir/pgweir", 6432), ("apps/backend", "pgweir/pgweir", 6432),
     ("ingress-nginx/nginx-ingress", "apps/backend", 8080), ("ingress-nginx/nginx-ingress", "apps/frontend", 8080),
     ("monitoring/prometheus", "pgweir/pgweir", 9127), ("monitoring/prometheus", "data/postgres", 8008),
+    ("testing/k6", "apps/backend", 8080), ("testing/k6", "pgweir/pgweir", 6432), ("testing/k6", "testing/k6", 6565),
+    ("testing/k6", "monitoring/prometheus", 9090), ("testing/pgbench", "pgweir/pgweir", 6432),
 ]
 FORBIDDEN = [
     ("apps/backend", "data/postgres", 5432), ("apps/frontend", "data/postgres", 5432),
@@ -25,6 +27,8 @@ FORBIDDEN = [
     ("apps/backend", "data/etcd", 2379), ("pgweir/pgweir", "data/etcd", 2379),
     ("ingress-nginx/nginx-ingress", "data/postgres", 5432), ("mongodb/mongos", "data/postgres", 5432),
     ("cache/redis-cluster", "data/postgres", 5432), ("apps/frontend", "mongodb/mongos", 27017),
+    ("testing/k6", "data/postgres", 5432), ("testing/pgbench", "data/postgres", 5432),
+    ("testing/pgbench", "apps/backend", 8080),
 ]
 
 
@@ -78,7 +82,8 @@ def flows(tree):
     out = []
     pods = {}
     for pod in tree.pods() + tree.operated():
-        if not pod.is_job:
+        # Other Jobs bear the name of what they serve, without its flows.
+        if not pod.is_job or pod.ns == "testing":
             pods.setdefault(f"{pod.ns}/{pod.labels.get('app.kubernetes.io/name')}", []).append(pod)
     for table, wanted in ((REQUIRED, True), (FORBIDDEN, False)):
         for a, b, number in table:

@@ -13,7 +13,7 @@ import yaml
 
 TOP = pathlib.Path(__file__).resolve().parents[3]
 # Read by tools of their own, never applied with the rest.
-NOT_APPLIED = {"k8s/cluster-config.yaml", "k8s/istio-install.yaml"}
+NOT_APPLIED = {"k8s/cluster-config.yaml", "k8s/istio-install.yaml", "k8s/testing/k6-load-testing.yaml"}
 # Placeholders: k8s/secrets/generate's input. Its output is installed, beside every overlay.
 SECRETS = "k8s/secrets/database-secrets.yaml"
 CLUSTER_WIDE = {"Namespace", "ClusterRole", "ClusterRoleBinding", "PriorityClass", "IngressClass",
@@ -84,7 +84,7 @@ class Pod:
         self.init = self.spec.get("initContainers") or []
         self.main = self.spec.get("containers") or []
         self.containers = self.init + self.main
-        self.is_job = owner.kind in ("Job", "CronJob")
+        self.is_job = owner.kind in ("Job", "CronJob", "TestRun")
 
     def __str__(self):
         return str(self.owner)
@@ -106,6 +106,21 @@ def template_of(obj):
         job = (obj.spec.get("jobTemplate") or {}).get("spec") or {}
         return job.get("template") or {}
     return None
+
+
+def test_run_templates(obj):
+    """What the k6 operator makes of a TestRun: the runners (the initializer is the same but for its command), and
+    the starter. Its own two labels come before those of the object."""
+    for part in ("runner", "starter"):
+        wish = obj.spec.get(part) or {}
+        container = {"name": "k6" if part == "runner" else "k6-curl", "ports": [{"containerPort": 6565}],
+                     "securityContext": wish.get("containerSecurityContext") or {}}
+        container.update({k: wish[k] for k in ("image", "env", "envFrom", "resources", "volumeMounts") if k in wish})
+        spec = {k: wish[k] for k in ("serviceAccountName", "securityContext", "topologySpreadConstraints", "volumes")
+                if k in wish}
+        spec["automountServiceAccountToken"] = wish.get("automountServiceAccountToken") != "false"
+        labels = {**((wish.get("metadata") or {}).get("labels") or {}), "app": "k6", "k6_cr": obj.name}
+        yield {"metadata": {"labels": labels}, "spec": {**spec, "containers": [container]}}
 
 
 def matches(selector, labels):
@@ -159,6 +174,9 @@ class Tree:
             template = template_of(obj)
             if template is not None:
                 found.append(Pod(obj, template, obj.spec.get("replicas", 1)))
+        for obj in self.all("TestRun"):
+            runner, starter = test_run_templates(obj)
+            found += [Pod(obj, runner, obj.spec.get("parallelism", 1)), Pod(obj, starter, 1)]
         return found
 
     def operated(self):

@@ -11,7 +11,7 @@ import re
 
 import yaml
 
-from .load import Finding, TOP, parse
+from .load import Finding, NOT_APPLIED, TOP, parse
 from .selectors import config_text, least
 
 SUFFIXES = {"Ki": 2 ** 10, "Mi": 2 ** 20, "Gi": 2 ** 30, "Ti": 2 ** 40, "kB": 2 ** 10, "MB": 2 ** 20, "GB": 2 ** 30,
@@ -100,6 +100,8 @@ def demands(tree, count):
     own, proxy = _mesh(tree)
     injected = {o.name for o in tree.all("Namespace") if (o.meta.get("labels") or {}).get("istio-injection") == "enabled"}
     for pod in tree.pods():
+        if count is least and pod.owner.file in NOT_APPLIED:    # the load test, at rest
+            continue
         demand = found.setdefault(pod.ns, Demand())
         demand.pod(running(pod), count(tree, pod), pod.owner.spec.get("volumeClaimTemplates") or [])
         refused = (pod.labels.get("sidecar.istio.io/inject") or "").lower() == "false"
