@@ -16,4 +16,6 @@ src_pool_libpool_a_SOURCES = \
 	src/pool/server.c \
 	src/pool/server.h \
 	src/pool/session.c \
-	src/pool/session.h
+	src/pool/session.h \
+	src/pool/session_txn.c \
+	src/pool/session_txn.h

@@ -59,6 +59,8 @@ struct server {
 	uint64_t pass_left;           /* bytes of a message body still to pass on */
 	bool pass_dropped;            /* ... to swallow instead */
 	bool is_dirty;                /* needs the reset query before anybody else gets it */
+	bool is_counted;              /* each completed statement is told to the tracker
+	                                 (see track.h); cleared with the client */
 	bool is_copy_in;              /* CopyInResponse seen, the client sends data */
 	char txn_status;              /* of the last ReadyForQuery */
 	uint16_t cancels;             /* cancel requests on their way */

@@ -158,6 +158,11 @@ struct session_state *session_empty(struct session_table *t)
 	return session_intern(t, &w);
 }
 
+struct session_state *session_none(const struct session_state *s)
+{
+	return session_empty(s->table);
+}
+
 struct session_state *session_get(struct session_state *s)
 {
 	pthread_mutex_lock(&s->table->mutex);
@@ -296,8 +301,34 @@ static void append_reset(struct buf *out, const struct setting *s)
 	buf_append_u8(out, ';');
 }
 
-void session_sync_sql(struct buf *out, const struct session_state *from,
-		      const struct session_state *to)
+static bool is_identity(const char *name)
+{
+	return strcmp(name, SESSION_ROLE) == 0 || strcmp(name, SESSION_AUTHORIZATION) == 0;
+}
+
+bool session_has_identity(const struct session_state *s)
+{
+	for (size_t i = 0; i < s->count; i++)
+		if (is_identity(s->settings[i].name))
+			return true;
+	return false;
+}
+
+static void append_identity(struct buf *out, const struct session_state *to)
+{
+	static const char *const names[] = { SESSION_AUTHORIZATION, SESSION_ROLE };
+
+	for (size_t i = 0; i < WEIR_COUNTOF(names); i++) {
+		const char *value = session_find(to, slice_str(names[i]));
+
+		if (value)
+			append_set(out, &(struct setting){ names[i], value });
+	}
+}
+
+/* The others, by a merge. */
+static void append_settings(struct buf *out, const struct session_state *from,
+			    const struct session_state *to)
 {
 	size_t i = 0, j = 0;
 
@@ -306,7 +337,10 @@ void session_sync_sql(struct buf *out, const struct session_state *from,
 			    j == to->count   ? -1 :
 					       strcmp(from->settings[i].name, to->settings[j].name);
 
-		if (order < 0) {
+		if (is_identity(order < 0 ? from->settings[i].name : to->settings[j].name)) {
+			i += order <= 0;
+			j += order >= 0;
+		} else if (order < 0) {
 			append_reset(out, &from->settings[i++]);
 		} else if (order > 0) {
 			append_set(out, &to->settings[j++]);
@@ -317,6 +351,17 @@ void session_sync_sql(struct buf *out, const struct session_state *from,
 			j++;
 		}
 	}
+}
+
+void session_sync_sql(struct buf *out, const struct session_state *from,
+		      const struct session_state *to)
+{
+	if (from == to)
+		return;
+	if (session_has_identity(from))
+		buf_append_str(out, "RESET SESSION AUTHORIZATION;RESET ROLE;");
+	append_settings(out, from, to);
+	append_identity(out, to);
 }
 
 void session_quote_literal(struct buf *out, struct slice text)

@@ -25,10 +25,15 @@ enum { SESSION_SETTINGS_MAX = 64, SESSION_TEXT_MAX = 32768 };
 /* A value that begins with this is raw text as in a start-up packet, not SQL. */
 #define SESSION_RAW_VALUE '='
 
+/* The two settings that say who the session is. */
+#define SESSION_AUTHORIZATION "session_authorization"
+#define SESSION_ROLE "role"
+
 struct session_table *session_table_create(size_t keep); /* unused states kept for later log-ins */
 void session_table_destroy(struct session_table *table);  /* no state in use any more */
 
 struct session_state *session_empty(struct session_table *table); /* counted */
+struct session_state *session_none(const struct session_state *s); /* the empty one beside it */
 struct session_state *session_get(struct session_state *s);
 void session_put(struct session_state **s);
 
@@ -44,7 +49,13 @@ const char *session_name(const struct session_state *s, size_t i);
 const char *session_value(const struct session_state *s, size_t i);
 const char *session_find(const struct session_state *s, struct slice name); /* NULL: not set */
 
-/* Appends the SET and RESET commands, with semicolons, that lead from one to the other. */
+/* It runs as another role than the one that logged in. */
+bool session_has_identity(const struct session_state *s);
+
+/*
+ * Appends the SET and RESET commands, with semicolons, that lead from one to the other. Settings
+ * change as the log-in's role: identities are left first and taken last.
+ */
 void session_sync_sql(struct buf *out, const struct session_state *from,
 		      const struct session_state *to);
 

@@ -343,6 +343,14 @@ static bool is_for_client(struct stream *st)
 	return seg && !replies_is_internal(seg) && st->s->client;
 }
 
+/* What ends a statement's answer, or for now (a portal with more rows to give). */
+static void count_statement(struct stream *st, char type)
+{
+	if ((type == BE_COMMAND_COMPLETE || type == BE_EMPTY_QUERY || type == BE_PORTAL_SUSPENDED) &&
+	    is_for_client(st))
+		track_completed(st->s->client);
+}
+
 /* One message that nobody looks at. */
 static void pass_message(struct stream *st, size_t total, size_t left)
 {
@@ -380,6 +388,8 @@ static bool next_message(struct stream *st, size_t len)
 	}
 	total = FRAME_HEADER_BYTES + (size_t)head.body_len;
 	if (!is_looked_at[(unsigned char)head.type] || total > LOOKED_AT_MAX) {
+		if (__builtin_expect(st->s->is_counted, 0))
+			count_statement(st, head.type);
 		pass_message(st, total, rest.len);
 		return true;
 	}

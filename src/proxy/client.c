@@ -18,6 +18,7 @@
 #include "proxy/link.h"
 #include "proxy/login.h"
 #include "proxy/serve.h"
+#include "proxy/track.h"
 #include "wire/build.h"
 
 enum { CLIENT_MESSAGE_MAX = 1 << 20 };
@@ -164,8 +165,7 @@ static void drop_state(struct client *c)
 {
 	session_put(&c->session);
 	session_put(&c->startup);
-	session_put(&c->pending);
-	session_put(&c->pending_server);
+	track_fini(c);
 	prepared_put(&c->unnamed);
 	prepared_names_destroy(&c->names);
 	mem_free(c->begin_sql);

@@ -17,6 +17,7 @@
 #include "metrics/close_reasons.h"
 #include "pool/ledger.h"
 #include "pool/pool.h"
+#include "pool/session_txn.h"
 #include "proxy/tenant.h"
 #include "route/consistency.h"
 #include "route/txn.h"
@@ -39,6 +40,7 @@ struct held_request;
 struct cached_request;
 struct judge_tables;
 struct login;
+struct track;
 
 struct client {
 	unsigned magic;
@@ -55,8 +57,8 @@ struct client {
 	struct ledger_waiter waiter;
 	struct session_state *session;   /* counted: settings of the session as committed */
 	struct session_state *startup;   /* counted: what RESET goes back to */
-	struct session_state *pending;   /* counted: settings once it commits; NULL: no change */
-	struct session_state *pending_server; /* counted: what the server then has */
+	struct session_txn settings;     /* what the open transaction has changed of them */
+	struct track *track;             /* owned: effects of the request that runs; NULL: never any */
 	struct prepared_names *names;    /* owned; NULL until it prepares */
 	struct prepared *unnamed;        /* counted: unnamed statement parsed in an earlier request */
 	struct held_request *held;       /* owned: copy of the request until its answer begins */
@@ -74,7 +76,6 @@ struct client {
 	uint64_t connected_us, request_us, txn_us, wait_us, idle_us;
 	uint32_t pins;                   /* enum pin_reason */
 	uint32_t staged_pins;            /* of the request that runs */
-	uint32_t unpin_staged;           /* pins that it ends */
 	uint32_t avoid_nodes;            /* node bits that failed for this request */
 	struct node_live *live;          /* borrowed: we count in live->active while linked */
 	uint8_t retries;
@@ -91,18 +92,14 @@ struct client {
 	bool is_admin : 1;
 	bool is_read_request : 1;        /* the request that runs reads only */
 	bool is_tls : 1;
-	bool has_clear_statements : 1;   /* its success drops all prepared statements */
 	bool had_error : 1;              /* in the request that runs */
-	bool is_staged : 1;              /* pending changed since the last success */
-	bool has_set_in_txn : 1;         /* a setting changed in the open transaction */
 	bool has_inner_commit : 1;       /* the request may commit a part of it, and then fail */
 	bool is_rollback_request : 1;    /* the request that runs is a ROLLBACK */
 	bool is_commit_request : 1;      /* ... or a COMMIT */
 	bool is_begin_request : 1;       /* ... or has a BEGIN in it */
 	bool is_retrying : 1;            /* `held` is to be served again, before anything kept */
 	bool must_use_primary : 1;       /* a replica refused this request */
-	bool is_staged_request : 1;      /* the request that runs has session effects */
-	bool is_unpinned_by_request : 1; /* it ends all pins when it succeeds (DISCARD ALL) */
+	bool is_gated : 1;               /* see forward_request: a gate goes in front of the request */
 	uint8_t secret[CANCEL_SECRET_BYTES];
 };
 

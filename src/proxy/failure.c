@@ -85,6 +85,9 @@ bool failure_is_retryable(const struct client *c, const struct reply_segment *se
 	on_primary = tenant_pool_of(c->server->pool)->is_primary;
 	if (is_shutdown(e->sqlstate) || is_outdated_plan(c, e))
 		return true;
+	/* SET of what hasn't arrived there yet, a new role. */
+	if (!on_primary && (seg->kind == REPLY_SYNC || track_is_staged(c)))
+		return true;
 	if (slice_is(e->sqlstate, "25006")) {
 		/* Of the client's own making when it asked for read only. */
 		return !c->held->txn_before.is_read_only && (!on_primary || c->retries == 0) &&
@@ -127,7 +130,9 @@ void failure_retry(struct client *c, const struct msg_error *e)
 {
 	struct server *s = c->server;
 	bool is_read_only = slice_is(e->sqlstate, "25006");
-	bool is_fatal = slice_is(e->severity, "FATAL");
+	/* After a failed sync nobody knows its settings. */
+	bool is_useless = slice_is(e->severity, "FATAL") ||
+			  replies_current(&s->replies)->kind == REPLY_SYNC;
 
 	stat_add(is_read_only ? &c->tenant->stats->retries_read_only :
 				&c->tenant->stats->retries_other, 1);
@@ -140,7 +145,7 @@ void failure_retry(struct client *c, const struct msg_error *e)
 		c->must_use_primary = true;
 	else
 		tenant_suspect(c->tenant, s->pool->node_id);
-	if (is_fatal)
+	if (is_useless)
 		backend_close(s, CLOSE_SERVER_LOST);
 	else
 		leave_residue(s);

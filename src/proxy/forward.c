@@ -15,31 +15,75 @@
 #include "proxy/track.h"
 #include "wire/build.h"
 
-enum { SYNC_SQL_MAX = 64 * 1024 };
+enum { SYNC_SQL_MAX = 64 * 1024, GATE_MAX = 256 };
+
+#define GATE "pgweir_gate"
+
+/* A savepoint may undo it, or the end of the transaction, but not the request behind it. */
+static void note_synced(struct client *c, struct session_state *want)
+{
+	if (c->server->txn_status == 'I')
+		server_set_session(c->server, want);
+	else
+		session_txn_synced(&c->settings, want);
+}
 
 bool forward_session_sync(struct client *c)
 {
 	struct server *s = c->server;
+	struct session_state *want = c->settings.client ? c->settings.client : c->session;
+	struct session_state *have = c->settings.server ? c->settings.server : s->session;
 	struct buf sql;
 
-	if (s->session == c->session || s->txn_status != 'I' || replies_count(&s->replies))
+	if (want == have || s->txn_status == 'E' || replies_count(&s->replies))
 		return false;
+	c->is_gated = session_has_identity(have) || session_has_identity(want);
 	buf_init(&sql, SYNC_SQL_MAX);
-	session_sync_sql(&sql, s->session, c->session);
+	if (c->is_gated)
+		buf_append_str(&sql, "PREPARE " GATE " AS SELECT;");
+	session_sync_sql(&sql, have, want);
+	if (c->is_gated)
+		buf_append_str(&sql, "DEALLOCATE " GATE);
 	replies_push(&s->replies, REPLY_SYNC, true);
 	backend_send_query(s, buf_slice(&sql));
 	buf_fini(&sql);
-	server_set_session(s, c->session);
+	note_synced(c, want);
 	stat_add(&c->tenant->stats->session_syncs, 1);
 	return true;
 }
 
-static void send_begin(struct client *c)
+/*
+ * No request may run as a role that isn't its client's, nor can the answer to the SET ROLE in
+ * front of it be waited for without a round trip. So the settings' text makes a statement first
+ * and drops it last, and here its name is parsed: that is an error if the text failed half-way,
+ * and PostgreSQL skips what follows. The server is closed then, see failure_internal_error.
+ */
+static void send_gate(struct client *c)
 {
 	struct server *s = c->server;
+	struct buf b;
 
-	replies_push(&s->replies, REPLY_BEGIN, true);
-	backend_send_query(s, slice_str(c->begin_sql));
+	c->is_gated = false;
+	replies_push_op(&s->replies, REPLY_OP_OWN_PARSE, 0);
+	replies_push_op(&s->replies, REPLY_OP_OWN_CLOSE, 0);
+	buf_init(&b, GATE_MAX);
+	build_parse(&b, slice_str(GATE), slice_str(""), slice_of("", 0));
+	build_close(&b, 'S', slice_str(GATE));
+	conn_send_copy(&s->conn, buf_slice(&b));
+	buf_fini(&b);
+}
+
+static void segment_begin(struct client *c, enum reply_kind kind, bool has_sync)
+{
+	replies_push(&c->server->replies, kind, has_sync);
+	if (c->is_gated)
+		send_gate(c);
+}
+
+static void send_begin(struct client *c)
+{
+	segment_begin(c, REPLY_BEGIN, true);
+	backend_send_query(c->server, slice_str(c->begin_sql));
 }
 
 static bool is_segment_open(struct server *s)
@@ -57,7 +101,7 @@ static void send_extended(struct client *c, const struct request *req, const str
 	if (is_open)
 		replies_newest(&s->replies)->has_sync |= req->has_sync;
 	else
-		replies_push(&s->replies, REPLY_EXTENDED, req->has_sync);
+		segment_begin(c, REPLY_EXTENDED, req->has_sync);
 	if (plan->must_rewrite || is_open || !req->has_sync || (plan->has_parse && !plan->has_bind)) {
 		rewrite_send(c, req, plan);
 		return;
@@ -88,7 +132,7 @@ static void send_body(struct client *c, const struct request *req, const struct 
 		return;
 	}
 	if (!is_segment_open(s))
-		replies_push(&s->replies, REPLY_SIMPLE, true);
+		segment_begin(c, REPLY_SIMPLE, true);
 	else
 		end_by_query(c);
 	prepared_put(&c->unnamed); /* a simple query ends it */

@@ -56,8 +56,10 @@ struct server *link_cut(struct client *c)
 		atomic_fetch_sub_explicit(&c->live->active, 1, memory_order_relaxed);
 	c->live = NULL;
 	c->server = NULL;
-	if (s)
+	if (s) {
 		s->client = NULL;
+		s->is_counted = false;
+	}
 	return s;
 }
 

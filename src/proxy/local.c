@@ -136,7 +136,7 @@ bool local_parse(struct client *c, const struct request *req, const struct plan 
 	size_t used;
 
 	if (c->server || !req->has_sync || !plan->has_named_parse || plan->has_bind ||
-	    plan->has_describe || plan->has_execute || c->pending || !all_known_good(c, rest))
+	    plan->has_describe || plan->has_execute || c->settings.client || !all_known_good(c, rest))
 		return false;
 	if (!c->names)
 		c->names = prepared_names_create();

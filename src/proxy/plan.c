@@ -14,6 +14,14 @@
 struct parsed_here {
 	struct slice name;
 	struct slice sql;
+	struct slice types;
+};
+
+/* What is being run. */
+struct run {
+	struct slice sql;
+	struct statement *statement;
+	struct slice bind, types; /* empty in a simple query */
 };
 
 enum { PARSED_HERE_MAX = 16 };
@@ -23,17 +31,42 @@ struct folding {
 	struct client *client;
 	struct parsed_here parsed[PARSED_HERE_MAX]; /* latest last */
 	size_t parsed_count;
+	struct slice bound;  /* portal of a Bind that no Execute has followed yet */
+	bool has_bound;
 };
 
-static void take_effects(struct plan *plan, struct statement *s)
+static void effects_grow(struct folding *f)
 {
-	if (!s->effect_count)
+	struct plan *plan = f->plan;
+	uint32_t cap = plan->effect_cap ? 4 * plan->effect_cap : PLAN_EFFECTS_INLINE;
+	struct plan_effects *bigger = plan->effects_inline;
+
+	if (plan->effect_cap)
+		bigger = loop_turn_alloc(f->client->proxy->loop, cap * sizeof *bigger);
+	if (plan->effect_count)
+		memcpy(bigger, plan->effects, plan->effect_count * sizeof *bigger);
+	plan->effects = bigger;
+	plan->effect_cap = cap;
+}
+
+static void take_effects(struct folding *f, const struct run *run)
+{
+	struct plan *plan = f->plan;
+
+	if (!run->statement->effect_count)
 		return;
-	if (plan->effect_count == PLAN_EFFECTS_MAX) {
-		plan->has_too_many_effects = true;
+	if (plan->effect_count == PLAN_EFFECTS_MAX) { /* no driver sends so many in one batch */
+		plan->pins |= PIN_SESSION_STATE;
 		return;
 	}
-	plan->effects[plan->effect_count++] = statement_get(s);
+	if (plan->effect_count == plan->effect_cap)
+		effects_grow(f);
+	plan->effects[plan->effect_count++] = (struct plan_effects){
+		.statement = statement_get(run->statement),
+		.at = plan->completions,
+		.bind = run->bind,
+		.types = run->types,
+	};
 }
 
 static void take_writes(struct plan *plan, struct client *c, const struct statement *s,
@@ -61,9 +94,10 @@ static bool moves_sequence(const struct statement *s)
 }
 
 /* A statement that this request runs. */
-static void fold_run(struct folding *f, struct slice sql, struct statement *s)
+static void fold_run(struct folding *f, const struct run *run)
 {
 	struct plan *plan = f->plan;
+	struct statement *s = run->statement;
 	uint32_t verdict = judge_cached(s, f->client->tenant->catalog);
 
 	txn_request_add(&plan->txn, s, verdict);
@@ -74,11 +108,11 @@ static void fold_run(struct folding *f, struct slice sql, struct statement *s)
 			       (s->flags & STATEMENT_WRITES_UNKNOWN);
 	if (s->hints.route != HINT_ROUTE_NONE)
 		plan->hint = s->hints.route;
-	take_effects(plan, s);
+	take_effects(f, run);
 	take_writes(plan, f->client, s, verdict);
 	if (plan->txn.statement_count == 1) {
 		plan->only = statement_get(s);
-		plan->only_text = sql;
+		plan->only_text = run->sql;
 		plan->only_verdict = verdict;
 	} else {
 		statement_put(&plan->only);
@@ -124,41 +158,56 @@ static void fold_parse(struct folding *f, struct slice body)
 		memmove(f->parsed, f->parsed + 1, sizeof f->parsed - sizeof f->parsed[0]);
 		f->parsed_count--;
 	}
-	f->parsed[f->parsed_count++] = (struct parsed_here){ m.name, m.sql };
+	f->parsed[f->parsed_count++] = (struct parsed_here){ m.name, m.sql, m.types };
 	s = statement_cache_lookup(f->client->proxy->statements, m.sql);
 	f->plan->must_rewrite |= plan_shows_lsn(s);
 	fold_parsed(f, s);
 }
 
-/* Runs or describes the statement of that name. */
-static void fold_named(struct folding *f, struct slice name, bool is_run)
+/* The latest Parse of this request with that name; NULL: none. */
+static const struct parsed_here *parsed_here(const struct folding *f, struct slice name)
+{
+	for (size_t i = f->parsed_count; i-- > 0;)
+		if (slice_equal(f->parsed[i].name, name))
+			return &f->parsed[i];
+	return NULL;
+}
+
+/* Describes the statement of that name, or runs it: then `bind` is the body of its Bind. */
+static void fold_named(struct folding *f, struct slice name, const struct slice *bind)
 {
 	struct client *c = f->client;
+	const struct parsed_here *here = parsed_here(f, name);
+	struct run run = { .bind = bind ? *bind : slice_of("", 0) };
 	struct prepared_name *known;
 	struct prepared *p;
 
-	for (size_t i = f->parsed_count; i-- > 0;) {
-		if (!slice_equal(f->parsed[i].name, name))
-			continue;
-		if (is_run)
-			fold_run(f, f->parsed[i].sql,
-				 statement_cache_lookup(c->proxy->statements, f->parsed[i].sql));
-		return;
+	if (here && bind) {
+		run.sql = here->sql;
+		run.types = here->types;
+		run.statement = statement_cache_lookup(c->proxy->statements, here->sql);
+		fold_run(f, &run);
 	}
+	if (here)
+		return;
 	known = name.len ? prepared_names_find(c->names, name) : NULL;
 	p = known ? known->prepared : name.len ? NULL : c->unnamed;
 	if (!name.len ? !c->is_unnamed_live : p != NULL)
 		f->plan->must_rewrite = true;
 	if (!p) {
-		if (is_run)
+		if (bind)
 			fold_unknown(f->plan, !name.len);
 		f->plan->txn.needs_primary = true;
 		return;
 	}
-	if (is_run)
-		fold_run(f, p->text, p->statement);
-	else
+	if (!bind) {
 		fold_parsed(f, p->statement);
+		return;
+	}
+	run.sql = p->text;
+	run.statement = p->statement;
+	run.types = p->param_types;
+	fold_run(f, &run);
 }
 
 static void fold_bind(struct folding *f, struct slice body)
@@ -169,7 +218,23 @@ static void fold_bind(struct folding *f, struct slice body)
 	if (frontend_read_bind(body, &m) != WEIR_OK)
 		return;
 	f->plan->only_bind = body;
-	fold_named(f, m.statement, true);
+	f->plan->is_irregular |= f->has_bound;
+	f->has_bound = true;
+	f->bound = m.portal;
+	fold_named(f, m.statement, &body);
+}
+
+/* Regular is one Execute of all rows for each Bind. */
+static void fold_execute(struct folding *f, struct slice body)
+{
+	struct msg_execute m;
+
+	f->plan->has_execute = true;
+	if (!f->has_bound || frontend_read_execute(body, &m) != WEIR_OK || m.max_rows > 0 ||
+	    !slice_equal(m.portal, f->bound))
+		f->plan->is_irregular = true;
+	f->has_bound = false;
+	f->plan->completions++;
 }
 
 static void fold_target(struct folding *f, char type, struct slice body)
@@ -185,7 +250,7 @@ static void fold_target(struct folding *f, char type, struct slice body)
 	f->plan->has_describe = true;
 	if (m.kind == 'S') {
 		f->plan->describes_statement = true;
-		fold_named(f, m.name, false);
+		fold_named(f, m.name, NULL);
 	}
 }
 
@@ -198,14 +263,16 @@ static void fold_cut(struct folding *f, struct slice cut)
 	size_t head = cut.len < FRAME_HEADER_BYTES ? cut.len : (size_t)FRAME_HEADER_BYTES;
 	struct reader r = reader_of(slice_of(cut.ptr + head, cut.len - head));
 	struct slice name = reader_cstring(&r);
+	const struct slice nothing = slice_of("", 0);
 
 	f->plan->txn.needs_primary = true;
 	f->plan->must_rewrite = true;
+	f->plan->is_irregular = true;
 	if (cut.ptr[0] == FE_BIND) {
 		f->plan->has_bind = true;
 		name = reader_cstring(&r); /* behind the portal's */
 		if (reader_status(&r) == WEIR_OK)
-			fold_named(f, name, true);
+			fold_named(f, name, &nothing);
 		else
 			fold_unknown(f->plan, true);
 	} else if (cut.ptr[0] == FE_PARSE) {
@@ -235,7 +302,7 @@ static void fold_extended(struct folding *f, const struct request *req)
 			fold_target(f, frame.type, frame.body);
 			break;
 		case FE_EXECUTE:
-			f->plan->has_execute = true;
+			fold_execute(f, frame.body);
 			break;
 		default:
 			break;
@@ -244,6 +311,7 @@ static void fold_extended(struct folding *f, const struct request *req)
 	}
 	if (rest.len)
 		fold_cut(f, rest);
+	f->plan->is_irregular |= f->has_bound;
 	if (!f->plan->txn.statement_count && f->plan->has_execute)
 		f->plan->txn.needs_primary = true; /* a portal of an earlier request */
 }
@@ -280,7 +348,8 @@ static void fold_query(struct folding *f, const struct request *req)
 	if (frontend_read_query(body, &sql) != WEIR_OK)
 		sql = slice_of(body.ptr, 0);
 	s = statement_cache_lookup(f->client->proxy->statements, sql);
-	fold_run(f, sql, s);
+	fold_run(f, &(struct run){ .sql = sql, .statement = s });
+	f->plan->completions = s->statement_count;
 	note_single_effect(f->plan, s);
 	f->plan->executed = sqlname_executed(f->client, s, sql, &f->plan->executed_name);
 }
@@ -302,10 +371,7 @@ void plan_make(struct plan *plan, struct client *c, const struct request *req)
 void plan_fini(struct plan *plan)
 {
 	statement_put(&plan->only);
-	for (uint32_t i = 0; i < plan->effect_count; i++) {
-		struct statement *s = (struct statement *)(uintptr_t)plan->effects[i];
-
-		statement_put(&s);
-	}
+	for (uint32_t i = 0; i < plan->effect_count; i++)
+		statement_put(&plan->effects[i].statement);
 	plan->effect_count = 0;
 }

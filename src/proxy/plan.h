@@ -11,7 +11,14 @@
 #include "proxy/request.h"
 #include "route/judge.h"
 
-enum { PLAN_EFFECTS_MAX = 16 };
+enum { PLAN_EFFECTS_INLINE = 4, PLAN_EFFECTS_MAX = 4096 };
+
+struct plan_effects { /* a statement that does something to the session */
+	struct statement *statement; /* counted */
+	uint32_t at;                 /* statements of the request that run before it */
+	struct slice bind;           /* body of its Bind; empty: none */
+	struct slice types;          /* OIDs that its Parse gave */
+};
 
 struct plan {
 	struct txn_request txn;
@@ -20,9 +27,11 @@ struct plan {
 	struct slice only_bind;      /* body of its Bind; empty: none */
 	enum hint_route hint;
 	uint32_t pins;
-	uint32_t effect_count;
-	const struct statement *effects[PLAN_EFFECTS_MAX]; /* counted; in order */
-	bool has_too_many_effects;
+	uint32_t effect_count, effect_cap;
+	struct plan_effects *effects; /* in order; inline or in turn memory */
+	struct plan_effects effects_inline[PLAN_EFFECTS_INLINE];
+	uint32_t completions;        /* statements that the server will answer, one by one */
+	bool is_irregular;           /* which answer belongs to which can't be told */
 	bool must_rewrite;           /* named statements, or an unnamed one of an earlier request */
 	bool has_parse, has_bind, has_describe, has_execute, has_named_parse;
 	bool describes_statement;

@@ -62,6 +62,9 @@ static bool may_pipeline(struct client *c, const struct request *req, const stru
 
 	if (last && last->kind == REPLY_EXTENDED && !last->has_sync) /* the rest of the same batch */
 		return !has_effects || replies_count(&s->replies) == 1;
+	/* Until the settings are known to be there, nothing follows the request behind them. */
+	if (last && replies_current(&s->replies)->kind == REPLY_SYNC)
+		return false;
 	if (track_is_staged(c) || cached_is_busy(c) || s->is_copy_in || req->kind != REQUEST_EXTENDED)
 		return false;
 	return !has_effects && (on_primary || !plan->txn.needs_primary);

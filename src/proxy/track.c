@@ -1,15 +1,19 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * Effects are applied to two states at once: what the client's session becomes
- * and what the server then has. They differ where a RESET leads: the client's
- * start-up value here, the server's own default there; the next sync heals it.
+ * Effects come true in order as their statements complete (track_completed), or
+ * all at once at ReadyForQuery where there is only one statement to complete.
+ * What PostgreSQL undoes with a transaction is in the session_txn; pins and
+ * prepared statements aren't undone by it.
  */
 #include "proxy/track.h"
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/mem.h"
 #include "pool/session.h"
 #include "proxy/cached.h"
+#include "sql/quote.h"
+#include "wire/frontend.h"
 
 /* Taken also by a transaction that is rolled back, or by a statement that fails later. */
 static const uint32_t PINS_LASTING =
@@ -18,175 +22,7 @@ static const uint32_t PINS_LASTING =
 /* In doubt about the catalog: how soon it is read again, while that is in vain. */
 enum { CATALOG_ASK_MIN_US = 250 * 1000, CATALOG_ASK_MAX_US = 30 * 1000 * 1000 };
 
-static struct session_state *base_state(struct client *c)
-{
-	return c->pending ? c->pending : c->session;
-}
-
-static struct session_state *base_server_state(struct client *c)
-{
-	return c->pending_server ? c->pending_server : c->session;
-}
-
-static void stage(struct client *c, struct session_state *client, struct session_state *server)
-{
-	session_put(&c->pending);
-	session_put(&c->pending_server);
-	c->pending = client;
-	c->pending_server = server;
-	c->is_staged = true;
-	c->has_set_in_txn = true;
-}
-
-static void stage_opaque(struct client *c)
-{
-	c->staged_pins |= PIN_SESSION_STATE;
-	c->is_staged = true;
-}
-
-static void stage_named(struct client *c, const struct statement_effect *e)
-{
-	struct slice name = slice_str(e->name);
-	const char *client_value = e->value, *server_value = e->value;
-	struct session_state *client, *server;
-
-	if (e->kind == EFFECT_SET_DEFAULT) {
-		client_value = session_find(c->startup, name);
-		server_value = NULL;
-	} else if (!e->value) {
-		stage_opaque(c);
-		return;
-	}
-	client = session_with(base_state(c), name, client_value);
-	server = session_with(base_server_state(c), name, server_value);
-	if (client && server) {
-		stage(c, client, server);
-		return;
-	}
-	session_put(&client);
-	session_put(&server);
-	stage_opaque(c);
-}
-
-static void stage_set(struct client *c, const struct statement_effect *e)
-{
-	/* A token of another session: what it wrote was acknowledged before now. */
-	if (strcmp(e->name, "pgweir.after_lsn") == 0)
-		session_write_done(&c->reads, clock_monotonic_us());
-	stage_named(c, e);
-}
-
-static void stage_reset_all(struct client *c)
-{
-	stage(c, session_get(c->startup), session_empty(c->proxy->shared->sessions));
-}
-
-static void stage_effect(struct client *c, const struct statement_effect *e)
-{
-	switch (e->kind) {
-	case EFFECT_SET:
-	case EFFECT_SET_DEFAULT:
-		stage_set(c, e);
-		break;
-	case EFFECT_DISCARD_ALL:
-		c->has_clear_statements = true;
-		c->is_unpinned_by_request = true;
-		stage_reset_all(c);
-		break;
-	case EFFECT_RESET_ALL:
-		stage_reset_all(c);
-		break;
-	case EFFECT_DEALLOCATE_ALL:
-		c->has_clear_statements = true;
-		c->is_staged = true;
-		break;
-	case EFFECT_OPAQUE:
-		stage_opaque(c);
-		break;
-	case EFFECT_UNPIN:
-	case EFFECT_UNLISTEN_ALL:
-	case EFFECT_DISCARD_TEMP:
-	case EFFECT_DISCARD_SEQUENCES:
-		c->unpin_staged |= e->kind == EFFECT_UNPIN        ? e->pins :
-				   e->kind == EFFECT_UNLISTEN_ALL  ? (uint32_t)PIN_LISTEN :
-				   e->kind == EFFECT_DISCARD_TEMP  ? (uint32_t)PIN_TEMP_TABLE :
-								     (uint32_t)PIN_SEQUENCE_VALUE;
-		break;
-	case EFFECT_SET_LOCAL: /* what these change ends with the transaction, or is a pin */
-	case EFFECT_DISCARD_PLANS:
-	case EFFECT_DEALLOCATE:
-	case EFFECT_SHOW:
-	case EFFECT_LISTEN:
-	case EFFECT_UNLISTEN:
-	case EFFECT_SAVEPOINT:
-	case EFFECT_RELEASE:
-	case EFFECT_ROLLBACK_TO:
-		break;
-	}
-}
-
-/* A part of the request may end a transaction, and another part fail or change settings. */
-static bool has_inner_end(const struct client *c, const struct txn_request *txn)
-{
-	uint32_t ends = STATEMENT_COMMIT | STATEMENT_ROLLBACK | STATEMENT_CHAIN;
-
-	if (txn->flags & STATEMENT_TXN_INSIDE_MULTI)
-		return true;
-	return (txn->flags & ends) && (txn->statement_count > 1 || c->is_staged_request);
-}
-
-void track_request_sent(struct client *c, const struct plan *plan)
-{
-	c->has_inner_commit |= has_inner_end(c, &plan->txn);
-	c->has_ddl |= plan->is_ddl;
-	c->wants_catalog |= plan->wants_catalog;
-	c->staged_pins |= plan->pins;
-	c->tenant->keeps_sequences |= (plan->pins & PIN_SEQUENCE_VALUE) != 0;
-	if (plan->moves_sequence && c->tenant->keeps_sequences)
-		c->staged_pins |= PIN_SEQUENCE_VALUE;
-	c->is_read_request = !plan->txn.may_write;
-	for (uint32_t i = 0; i < plan->effect_count; i++)
-		for (uint16_t k = 0; k < plan->effects[i]->effect_count; k++)
-			stage_effect(c, &plan->effects[i]->effects[k]);
-	/* What can't be followed step by step is kept on its server. */
-	if (plan->has_too_many_effects ||
-	    (c->has_set_in_txn &&
-	     (c->has_inner_commit ||
-	      (plan->txn.flags & (STATEMENT_ROLLBACK_TO | STATEMENT_CHAIN)))))
-		stage_opaque(c);
-	c->has_set_in_txn |= (plan->txn.flags & STATEMENT_LOCAL_SET) != 0;
-	c->is_rollback_request = (plan->txn.flags & STATEMENT_ROLLBACK) != 0;
-	c->is_commit_request = (plan->txn.flags & STATEMENT_COMMIT) != 0;
-	c->is_begin_request = (plan->txn.flags & STATEMENT_BEGIN) != 0;
-	c->is_staged_request = plan->effect_count || c->is_rollback_request || c->staged_pins;
-}
-
-void track_hidden_change(struct client *c)
-{
-	if (!c->is_staged_request && !c->has_set_in_txn)
-		stage_opaque(c);
-}
-
-bool track_is_staged(const struct client *c)
-{
-	return c->is_staged_request;
-}
-
-static void drop_pending(struct client *c)
-{
-	session_put(&c->pending);
-	session_put(&c->pending_server);
-	c->is_staged = false;
-}
-
-static void request_forget(struct client *c)
-{
-	c->staged_pins = c->unpin_staged = 0;
-	c->has_clear_statements = c->is_unpinned_by_request = false;
-	c->is_staged_request = c->is_rollback_request = c->is_commit_request = false;
-	c->is_begin_request = false;
-	c->had_error = c->has_inner_commit = false;
-}
+enum { TRACK_STEPS_MIN = 4, PARAM_VALUE_MAX = 16384 };
 
 static void add_pins(struct client *c, uint32_t pins)
 {
@@ -197,19 +33,12 @@ static void add_pins(struct client *c, uint32_t pins)
 	log_debug("client_pinned", "id=%llu reasons=%#x", (unsigned long long)c->id, c->pins);
 }
 
-static void adopt_pins(struct client *c)
+static struct session_base base_of(const struct client *c)
 {
-	add_pins(c, c->staged_pins);
-	c->pins &= ~c->unpin_staged;
-	if (c->is_unpinned_by_request)
-		c->pins = 0;
+	return (struct session_base){ .committed = c->session, .startup = c->startup };
 }
 
-/* What no rollback undoes, and what a part of the request may have committed. */
-static void adopt_pins_of_failed(struct client *c)
-{
-	add_pins(c, c->has_inner_commit ? c->staged_pins : c->staged_pins & PINS_LASTING);
-}
+/* ---- what a step does ---- */
 
 static void clear_statements(struct client *c, struct server *s)
 {
@@ -219,31 +48,327 @@ static void clear_statements(struct client *c, struct server *s)
 	prepared_put(&c->unnamed);
 }
 
-static void commit_pending(struct client *c, struct server *s)
+static void commit_settings(struct client *c, struct server *s)
 {
-	if (c->pending) {
-		server_set_session(s, c->pending_server);
+	struct session_txn *t = &c->settings;
+
+	if (t->client) {
+		server_set_session(s, t->server);
 		session_put(&c->session);
-		c->session = c->pending;
-		c->pending = NULL;
-		session_put(&c->pending_server);
+		c->session = t->client;
+		t->client = NULL;
 	}
-	c->is_staged = false;
-	c->has_set_in_txn = false;
+	session_txn_end(t);
+}
+
+static void do_set(struct client *c, const struct track_step *step)
+{
+	const struct statement_effect *e = step->effect;
+	const char *value = step->value ? step->value : e->value;
+
+	/* A token of another session: what it wrote was acknowledged before now. */
+	if (strcmp(e->name, "pgweir.after_lsn") == 0)
+		session_write_done(&c->reads, clock_monotonic_us());
+	if (step->is_unknown || !session_txn_set(&c->settings, base_of(c), e->name, value))
+		add_pins(c, PIN_SESSION_STATE);
+}
+
+static void do_end(struct client *c, struct server *s, bool is_commit)
+{
+	bool is_rollback = !is_commit || c->track->was_failed;
+
+	c->track->was_failed = false;
+	if (is_rollback)
+		session_txn_end(&c->settings);
+	else
+		commit_settings(c, s);
+}
+
+static void do_unpin(struct client *c, const struct statement_effect *e)
+{
+	c->pins &= ~(e->kind == EFFECT_UNPIN        ? e->pins :
+		     e->kind == EFFECT_UNLISTEN_ALL  ? (uint32_t)PIN_LISTEN :
+		     e->kind == EFFECT_DISCARD_TEMP  ? (uint32_t)PIN_TEMP_TABLE :
+						       (uint32_t)PIN_SEQUENCE_VALUE);
+}
+
+/* long: flat dispatch */
+static void do_step(struct client *c, struct server *s, const struct track_step *step)
+{
+	const struct statement_effect *e = step->effect;
+
+	switch (e->kind) {
+	case EFFECT_SET:
+	case EFFECT_SET_DEFAULT:
+		do_set(c, step);
+		break;
+	case EFFECT_SET_LOCAL: /* ends with the transaction */
+		c->settings.has_changed = true;
+		break;
+	case EFFECT_DISCARD_ALL:
+		clear_statements(c, s);
+		session_txn_discard_all(&c->settings, base_of(c));
+		c->pins = 0;
+		break;
+	case EFFECT_RESET_ALL:
+		session_txn_reset_all(&c->settings, base_of(c));
+		break;
+	case EFFECT_DEALLOCATE_ALL:
+		clear_statements(c, s);
+		break;
+	case EFFECT_OPAQUE:
+		add_pins(c, PIN_SESSION_STATE);
+		break;
+	case EFFECT_COMMIT:
+	case EFFECT_ROLLBACK:
+		do_end(c, s, e->kind == EFFECT_COMMIT);
+		break;
+	case EFFECT_SAVEPOINT:
+		if (!session_txn_savepoint(&c->settings, e->name))
+			add_pins(c, PIN_SESSION_STATE);
+		break;
+	case EFFECT_RELEASE:
+		session_txn_release(&c->settings, e->name);
+		break;
+	case EFFECT_ROLLBACK_TO:
+		session_txn_rollback_to(&c->settings, e->name);
+		c->track->was_failed = false;
+		break;
+	case EFFECT_UNPIN:
+	case EFFECT_UNLISTEN_ALL:
+	case EFFECT_DISCARD_TEMP:
+	case EFFECT_DISCARD_SEQUENCES:
+		do_unpin(c, e);
+		break;
+	case EFFECT_DISCARD_PLANS: /* nothing, or a pin of the statement's */
+	case EFFECT_DEALLOCATE:
+	case EFFECT_SHOW:
+	case EFFECT_LISTEN:
+	case EFFECT_UNLISTEN:
+		break;
+	}
+}
+
+/* ---- lining up ---- */
+
+/* The parameter's value; *is_null; false: not told by the Bind. */
+static bool bind_value(const struct plan_effects *p, uint16_t number, struct slice *value,
+		       bool *is_null)
+{
+	struct msg_bind m;
+	struct slice rest;
+
+	if (!p->bind.len || frontend_read_bind(p->bind, &m) != WEIR_OK)
+		return false;
+	rest = m.params;
+	for (uint16_t i = 0; i < number; i++)
+		if (!bind_param_next(&rest, value, is_null))
+			return false;
+	return true;
+}
+
+/* Its bytes are the text that set_config gets: no other type is cast to it. */
+static bool is_text_param(const struct plan_effects *p, uint16_t number)
+{
+	/* Not given, name, text, unknown, varchar. */
+	static const uint32_t types[] = { 0, 19, 25, 705, 1043 };
+	size_t at = ((size_t)number - 1) * 4;
+	uint32_t oid = 0;
+
+	for (size_t i = 0; i < 4 && at + 4 <= p->types.len; i++)
+		oid = oid << 8 | (uint8_t)p->types.ptr[at + i];
+	for (size_t i = 0; i < WEIR_COUNTOF(types); i++)
+		if (oid == types[i])
+			return true;
+	return false;
+}
+
+/* A schema of temporary tables in front: what is created without a schema is temporary. */
+static bool is_temporary_path(const char *name, const struct buf *b)
+{
+	return strcmp(name, "search_path") == 0 && b->len >= 8 &&
+	       memcmp(b->data, "'pg_temp", 8) == 0;
+}
+
+/* set_config's value from the Bind; NULL resets. */
+static void take_param(struct track_step *step, const struct plan_effects *p)
+{
+	const struct statement_effect *e = step->effect;
+	struct slice value;
+	bool is_null = false;
+	struct buf b;
+
+	step->is_unknown = !bind_value(p, e->value_param, &value, &is_null) ||
+			   !is_text_param(p, e->value_param);
+	if (step->is_unknown || is_null)
+		return;
+	buf_init(&b, PARAM_VALUE_MAX);
+	quote_config_value(&b, e->name, value);
+	step->is_unknown = b.err != WEIR_OK || memchr(value.ptr, '\0', value.len) != NULL ||
+			   is_temporary_path(e->name, &b);
+	if (!step->is_unknown)
+		step->value = mem_slicedup(buf_slice(&b));
+	buf_fini(&b);
+}
+
+static void add_step(struct track *t, const struct plan_effects *p,
+		     const struct statement_effect *e)
+{
+	struct track_step *step;
+
+	if (t->count == t->cap) {
+		t->cap = t->cap ? 2 * t->cap : TRACK_STEPS_MIN;
+		t->steps = mem_realloc(t->steps, t->cap * sizeof t->steps[0]);
+	}
+	step = &t->steps[t->count++];
+	*step = (struct track_step){
+		.statement = statement_get(p->statement),
+		.effect = e,
+		.at = t->sent + p->at + e->at,
+	};
+	if (e->value_param)
+		take_param(step, p);
+	else
+		step->is_unknown = e->kind == EFFECT_SET && !e->value;
+}
+
+static struct track *track_of(struct client *c)
+{
+	if (!c->track)
+		c->track = mem_zalloc(sizeof *c->track);
+	return c->track;
+}
+
+static void line_up(struct client *c, const struct plan *plan)
+{
+	struct track *t = track_of(c);
+	struct reply_segment *seg = replies_newest(&c->server->replies);
+
+	t->was_failed |= c->txn.state == TXN_FAILED;
+	/* Parts of a batch that went before without being counted. */
+	t->is_irregular |= plan->is_irregular || (c->state == CLIENT_ACTIVE && !t->count);
+	for (uint32_t i = 0; i < plan->effect_count; i++)
+		for (uint16_t k = 0; k < plan->effects[i].statement->effect_count; k++)
+			add_step(t, &plan->effects[i], &plan->effects[i].statement->effects[k]);
+	c->server->is_counted = !t->is_irregular &&
+				(t->sent + plan->completions > 1 || (seg && !seg->has_sync));
+}
+
+/* ---- the life of a request ---- */
+
+/* A part of the request may end a transaction, and another part fail. */
+static bool has_inner_end(const struct client *c, const struct txn_request *txn)
+{
+	uint32_t ends = STATEMENT_COMMIT | STATEMENT_ROLLBACK | STATEMENT_CHAIN;
+
+	if (txn->flags & STATEMENT_TXN_INSIDE_MULTI)
+		return true;
+	return (txn->flags & ends) && (txn->statement_count > 1 || track_is_staged(c));
+}
+
+/* Transaction control in a text that isn't understood: what became of settings isn't known. */
+static bool is_unclear(const struct client *c, const struct txn_request *txn)
+{
+	return (txn->flags & (STATEMENT_UNPARSED | STATEMENT_LARGE)) &&
+	       (txn->flags & STATEMENT_TXN_INSIDE_MULTI) && c->settings.has_changed;
+}
+
+void track_request_sent(struct client *c, const struct plan *plan)
+{
+	uint32_t flags = plan->txn.flags;
+
+	c->has_inner_commit |= has_inner_end(c, &plan->txn);
+	c->has_ddl |= plan->is_ddl;
+	c->wants_catalog |= plan->wants_catalog;
+	c->staged_pins |= plan->pins;
+	c->tenant->keeps_sequences |= (plan->pins & PIN_SEQUENCE_VALUE) != 0;
+	if (plan->moves_sequence && c->tenant->keeps_sequences)
+		c->staged_pins |= PIN_SEQUENCE_VALUE;
+	if (is_unclear(c, &plan->txn))
+		c->staged_pins |= PIN_SESSION_STATE;
+	c->is_read_request = !plan->txn.may_write;
+	if (plan->effect_count)
+		line_up(c, plan);
+	if (c->track)
+		c->track->sent += plan->completions;
+	c->is_rollback_request = (flags & STATEMENT_ROLLBACK) != 0;
+	c->is_commit_request = (flags & STATEMENT_COMMIT) != 0;
+	c->is_begin_request = (flags & STATEMENT_BEGIN) != 0;
+}
+
+void track_completed(struct client *c)
+{
+	struct track *t = c->track;
+
+	t->done++;
+	while (t->next < t->count && t->steps[t->next].at < t->done)
+		do_step(c, c->server, &t->steps[t->next++]);
+}
+
+void track_hidden_change(struct client *c)
+{
+	bool has_steps = c->track && c->track->count;
+
+	if (!has_steps && !c->settings.has_changed)
+		c->staged_pins |= PIN_SESSION_STATE;
+}
+
+bool track_is_staged(const struct client *c)
+{
+	return (c->track && c->track->count) || c->staged_pins;
+}
+
+static void steps_drop(struct track *t)
+{
+	for (uint32_t i = 0; i < t->count; i++) {
+		statement_put(&t->steps[i].statement);
+		mem_free(t->steps[i].value);
+	}
+	t->count = t->next = t->sent = t->done = 0;
+	t->is_irregular = t->was_failed = false;
+}
+
+void track_fini(struct client *c)
+{
+	struct track *t = c->track;
+
+	session_txn_fini(&c->settings);
+	c->track = NULL;
+	if (!t)
+		return;
+	steps_drop(t);
+	mem_free(t->steps);
+	mem_free(t);
+}
+
+static void request_forget(struct client *c)
+{
+	c->staged_pins = 0;
+	c->is_rollback_request = c->is_commit_request = c->is_begin_request = false;
+	c->had_error = c->has_inner_commit = false;
+	if (c->server)
+		c->server->is_counted = false;
+	if (c->track)
+		steps_drop(c->track);
 }
 
 static void request_succeeded(struct client *c, struct server *s)
 {
-	adopt_pins(c);
-	if (c->has_clear_statements)
-		clear_statements(c, s);
+	struct track *t = c->track;
+
+	while (t && t->next < t->count)
+		do_step(c, s, &t->steps[t->next++]);
+	add_pins(c, c->staged_pins);
 }
 
 static void request_failed(struct client *c)
 {
-	adopt_pins_of_failed(c);
-	if (c->is_staged)
-		drop_pending(c);
+	struct track *t = c->track;
+
+	/* What no rollback undoes, and what a part of the request may have committed. */
+	add_pins(c, c->has_inner_commit ? c->staged_pins : c->staged_pins & PINS_LASTING);
+	if (t && t->is_irregular && t->next < t->count)
+		add_pins(c, PIN_SESSION_STATE);
 }
 
 /* At most now and then, less often while no newer catalog comes of it. */
@@ -279,10 +404,10 @@ void track_ready(struct client *c, struct server *s, char status)
 		request_succeeded(c, s);
 	else
 		request_failed(c);
-	if (status == 'E' || c->is_rollback_request)
-		drop_pending(c);
-	if (end.is_over)
-		commit_pending(c, s);
+	if (end.is_over && c->had_error)
+		session_txn_end(&c->settings);
+	else if (end.is_over)
+		commit_settings(c, s);
 	if (end.has_written) {
 		session_write_done(&c->reads, clock_monotonic_us());
 		cached_invalidate(c);
@@ -329,7 +454,6 @@ void track_lost(struct client *c)
 		session_write_done(&c->reads, clock_monotonic_us());
 		cached_invalidate(c);
 	}
-	drop_pending(c);
-	c->has_set_in_txn = false;
+	session_txn_end(&c->settings);
 	request_forget(c);
 }

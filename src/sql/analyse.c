@@ -53,7 +53,6 @@ static void judge_all(struct analysis *a, const struct tree_node *statements)
 {
 	enum statement_class class = STATEMENT_EMPTY;
 	bool has_txn = false;
-	size_t count = 0;
 
 	for (const struct tree_node *n = statements; n; n = n->next) {
 		const struct tree_node *stmt = tree_member(n, "stmt");
@@ -65,10 +64,11 @@ static void judge_all(struct analysis *a, const struct tree_node *statements)
 		utility_judge(a, stmt->child);
 		has_txn |= a->class == STATEMENT_TXN || (a->flags & STATEMENT_TWO_PHASE);
 		class = join_class(class, a->class);
-		count++;
+		if (a->statement_count < UINT16_MAX)
+			a->statement_count++;
 	}
 	a->class = class;
-	if (count > 1) {
+	if (a->statement_count > 1) {
 		a->flags &= ~single_flags;
 		a->flags |= STATEMENT_MULTI | STATEMENT_NO_CACHE;
 		if (has_txn)

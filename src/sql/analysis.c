@@ -58,6 +58,7 @@ static struct statement_effect *add_effect(struct analysis *a)
 	*a->effect_tail = e;
 	a->effect_tail = &e->next;
 	a->effect_count++;
+	e->effect.at = a->statement_count;
 	return &e->effect;
 }
 
@@ -85,9 +86,13 @@ struct statement_effect *analysis_last_effect(struct analysis *a)
 
 void analysis_add_unpin(struct analysis *a, uint32_t pins)
 {
+	struct statement_effect *e;
+
 	if (a->effect_count >= ANALYSIS_NAMES_MAX)
 		return;
-	*add_effect(a) = (struct statement_effect){ .kind = EFFECT_UNPIN, .pins = pins };
+	e = add_effect(a);
+	e->kind = EFFECT_UNPIN;
+	e->pins = pins;
 }
 
 void analysis_write(struct analysis *a)
@@ -207,6 +212,7 @@ struct statement *analysis_build(const struct analysis *a)
 	s->function_count = a->functions.count;
 	s->effect_count = a->effect_count;
 	s->param_count = a->shape->param_count;
+	s->statement_count = a->statement_count;
 	s->reads = pack_names(&p, &a->reads);
 	s->writes = pack_names(&p, &a->writes);
 	s->functions = pack_names(&p, &a->functions);

@@ -39,6 +39,7 @@ struct analysis {
 	struct effect_entry *effects, **effect_tail;
 	struct statement_effect *last_effect; /* borrowed from the list */
 	uint16_t effect_count;
+	uint16_t statement_count; /* those before the one at hand */
 	const char *tag;   /* static */
 	bool is_plain_dml; /* all are SELECT, INSERT, UPDATE, DELETE or MERGE */
 };

@@ -112,11 +112,6 @@ static const char *list_value(struct analysis *a, const struct tree_node *args)
 	return buf_keep(a, &b, is_known);
 }
 
-static bool is_role_setting(const char *name)
-{
-	return strcmp(name, "role") == 0 || strcmp(name, "session_authorization") == 0;
-}
-
 /* With pg_temp in front, plain CREATE TABLE makes temporary tables. */
 static bool creates_temporary(const char *name, const char *value)
 {
@@ -143,8 +138,6 @@ static void add_set(struct analysis *a, const char *name, const char *value, boo
 		return;
 	}
 	analysis_add_effect(a, is_local ? EFFECT_SET_LOCAL : EFFECT_SET, name, value);
-	if (is_role_setting(name) && !is_local && !is_text(value, "'none'"))
-		a->pins |= PIN_ROLE;
 	if (value && creates_temporary(name, value))
 		analysis_pin(a, PIN_TEMP_TABLE);
 }
@@ -236,7 +229,7 @@ void effects_discard(struct analysis *a, const struct tree_node *node)
 	} else { /* ALL, the one the library leaves out because it is zero */
 		analysis_add_effect(a, EFFECT_DISCARD_ALL, NULL, NULL);
 		analysis_add_unpin(a, PIN_TEMP_TABLE | PIN_ADVISORY_LOCK | PIN_HOLD_CURSOR |
-		                          PIN_SEQUENCE_VALUE | PIN_LISTEN | PIN_SQL_PREPARE | PIN_ROLE);
+		                          PIN_SEQUENCE_VALUE | PIN_LISTEN | PIN_SQL_PREPARE);
 	}
 }
 
@@ -296,8 +289,7 @@ static void set_config(struct analysis *a, const struct tree_node *const arg[3],
 	value = value && is_certain ? config_value(a, name, value) : NULL;
 	if (is_local == 1 || (is_local == 0 && value))
 		add_set(a, name, value, is_local == 1);
-	else if (is_local == 0 && is_certain && param > 0 && !is_role_setting(name) &&
-	         strcmp(name, "search_path") != 0)
+	else if (is_local == 0 && is_certain && param > 0)
 		add_set_from_param(a, name, param);
 	else
 		analysis_opaque(a);

@@ -25,6 +25,7 @@ src_sql_libsql_a_SOURCES = \
 	src/sql/public.c \
 	src/sql/quote.c \
 	src/sql/quote.h \
+	src/sql/session_effect.h \
 	src/sql/shape.c \
 	src/sql/shape.h \
 	src/sql/statement.h \

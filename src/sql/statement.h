@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "base/slice.h"
+#include "sql/session_effect.h"
 
 /* What a whole query string does, the strongest of its statements. */
 enum statement_class {
@@ -50,50 +51,6 @@ enum {
 	STATEMENT_BEGIN_SERIALIZABLE = 1u << 24, /* no replica allows it; BEGIN_ISOLATED too */
 };
 
-/* Why a client must keep its server connection; bit set. */
-enum pin_reason {
-	PIN_TEMP_TABLE = 1u << 0,
-	PIN_ADVISORY_LOCK = 1u << 1, /* session level */
-	PIN_HOLD_CURSOR = 1u << 2,
-	PIN_SEQUENCE_VALUE = 1u << 3, /* currval, lastval used; nextval is PIN-free until then */
-	PIN_LOAD = 1u << 4,
-	PIN_LISTEN = 1u << 5,
-	PIN_SQL_PREPARE = 1u << 6,   /* PREPARE name AS */
-	PIN_SESSION_STATE = 1u << 7, /* a session effect that can't be replayed */
-	PIN_ROLE = 1u << 9, /* SET ROLE / SET SESSION AUTHORIZATION */
-};
-
-enum effect_kind {
-	EFFECT_SET,         /* SET [SESSION] name = value */
-	EFFECT_SET_LOCAL,   /* until the transaction ends */
-	EFFECT_SET_DEFAULT, /* SET name TO DEFAULT, RESET name */
-	EFFECT_RESET_ALL,
-	EFFECT_DISCARD_ALL,
-	EFFECT_DISCARD_PLANS,
-	EFFECT_DISCARD_TEMP,
-	EFFECT_DISCARD_SEQUENCES,
-	EFFECT_DEALLOCATE, /* name */
-	EFFECT_DEALLOCATE_ALL,
-	EFFECT_UNLISTEN_ALL,
-	EFFECT_UNPIN,  /* pins: the reasons that this ends (pg_advisory_unlock_all ...) */
-	EFFECT_OPAQUE, /* changes session state in a way that isn't known: pins */
-	EFFECT_SHOW,   /* changes nothing; name: the setting shown, "all" for all */
-	EFFECT_LISTEN, /* name: channel, as written */
-	EFFECT_UNLISTEN,
-	EFFECT_SAVEPOINT, /* name; with the next two, which SETs a ROLLBACK TO takes back */
-	EFFECT_RELEASE,
-	EFFECT_ROLLBACK_TO,
-};
-
-struct statement_effect {
-	enum effect_kind kind;
-	const char *name;  /* lower case setting or object name; NULL where none */
-	const char *value; /* EFFECT_SET*: as SQL takes it after TO; NULL: dynamic */
-	uint32_t pins;     /* EFFECT_UNPIN */
-	uint16_t
-		value_param; /* EFFECT_SET without value: parameter $n has it, see sql/quote.h; 0: none */
-};
-
 struct statement_name {
 	const char *schema, *name; /* schema NULL: unqualified */
 };
@@ -117,6 +74,7 @@ struct statement {
 	uint16_t function_count;
 	uint16_t effect_count;
 	uint16_t param_count;               /* highest $n */
+	uint16_t statement_count;           /* in the text; 0: not known, if it didn't parse */
 	const struct statement_name *reads; /* owned, in one block with the statement */
 	const struct statement_name *writes;
 	const struct statement_name *functions; /* and operators given as OPERATOR(schema.op) */

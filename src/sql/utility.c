@@ -341,8 +341,10 @@ static void on_transaction(struct analysis *a, const struct tree_node *node)
 		add_begin_modes(a, node);
 	} else if (is_text(kind, "TRANS_STMT_COMMIT")) {
 		a->flags |= chain ? chain : STATEMENT_COMMIT;
+		analysis_add_effect(a, EFFECT_COMMIT, NULL, NULL);
 	} else if (is_text(kind, "TRANS_STMT_ROLLBACK")) {
 		a->flags |= chain ? chain : STATEMENT_ROLLBACK;
+		analysis_add_effect(a, EFFECT_ROLLBACK, NULL, NULL);
 	} else if (is_text(kind, "TRANS_STMT_SAVEPOINT")) {
 		add_savepoint(a, node, STATEMENT_SAVEPOINT, EFFECT_SAVEPOINT);
 	} else if (is_text(kind, "TRANS_STMT_RELEASE")) {
@@ -352,6 +354,8 @@ static void on_transaction(struct analysis *a, const struct tree_node *node)
 	} else { /* two-phase: only the primary */
 		a->flags |= STATEMENT_TWO_PHASE;
 		on_unknown_write(a, node);
+		if (is_text(kind, "TRANS_STMT_PREPARE"))
+			analysis_add_effect(a, EFFECT_COMMIT, NULL, NULL);
 	}
 }
 

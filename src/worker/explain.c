@@ -40,7 +40,7 @@ void explain_pins(uint32_t pins, char *out, size_t size)
 {
 	static const char *const names[] = {
 		"temporary table", "advisory lock", "cursor with hold", "sequence value", "LOAD",
-		"LISTEN",          "SQL PREPARE",   "session state",    "replication",    "role",
+		"LISTEN",          "SQL PREPARE",   "session state",
 	};
 
 	*out = '\0';

@@ -9,7 +9,8 @@ test_unit_pool_test_pool_SOURCES = \
 	test/unit/pool/test_pool.c \
 	test/unit/pool/test_prepared.c \
 	test/unit/pool/test_replies.c \
-	test/unit/pool/test_session.c
+	test/unit/pool/test_session.c \
+	test/unit/pool/test_session_txn.c
 test_unit_pool_test_pool_CPPFLAGS = $(TEST_CPPFLAGS)
 test_unit_pool_test_pool_LDADD = $(TEST_LIBS_3)
 endif

@@ -46,7 +46,6 @@ static const struct bit_name pin_names[] = {
 	{ PIN_LISTEN, "listen" },
 	{ PIN_SQL_PREPARE, "sql_prepare" },
 	{ PIN_SESSION_STATE, "session_state" },
-	{ PIN_ROLE, "role" },
 };
 
 static const char *const effect_names[] = {
@@ -66,6 +65,8 @@ static const char *const effect_names[] = {
 	[EFFECT_SHOW] = "show",
 	[EFFECT_LISTEN] = "listen",
 	[EFFECT_UNLISTEN] = "unlisten",
+	[EFFECT_COMMIT] = "commit",
+	[EFFECT_ROLLBACK] = "rollback",
 	[EFFECT_SAVEPOINT] = "savepoint",
 	[EFFECT_RELEASE] = "release",
 	[EFFECT_ROLLBACK_TO] = "rollback_to",
@@ -108,6 +109,8 @@ static void put_effect(struct buf *b, const struct statement_effect *e)
 		buf_appendf(b, ":%s", e->value);
 	if (e->value_param)
 		buf_appendf(b, ":$%u", e->value_param);
+	if (e->at)
+		buf_appendf(b, "@%u", e->at);
 }
 
 static void put_hints(struct buf *b, const struct statement_hints *h)

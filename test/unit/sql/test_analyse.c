@@ -48,15 +48,15 @@ Test(analyse, set_config_is_known_only_where_it_surely_runs_once)
 	EXPECT("select set_config('a.b', $1, false)", "write e=set:a.b:$1");
 	EXPECT("select set_config('a.b', $2::text, false)", "write e=set:a.b:$2");
 	EXPECT("select set_config('a.b', $1 || 'x', false)", "write pin_session_state e=opaque");
-	EXPECT("select set_config('search_path', $1, false)", "write pin_session_state e=opaque");
-	EXPECT("select set_config('role', $1, false)", "write pin_session_state e=opaque");
+	EXPECT("select set_config('search_path', $1, false)", "write e=set:search_path:$1");
+	EXPECT("select set_config('role', $1, false)", "write e=set:role:$1");
 	EXPECT("select set_config($1, 'c', false)", "write pin_session_state e=opaque");
 	EXPECT("select set_config('a.b', 'c', $1)", "write pin_session_state e=opaque");
 	EXPECT("select set_config('a.b', 'c', false) where false", "write pin_session_state e=opaque");
 	EXPECT("select 1 where set_config('a.b', 'c', false) = 'c'",
 	       "write pin_session_state e=opaque");
 	EXPECT("select set_config('a.b', $1, true)", "read local_set e=set_local:a.b");
-	EXPECT("select set_config('role', 'x', false)", "read pin_role e=set:role:'x'");
+	EXPECT("select set_config('role', 'x', false)", "read e=set:role:'x'");
 	EXPECT("select set_config('search_path', ' A, \"B\"\"c\" ,d', false)",
 	       "read e=set:search_path:'a', 'B\"c', 'd'");
 }
@@ -72,18 +72,18 @@ Test(analyse, settings_keep_their_value)
 	EXPECT("set a.b = true", "session e=set:a.b:'true'");
 	EXPECT("set a.b = ''", "session e=set:a.b:''");
 	EXPECT("set A.B = E'x\\ny'", "session e=set:a.b:'x\ny'");
-	EXPECT("select 1; set a.b = -7", "read multi e=set:a.b:-7");
+	EXPECT("select 1; set a.b = -7", "read multi e=set:a.b:-7@1");
 }
 
 Test(analyse, the_strongest_of_several_wins)
 {
 	EXPECT("select 1; select 2", "read multi");
-	EXPECT("show a; set a.b = 1", "session multi show e=show:a e=set:a.b:1");
+	EXPECT("show a; set a.b = 1", "session multi show e=show:a e=set:a.b:1@1");
 	EXPECT("show a; select 1", "read multi show e=show:a");
 	EXPECT("select 1; delete from t", "write multi w=t");
-	EXPECT("begin; commit", "write multi txn_inside_multi");
+	EXPECT("begin; commit", "write multi txn_inside_multi e=commit@1");
 	EXPECT("select 1; prepare transaction 'x'",
-	       "write multi two_phase txn_inside_multi writes_unknown");
+	       "write multi two_phase txn_inside_multi writes_unknown e=commit@1");
 	EXPECT(";begin read only;", "txn begin begin_read_only");
 }
 

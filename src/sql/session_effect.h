@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * What a statement does to the session: effects, which pgweir can follow from
+ * server to server, and pins, which tie the client to one. Plain data.
+ */
+#ifndef WEIR_SQL_SESSION_EFFECT_H
+#define WEIR_SQL_SESSION_EFFECT_H
+
+#include <stdint.h>
+
+/* Why a client must keep its server connection; bit set. */
+enum pin_reason {
+	PIN_TEMP_TABLE = 1u << 0,
+	PIN_ADVISORY_LOCK = 1u << 1, /* session level */
+	PIN_HOLD_CURSOR = 1u << 2,
+	PIN_SEQUENCE_VALUE = 1u << 3, /* currval, lastval used; nextval is PIN-free until then */
+	PIN_LOAD = 1u << 4,
+	PIN_LISTEN = 1u << 5,
+	PIN_SQL_PREPARE = 1u << 6,   /* PREPARE name AS */
+	PIN_SESSION_STATE = 1u << 7, /* a session effect that can't be replayed */
+};
+
+enum effect_kind {
+	EFFECT_SET,         /* SET [SESSION] name = value */
+	EFFECT_SET_LOCAL,   /* until the transaction ends */
+	EFFECT_SET_DEFAULT, /* SET name TO DEFAULT, RESET name */
+	EFFECT_RESET_ALL,
+	EFFECT_DISCARD_ALL,
+	EFFECT_DISCARD_PLANS,
+	EFFECT_DISCARD_TEMP,
+	EFFECT_DISCARD_SEQUENCES,
+	EFFECT_DEALLOCATE, /* name */
+	EFFECT_DEALLOCATE_ALL,
+	EFFECT_UNLISTEN_ALL,
+	EFFECT_UNPIN,  /* pins: the reasons that this ends (pg_advisory_unlock_all ...) */
+	EFFECT_OPAQUE, /* changes session state in a way that isn't known: pins */
+	EFFECT_SHOW,   /* changes nothing; name: the setting shown, "all" for all */
+	EFFECT_LISTEN, /* name: channel, as written */
+	EFFECT_UNLISTEN,
+	EFFECT_COMMIT, /* these five say which SETs are kept and which are taken back */
+	EFFECT_ROLLBACK,
+	EFFECT_SAVEPOINT, /* name */
+	EFFECT_RELEASE,
+	EFFECT_ROLLBACK_TO,
+};
+
+struct statement_effect {
+	enum effect_kind kind;
+	const char *name;  /* lower case setting or object name; NULL where none */
+	const char *value; /* EFFECT_SET*: as SQL takes it after TO; NULL: dynamic */
+	uint32_t pins;     /* EFFECT_UNPIN */
+	uint16_t at;       /* which statement of the text, from 0 */
+	uint16_t value_param; /* EFFECT_SET without value: $n has it, see sql/quote.h; 0: none */
+};
+
+#endif
