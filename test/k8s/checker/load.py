@@ -179,6 +179,14 @@ class Tree:
             found += [Pod(obj, runner, obj.spec.get("parallelism", 1)), Pod(obj, starter, 1)]
         return found
 
+    def outside(self):
+        """Pods that neither files nor the Prometheus operator make, where their namespace is ours to guard."""
+        found = [outsider("kube-system", "kube-dns", {"k8s-app": "kube-dns"}, {"dns": 53})]
+        if self.get("Namespace", None, "istio-system"):
+            found += [outsider("istio-system", "istiod", {"app": "istiod"}, {"grpc": 15012, "http-monitoring": 15014}),
+                      outsider("istio-system", "istio-ingressgateway", {"istio": "ingressgateway"}, {"https": 8443})]
+        return found
+
     def operated(self):
         """Pods that the Prometheus operator makes, with the labels and the port that it gives them."""
         found = []
@@ -190,9 +198,18 @@ class Tree:
                           "app.kubernetes.io/managed-by": "prometheus-operator", name: obj.name}
                 port = {"name": obj.spec.get("portName", "web"), "containerPort": number}
                 template = {"metadata": {"labels": labels},
-                            "spec": {"containers": [{"name": name, "ports": [port]}]}}
+                            "spec": {"containers": [{"name": name, "ports": [port] + ([{"name": "mesh", "containerPort": 9094}]
+                                                                    if kind == "Alertmanager" else [])}]}}
                 found.append(Pod(obj, template, obj.spec.get("replicas", 1)))
         return found
+
+
+def outsider(ns, name, labels, ports):
+    """A pod that others make."""
+    body = {"kind": "Outside", "metadata": {"name": name, "namespace": ns}}
+    listed = [{"name": n, "containerPort": p} for n, p in ports.items()]
+    return Pod(Obj(body, "outside"), {"metadata": {"labels": {"app.kubernetes.io/name": name, **labels}},
+                                      "spec": {"containers": [{"name": name, "ports": listed}]}}, 1)
 
 
 def parse(text, file):
@@ -206,10 +223,20 @@ def files():
     return [str(f.relative_to(TOP)) for f in found if f.name != "kustomization.yaml"]
 
 
+def beside():
+    """Paths of what must agree with the manifests and is none: images, kustomizations, documents."""
+    found = [f for where in ("k8s", "overlays") for f in (TOP / where).rglob("*")
+             if f.is_file() and (f.name in ("Dockerfile", "kustomization.yaml", "README.md") or where == "overlays")]
+    found += [f for f in (TOP / "etc").iterdir() if f.suffix == ".ini"]
+    found += [TOP / "docs/runbooks.md", TOP / "docs/metrics.md", TOP / "bench/README.md"]
+    return sorted(str(f.relative_to(TOP)) for f in found if f.exists())
+
+
 def base():
     """The base, straight from its files; a file that doesn't parse raises yaml.YAMLError."""
     texts = {f: (TOP / f).read_text() for f in files()}
     objects = [o for f, text in texts.items() for o in parse(text, f) if o.body.get("kind")]
+    texts.update({f: (TOP / f).read_text() for f in beside()})
     return Tree("base", objects, texts)
 
 

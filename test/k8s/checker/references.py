@@ -6,6 +6,10 @@ from .load import Finding, NOT_APPLIED
 GIVEN = {"kube-root-ca.crt", "istio-ca-root-cert", "cluster-autoscaler-management"}
 
 
+# The ingress controller serves the certificates of any namespace's Ingress.
+SECRET_READERS = {"nginx-ingress"}
+
+
 def _keys(tree, kind, ns, name):
     """Keys of a ConfigMap or Secret; None: it doesn't exist; "any": somebody else fills it."""
     if name in GIVEN:
@@ -21,7 +25,7 @@ def _keys(tree, kind, ns, name):
     return None
 
 
-def _named(pod):
+def named(pod):
     """(where, kind, name, keys, optional) of all that a pod reads."""
     for volume in pod.spec.get("volumes") or []:
         where = f"volumes.{volume['name']}"
@@ -48,7 +52,7 @@ def references(tree):
     """Check 4: ConfigMaps, Secrets, keys, claims, mounts and accounts exist in the same namespace."""
     out = []
     for pod in tree.pods():
-        for where, kind, name, keys, optional in _named(pod):
+        for where, kind, name, keys, optional in named(pod):
             have = _keys(tree, kind, pod.ns, name)
             if have is None and not optional:
                 out.append(Finding(pod, where, f"no {kind} {pod.ns}/{name}"))
@@ -108,8 +112,13 @@ def rights(tree):
                     out.append(Finding(obj, "subjects", f"no ServiceAccount {where[0]}/{where[1]}"))
     for obj in tree.all("Role", "ClusterRole"):
         for rule in obj.body.get("rules") or []:
-            if "*" in rule.get("verbs", []) or "*" in rule.get("resources", []) and "get" not in rule["verbs"]:
-                out.append(Finding(obj, "rules", "wildcard"))
+            for field in ("verbs", "resources", "apiGroups", "nonResourceURLs"):
+                if any("*" in text for text in rule.get(field) or []):
+                    out.append(Finding(obj, f"rules.{field}", "wildcard"))
+            if {"escalate", "bind", "impersonate"} & set(rule["verbs"]):
+                out.append(Finding(obj, "rules.verbs", "leads to every other right"))
+            if "secrets" in rule.get("resources", []) and not rule.get("resourceNames") and obj.name not in SECRET_READERS:
+                out.append(Finding(obj, "rules", "reads every Secret"))
     for pod in tree.pods():
         account = (pod.ns, pod.spec.get("serviceAccountName"))
         own = tree.get("ServiceAccount", *account)
