@@ -26,7 +26,8 @@ static const struct {
 	{ "trust", CLIENT_METHOD_TRUST },         { "reject", CLIENT_METHOD_REJECT },
 	{ "plain", CLIENT_METHOD_PLAIN },         { "md5", CLIENT_METHOD_MD5 },
 	{ "scram-sha-256", CLIENT_METHOD_SCRAM }, { "any", CLIENT_METHOD_TRUST },
-	{ "password", CLIENT_METHOD_PLAIN },
+	{ "password", CLIENT_METHOD_PLAIN },      { "cert", CLIENT_METHOD_CERT },
+	{ "peer", CLIENT_METHOD_PEER },
 };
 
 bool client_method_parse(struct slice name, enum client_method *out)
@@ -232,6 +233,8 @@ enum client_login_step client_login_start(struct client_login *login,
 		start_scram(login, in, secret, out);
 		return CLIENT_LOGIN_WAIT;
 	case CLIENT_METHOD_REJECT:
+	case CLIENT_METHOD_CERT:
+	case CLIENT_METHOD_PEER:
 		break;
 	}
 	return refuse(login);

@@ -28,9 +28,11 @@ enum client_method {
 	CLIENT_METHOD_PLAIN,
 	CLIENT_METHOD_MD5, /* SCRAM instead when the stored secret is SCRAM */
 	CLIENT_METHOD_SCRAM,
+	CLIENT_METHOD_CERT, /* the caller's: proven by the TLS handshake, no messages; refused here */
+	CLIENT_METHOD_PEER, /* the caller's: proven by the Unix socket */
 };
 
-/* By its name: trust, any, reject, plain, password, md5, scram-sha-256. */
+/* By its name: trust, any, reject, plain, password, md5, scram-sha-256, cert, peer. */
 bool client_method_parse(struct slice name, enum client_method *out);
 
 /* Random, once per process; keeps the salts of invented users stable. */

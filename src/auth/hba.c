@@ -10,13 +10,13 @@
 #include <netinet/in.h>
 #include <stdlib.h>
 
-#include "auth/text_file.h"
+#include "auth/auth_token.h"
 #include "base/arena.h"
 #include "base/mem.h"
 
 _Static_assert((int)HBA_ERROR_MAX == (int)TEXT_FILE_ERROR_MAX, "one size of error texts");
 
-enum { TOKEN_MAX = 1024, ARENA_BLOCK_BYTES = 4096, IPV4_BYTES = 4, IPV6_BYTES = 16 };
+enum { ARENA_BLOCK_BYTES = 4096, IPV4_BYTES = 4, IPV6_BYTES = 16 };
 
 enum rule_type { TYPE_LOCAL = 1, TYPE_HOST, TYPE_HOSTSSL, TYPE_HOSTNOSSL };
 enum name_kind { NAME_EXACT, NAME_ALL, NAME_SAMEUSER, NAME_REPLICATION };
@@ -41,6 +41,8 @@ struct rule {
 	struct name *users;
 	struct network network;
 	enum client_method method;
+	enum hba_client_cert client_cert;
+	const char *map; /* in the arena; empty: none */
 };
 
 struct hba {
@@ -49,87 +51,19 @@ struct hba {
 	struct rule **tail;
 };
 
-/* One word of a line: of a comma-separated list one member. */
-struct token {
-	char text[TOKEN_MAX];
-	size_t len;
-	bool is_quoted;
-	bool has_comma; /* another member follows */
-};
-
-static bool token_is(const struct token *t, const char *word)
-{
-	return !t->is_quoted && slice_is(slice_of(t->text, t->len), word);
-}
-
-static bool ends_token(char c)
-{
-	return c == ' ' || c == '\t' || c == '\r' || c == ',' || c == '#';
-}
-
-static char take(struct slice *s)
-{
-	char c = *s->ptr;
-
-	*s = slice_of(s->ptr + 1, s->len - 1);
-	return c;
-}
-
-/* Reads the text of a word, quoted parts joined; the comma stays. */
-static enum weir_err read_word(struct text_line *line, struct token *out)
-{
-	struct slice *s = &line->rest;
-	bool in_quotes = false;
-
-	while (s->len > 0 && (in_quotes || !ends_token(*s->ptr))) {
-		char c = take(s);
-
-		if (c == '"') {
-			in_quotes = !in_quotes;
-			out->is_quoted = true;
-			continue;
-		}
-		if (out->len == sizeof(out->text) - 1)
-			return text_line_broken(line, "a word is too long");
-		out->text[out->len++] = c;
-	}
-	out->text[out->len] = '\0';
-	return in_quotes ? text_line_broken(line, "a quote isn't closed") : WEIR_OK;
-}
-
-static enum weir_err read_token(struct text_line *line, const char *what, struct token *out)
-{
-	enum weir_err err;
-
-	*out = (struct token){ .len = 0 };
-	if (!text_line_has_more(line))
-		return text_line_broken(line, "%s expected", what);
-	err = read_word(line, out);
-	if (err != WEIR_OK)
-		return err;
-	if (out->len == 0 && !out->is_quoted)
-		return text_line_broken(line, "%s expected", what);
-	(void)text_line_has_more(line);
-	if (line->rest.len > 0 && *line->rest.ptr == ',') {
-		(void)take(&line->rest);
-		out->has_comma = true;
-	}
-	return WEIR_OK;
-}
-
 static enum weir_err read_type(struct text_line *line, enum rule_type *out)
 {
 	static const char *const words[] = { [TYPE_LOCAL] = "local",
 		                                 [TYPE_HOST] = "host",
 		                                 [TYPE_HOSTSSL] = "hostssl",
 		                                 [TYPE_HOSTNOSSL] = "hostnossl" };
-	struct token t;
-	enum weir_err err = read_token(line, "a type", &t);
+	struct auth_token t;
+	enum weir_err err = auth_token_read(line, "a type", &t);
 
 	if (err != WEIR_OK)
 		return err;
 	for (int i = TYPE_LOCAL; i <= TYPE_HOSTNOSSL; i++) {
-		if (!t.has_comma && token_is(&t, words[i])) {
+		if (!t.has_comma && auth_token_is(&t, words[i])) {
 			*out = (enum rule_type)i;
 			return WEIR_OK;
 		}
@@ -138,18 +72,18 @@ static enum weir_err read_type(struct text_line *line, enum rule_type *out)
 }
 
 /* What a database or user word means; false: a form that isn't supported. */
-static bool name_kind_of(const struct token *t, bool is_database, enum name_kind *kind)
+static bool name_kind_of(const struct auth_token *t, bool is_database, enum name_kind *kind)
 {
 	*kind = NAME_EXACT;
 	if (t->is_quoted)
 		return true;
-	if (token_is(t, "all"))
+	if (auth_token_is(t, "all"))
 		*kind = NAME_ALL;
-	else if (is_database && token_is(t, "sameuser"))
+	else if (is_database && auth_token_is(t, "sameuser"))
 		*kind = NAME_SAMEUSER;
-	else if (is_database && token_is(t, "replication"))
+	else if (is_database && auth_token_is(t, "replication"))
 		*kind = NAME_REPLICATION;
-	if (is_database && (token_is(t, "samerole") || token_is(t, "samegroup")))
+	if (is_database && (auth_token_is(t, "samerole") || auth_token_is(t, "samegroup")))
 		return false;
 	return t->text[0] != '@' && t->text[0] != '+' && t->text[0] != '/';
 }
@@ -158,11 +92,11 @@ static enum weir_err read_names(struct hba *hba, struct text_line *line, bool is
                                 struct name **out)
 {
 	const char *const what = is_database ? "a database" : "a user";
-	struct token t;
+	struct auth_token t;
 
 	do {
 		struct name *n = arena_zalloc(&hba->arena, sizeof(*n));
-		enum weir_err err = read_token(line, what, &t);
+		enum weir_err err = auth_token_read(line, what, &t);
 
 		if (err != WEIR_OK)
 			return err;
@@ -200,8 +134,8 @@ static bool parse_prefix(const char *text, struct network *net)
 
 static enum weir_err read_mask(struct text_line *line, struct network *net)
 {
-	struct token t;
-	enum weir_err err = read_token(line, "a mask", &t);
+	struct auth_token t;
+	enum weir_err err = auth_token_read(line, "a mask", &t);
 
 	if (err != WEIR_OK)
 		return err;
@@ -212,11 +146,11 @@ static enum weir_err read_mask(struct text_line *line, struct network *net)
 
 static enum weir_err read_network(struct text_line *line, struct network *net)
 {
-	struct token t;
+	struct auth_token t;
 	char *slash;
-	enum weir_err err = read_token(line, "an address", &t);
+	enum weir_err err = auth_token_read(line, "an address", &t);
 
-	if (err != WEIR_OK || token_is(&t, "all"))
+	if (err != WEIR_OK || auth_token_is(&t, "all"))
 		return err;
 	slash = strchr(t.text, '/');
 	if (slash)
@@ -231,19 +165,75 @@ static enum weir_err read_network(struct text_line *line, struct network *net)
 	return WEIR_OK;
 }
 
-static enum weir_err read_method(struct text_line *line, enum client_method *out)
+static enum weir_err read_map(struct hba *hba, struct text_line *line, struct rule *rule,
+                              const char *value)
 {
-	struct token t;
-	enum weir_err err = read_token(line, "a method", &t);
+	if (rule->method != CLIENT_METHOD_CERT && rule->method != CLIENT_METHOD_PEER)
+		return text_line_broken(line, "map goes with cert and peer only");
+	rule->map = arena_strdup(&hba->arena, slice_str(value));
+	return WEIR_OK;
+}
+
+static enum weir_err read_client_cert(struct text_line *line, struct rule *rule, const char *value)
+{
+	if (rule->type != TYPE_HOSTSSL)
+		return text_line_broken(line, "clientcert goes with hostssl only");
+	if (strcmp(value, "verify-ca") == 0 && rule->method != CLIENT_METHOD_CERT)
+		rule->client_cert = HBA_CLIENT_CERT_VERIFY_CA;
+	else if (strcmp(value, "verify-full") == 0)
+		rule->client_cert = HBA_CLIENT_CERT_VERIFY_FULL;
+	else
+		return text_line_broken(line, "clientcert=%s isn't supported here", value);
+	return WEIR_OK;
+}
+
+/* name=value behind the method. */
+static enum weir_err read_rule_option(struct hba *hba, struct text_line *line, struct rule *rule)
+{
+	struct auth_token t;
+	enum weir_err err = auth_token_read(line, "an option", &t);
+	char *value = err == WEIR_OK ? strchr(t.text, '=') : NULL;
 
 	if (err != WEIR_OK)
 		return err;
-	if (t.has_comma || token_is(&t, "any") || token_is(&t, "plain") ||
-	    !client_method_parse(slice_of(t.text, t.len), out))
+	if (value)
+		*value++ = '\0';
+	if (value && strcmp(t.text, "map") == 0 && *value)
+		return read_map(hba, line, rule, value);
+	if (value && strcmp(t.text, "clientcert") == 0)
+		return read_client_cert(line, rule, value);
+	return text_line_broken(line, "option \"%s\" isn't supported", t.text);
+}
+
+/* The methods that a type of connection can't carry. */
+static const char *method_misfit(const struct rule *rule)
+{
+	if (rule->method == CLIENT_METHOD_PEER && rule->type != TYPE_LOCAL)
+		return "peer goes with local only";
+	if (rule->method == CLIENT_METHOD_CERT && rule->type != TYPE_HOSTSSL)
+		return "cert goes with hostssl only";
+	return NULL;
+}
+
+static enum weir_err read_method(struct hba *hba, struct text_line *line, struct rule *rule)
+{
+	struct auth_token t;
+	enum weir_err err = auth_token_read(line, "a method", &t);
+	const char *misfit;
+
+	if (err != WEIR_OK)
+		return err;
+	if (t.has_comma || auth_token_is(&t, "any") || auth_token_is(&t, "plain") ||
+	    !client_method_parse(slice_of(t.text, t.len), &rule->method))
 		return text_line_broken(line, "method \"%s\" isn't supported", t.text);
-	if (text_line_has_more(line))
-		return text_line_broken(line, "options of a method aren't supported");
-	return WEIR_OK;
+	misfit = method_misfit(rule);
+	if (misfit)
+		return text_line_broken(line, "%s", misfit);
+	if (rule->method == CLIENT_METHOD_CERT)
+		rule->client_cert = HBA_CLIENT_CERT_VERIFY_FULL;
+	while (err == WEIR_OK && text_line_has_more(line))
+		err = read_rule_option(hba, line, rule);
+	return err;
 }
 
 static enum weir_err read_rule(struct hba *hba, struct text_line *line)
@@ -251,6 +241,7 @@ static enum weir_err read_rule(struct hba *hba, struct text_line *line)
 	struct rule *rule = arena_zalloc(&hba->arena, sizeof(*rule));
 	enum weir_err err = read_type(line, &rule->type);
 
+	rule->map = "";
 	if (err == WEIR_OK)
 		err = read_names(hba, line, true, &rule->databases);
 	if (err == WEIR_OK)
@@ -258,7 +249,7 @@ static enum weir_err read_rule(struct hba *hba, struct text_line *line)
 	if (err == WEIR_OK && rule->type != TYPE_LOCAL)
 		err = read_network(line, &rule->network);
 	if (err == WEIR_OK)
-		err = read_method(line, &rule->method);
+		err = read_method(hba, line, rule);
 	rule->line = line->number;
 	*hba->tail = rule;
 	hba->tail = &rule->next;
@@ -383,7 +374,7 @@ struct hba_verdict hba_match(const struct hba *hba, const struct hba_request *re
 {
 	for (const struct rule *rule = hba->first; rule; rule = rule->next) {
 		if (rule_matches(rule, request))
-			return (struct hba_verdict){ rule->method, rule->line };
+			return (struct hba_verdict){ rule->method, rule->line, rule->client_cert, rule->map };
 	}
-	return (struct hba_verdict){ CLIENT_METHOD_REJECT, 0 };
+	return (struct hba_verdict){ .method = CLIENT_METHOD_REJECT, .map = "" };
 }

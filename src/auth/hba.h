@@ -3,9 +3,9 @@
  * Log-in rules in pg_hba.conf's format, the subset that a pooler can decide
  * on: types local, host, hostssl, hostnossl; databases all, sameuser,
  * replication or names; users all or names; addresses all, CIDR or address and
- * mask; methods trust, reject, password, md5, scram-sha-256. Anything else is
- * an error at load, never a rule that is silently weaker. Loaded rules never
- * change and may be read by any thread.
+ * mask; methods trust, reject, password, md5, scram-sha-256, cert, peer; options
+ * map and clientcert. Anything else is an error at load, never a rule that is
+ * silently weaker. Loaded rules never change and may be read by any thread.
  */
 #ifndef WEIR_AUTH_HBA_H
 #define WEIR_AUTH_HBA_H
@@ -37,9 +37,18 @@ struct hba_request {
 	struct slice user;
 };
 
+/* What a rule demands of the client's certificate beside its method. */
+enum hba_client_cert {
+	HBA_CLIENT_CERT_NONE,
+	HBA_CLIENT_CERT_VERIFY_CA,   /* one of our authorities made it */
+	HBA_CLIENT_CERT_VERIFY_FULL, /* and its common name is the user, or mapped to it */
+};
+
 struct hba_verdict {
 	enum client_method method; /* REJECT when no rule matches */
 	unsigned line;             /* of the rule; 0: none matches */
+	enum hba_client_cert client_cert;
+	const char *map; /* of the ident file; empty: none; lives as long as the rules */
 };
 
 /* The first rule that matches decides, as in PostgreSQL. Pure. */

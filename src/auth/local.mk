@@ -3,12 +3,16 @@
 
 noinst_LIBRARIES += src/auth/libauth.a
 src_auth_libauth_a_SOURCES = \
+	src/auth/auth_token.c \
+	src/auth/auth_token.h \
 	src/auth/client_login.c \
 	src/auth/client_login.h \
 	src/auth/crypto.c \
 	src/auth/crypto.h \
 	src/auth/hba.c \
 	src/auth/hba.h \
+	src/auth/ident.c \
+	src/auth/ident.h \
 	src/auth/key_cache.c \
 	src/auth/key_cache.h \
 	src/auth/md5.c \

@@ -338,9 +338,12 @@ static enum weir_err check_auth(struct build *b)
 
 	switch (g->auth_type) {
 	case AUTH_TYPE_CERT:
+		if (g->client_tls_sslmode < SSLMODE_VERIFY_CA)
+			return global_fail(b, "auth_type", "cert needs client_tls_sslmode verify-full");
+		return WEIR_OK;
 	case AUTH_TYPE_LDAP:
 	case AUTH_TYPE_PAM:
-		return global_fail(b, "auth_type", "cert, ldap and pam aren't supported");
+		return global_fail(b, "auth_type", "ldap and pam aren't supported");
 	case AUTH_TYPE_HBA:
 		if (!g->auth_hba_file[0])
 			return global_fail(b, "auth_type", "hba needs auth_hba_file");

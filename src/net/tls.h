@@ -63,6 +63,14 @@ enum { TLS_ENDPOINT_MAX_BYTES = 64 };
  */
 size_t tls_endpoint(const struct tls_session *session, uint8_t out[TLS_ENDPOINT_MAX_BYTES]);
 
+/* After on_tls_ready only: the peer sent a certificate, and an authority of ours made it. */
+bool tls_peer_is_verified(const struct tls_session *session);
+/*
+ * After on_tls_ready only: the common name of the peer's certificate, ended by NUL. False:
+ * no verified certificate, no name or several, one that doesn't fit or holds a NUL.
+ */
+bool tls_peer_name(const struct tls_session *session, char *out, size_t size);
+
 /* After on_tls_ready only: ALPN agreed on "postgresql". */
 bool tls_has_alpn(const struct tls_session *session);
 

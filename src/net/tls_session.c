@@ -203,6 +203,33 @@ size_t tls_endpoint(const struct tls_session *s, uint8_t out[TLS_ENDPOINT_MAX_BY
 	return len;
 }
 
+bool tls_peer_is_verified(const struct tls_session *s)
+{
+	return tls_context_verifies(s->context) && SSL_get0_peer_certificate(s->ssl) &&
+	       SSL_get_verify_result(s->ssl) == X509_V_OK;
+}
+
+bool tls_peer_name(const struct tls_session *s, char *out, size_t size)
+{
+	X509_NAME *subject;
+	const ASN1_STRING *name;
+	int at, len;
+
+	if (!tls_peer_is_verified(s))
+		return false;
+	subject = X509_get_subject_name(SSL_get0_peer_certificate(s->ssl));
+	at = X509_NAME_get_index_by_NID(subject, NID_commonName, -1);
+	if (at < 0 || X509_NAME_get_index_by_NID(subject, NID_commonName, at) >= 0)
+		return false;
+	name = X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, at));
+	len = ASN1_STRING_length(name);
+	if (len <= 0 || (size_t)len >= size || memchr(ASN1_STRING_get0_data(name), 0, (size_t)len))
+		return false;
+	memcpy(out, ASN1_STRING_get0_data(name), (size_t)len);
+	out[len] = '\0';
+	return true;
+}
+
 bool tls_has_alpn(const struct tls_session *s)
 {
 	const unsigned char *name;

@@ -4,6 +4,7 @@
 noinst_LIBRARIES += src/proxy/libproxy.a
 src_proxy_libproxy_a_SOURCES = \
 	src/proxy/answer.c src/proxy/answer.h \
+	src/proxy/authenticate.c src/proxy/authenticate.h \
 	src/proxy/backend.c src/proxy/backend.h \
 	src/proxy/cached.c src/proxy/cached.h \
 	src/proxy/cancel.c src/proxy/cancel.h \
@@ -15,7 +16,7 @@ src_proxy_libproxy_a_SOURCES = \
 	src/proxy/held.c src/proxy/held.h \
 	src/proxy/link.c src/proxy/link.h \
 	src/proxy/local.c src/proxy/local.h \
-	src/proxy/login.c src/proxy/login.h \
+	src/proxy/login.c src/proxy/login.h src/proxy/login_priv.h \
 	src/proxy/options.c src/proxy/options.h \
 	src/proxy/plan.c src/proxy/plan.h \
 	src/proxy/proxy.c src/proxy/proxy.h \

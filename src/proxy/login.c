@@ -1,46 +1,29 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * Linear: first packet (perhaps after TLS), authentication, welcome. The
- * identity is fixed by the one startup message; a second one is a protocol
- * violation by construction, since it has no message type.
+ * Linear: first packet (perhaps after TLS), authentication (authenticate.c),
+ * welcome. The identity is fixed by the one startup message; a second one is a
+ * protocol violation by construction, since it has no message type.
  */
 #include "proxy/login.h"
 
 #include <stdio.h>
 
-#include "auth/hba.h"
-#include "auth/userlist.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "net/tls.h"
 #include "pool/params.h"
 #include "pool/session.h"
+#include "proxy/authenticate.h"
 #include "proxy/cancel.h"
 #include "proxy/forward.h"
 #include "proxy/link.h"
+#include "proxy/login_priv.h"
 #include "proxy/options.h"
 #include "wire/build.h"
 #include "wire/frame.h"
-#include "wire/frontend.h"
 #include "wire/startup.h"
 
-enum { LOGIN_OUT_MAX = 64 * 1024, IDENTITY_BYTES_MAX = 64 };
-
-enum login_stage { STAGE_STARTUP, STAGE_AUTH, STAGE_WELCOME };
-
-struct login {
-	enum login_stage stage;
-	bool is_unix;
-	bool is_direct; /* TLS came first, unasked */
-	bool has_auth;
-	char user[IDENTITY_BYTES_MAX];
-	char database[IDENTITY_BYTES_MAX];
-	struct session_state *startup; /* counted */
-	struct settings *settings;     /* counted: secrets come from it */
-	struct client_login auth;
-};
-
-static void refuse(struct client *c, const char *sqlstate, const char *text)
+void login_refuse(struct client *c, const char *sqlstate, const char *text)
 {
 	struct pg_error e;
 
@@ -56,7 +39,7 @@ static void refuse_database(struct client *c)
 	char text[PG_ERROR_MESSAGE_MAX];
 
 	snprintf(text, sizeof text, "database \"%s\" does not exist", c->login->database);
-	refuse(c, "3D000", text);
+	login_refuse(c, "3D000", text);
 }
 
 static void refuse_too_many(struct client *c)
@@ -93,8 +76,7 @@ void login_end(struct client *c)
 	c->login = NULL;
 	if (!l)
 		return;
-	if (l->has_auth)
-		client_login_fini(&l->auth);
+	authenticate_forget(l);
 	session_put(&l->startup);
 	settings_put(&l->settings);
 	mem_free(l);
@@ -206,7 +188,7 @@ static void welcome_console(struct client *c)
 	c->is_admin = l->settings->config->global.auth_type == AUTH_TYPE_ANY ||
 		      config_is_admin_user(l->settings->config, slice_str(l->user));
 	if (!c->is_admin && !config_is_stats_user(l->settings->config, slice_str(l->user))) {
-		refuse(c, "42501", "user is not allowed to use the console");
+		login_refuse(c, "42501", "user is not allowed to use the console");
 		return;
 	}
 	c->is_console = true;
@@ -243,7 +225,7 @@ static bool is_over_limit(const struct client *c)
 	return max && t->client_count >= (uint32_t)max;
 }
 
-static void authenticated(struct client *c)
+void login_authenticated(struct client *c)
 {
 	struct login *l = c->login;
 
@@ -258,7 +240,7 @@ static void authenticated(struct client *c)
 	}
 	if (c->tenant->gate.is_disabled) {
 		c->tenant = NULL;
-		refuse(c, "55000", "the database is not currently accepting connections");
+		login_refuse(c, "55000", "the database is not currently accepting connections");
 		return;
 	}
 	if (is_over_limit(c)) {
@@ -267,113 +249,12 @@ static void authenticated(struct client *c)
 		return;
 	}
 	c->tenant->client_count++;
+	if (l->secret)
+		tenant_keep_secret(c->tenant, l->secret);
 	keep_keys(c);
 	c->session = session_get(l->startup);
 	c->startup = session_get(l->startup);
 	welcome(c);
-}
-
-static void take_step(struct client *c, enum client_login_step step, struct buf *out)
-{
-	struct login *l = c->login;
-	struct pg_error e;
-
-	client_send_buf(c, out);
-	if (step == CLIENT_LOGIN_OK) {
-		authenticated(c);
-	} else if (step == CLIENT_LOGIN_FAILED) {
-		e = l->auth.error;
-		log_info("login_refused", "id=%llu db=%s user=%s sqlstate=%s",
-			 (unsigned long long)c->id, l->database, l->user, e.sqlstate);
-		client_close(c, CLOSE_LOGIN_FAILED, &e);
-	}
-}
-
-static enum client_method method_of(enum config_auth_type type)
-{
-	switch (type) {
-	case AUTH_TYPE_TRUST:
-	case AUTH_TYPE_ANY:
-		return CLIENT_METHOD_TRUST;
-	case AUTH_TYPE_PLAIN:
-		return CLIENT_METHOD_PLAIN;
-	case AUTH_TYPE_MD5:
-		return CLIENT_METHOD_MD5;
-	case AUTH_TYPE_SCRAM:
-		return CLIENT_METHOD_SCRAM;
-	default:
-		return CLIENT_METHOD_REJECT;
-	}
-}
-
-static void refuse_by_rule(struct client *c, bool is_rule)
-{
-	const struct login *l = c->login;
-	char text[PG_ERROR_MESSAGE_MAX], host[256] = "";
-	uint16_t port;
-
-	conn_peer_name(&c->conn, host, sizeof host, &port);
-	snprintf(text, sizeof text, "%s for host \"%s\", user \"%s\", database \"%s\", %s",
-		 is_rule ? "pg_hba.conf rejects connection" : "no pg_hba.conf entry", host, l->user,
-		 l->database, c->is_tls ? "SSL encryption" : "no encryption");
-	refuse(c, "28000", text);
-}
-
-/* What auth_type or the first rule that matches demands; false: refused already. */
-static bool method_for(struct client *c, enum client_method *method)
-{
-	struct login *l = c->login;
-	struct sockaddr_storage peer = { .ss_family = AF_UNIX };
-	socklen_t len = sizeof peer;
-	struct hba_request request = {
-		.peer = (const struct sockaddr *)&peer,
-		.is_tls = c->is_tls,
-		.database = slice_str(l->database),
-		.user = slice_str(l->user),
-	};
-	struct hba_verdict verdict;
-
-	*method = method_of(l->settings->config->global.auth_type);
-	if (!l->settings->hba)
-		return true;
-	if (!l->is_unix && getpeername(conn_fd(&c->conn), (struct sockaddr *)&peer, &len) != 0) {
-		client_close(c, CLOSE_CLIENT_GONE, NULL);
-		return false;
-	}
-	verdict = hba_match(l->settings->hba, &request);
-	*method = verdict.method;
-	if (verdict.method != CLIENT_METHOD_REJECT)
-		return true;
-	refuse_by_rule(c, verdict.line != 0);
-	return false;
-}
-
-static void start_auth(struct client *c, enum client_method method)
-{
-	struct login *l = c->login;
-	struct settings *s = l->settings;
-	struct scram_cbind cbind = { .len = 0 };
-	struct client_login_input in = {
-		.method = method,
-		.user = slice_str(l->user),
-		.secret = slice_of("", 0),
-		.unknown_like = userlist_common_kind(s->users),
-		.scram_iterations = (unsigned)s->config->global.scram_iterations,
-		.salt_key = &s->salt_key,
-		.cbind = &cbind,
-		.prepared = userlist_prepared(s->users, slice_str(l->user)),
-		.secrets_are_prepared = userlist_is_prepared(s->users),
-	};
-	struct buf out;
-
-	if (userlist_find(s->users, in.user, &in.secret) != WEIR_OK)
-		in.secret = slice_of("", 0);
-	if (c->is_tls)
-		cbind.len = tls_endpoint(conn_tls(&c->conn), cbind.data);
-	buf_init(&out, LOGIN_OUT_MAX);
-	l->stage = STAGE_AUTH;
-	l->has_auth = true;
-	take_step(c, client_login_start(&l->auth, &in, &out), &out);
 }
 
 static bool is_full(struct client *c)
@@ -417,11 +298,10 @@ static void take_startup(struct client *c, const struct startup *s)
 	struct login *l = c->login;
 	struct slice user = slice_of("", 0), database, replication;
 	const struct config_globals *g = &l->settings->config->global;
-	enum client_method method;
 	struct pg_error e;
 
 	if (!startup_param_find(s, "user", &user) || !copy_name(l->user, user)) {
-		refuse(c, "28000", "no PostgreSQL user name specified in startup packet");
+		login_refuse(c, "28000", "no PostgreSQL user name specified in startup packet");
 		return;
 	}
 	if (!startup_param_find(s, "database", &database) || !database.len)
@@ -431,16 +311,16 @@ static void take_startup(struct client *c, const struct startup *s)
 	} else if (is_full(c)) {
 		refuse_too_many(c);
 	} else if (g->client_tls_sslmode >= SSLMODE_REQUIRE && !c->is_tls && !l->is_unix) {
-		refuse(c, "28000", "pgweir requires TLS");
+		login_refuse(c, "28000", "pgweir requires TLS");
 	} else if (startup_param_find(s, "replication", &replication) &&
 		   !slice_is(replication, "false") && !slice_is(replication, "off")) {
-		refuse(c, "0A000", "replication connections are not supported");
+		login_refuse(c, "0A000", "replication connections are not supported");
 	} else if (options_take(c->proxy, s, g->ignore_startup_parameters, &l->startup, &e) !=
 		   WEIR_OK) {
 		client_close(c, CLOSE_LOGIN_FAILED, &e);
-	} else if (method_for(c, &method)) {
+	} else {
 		negotiate(c, s);
-		start_auth(c, method);
+		authenticate(c);
 	}
 }
 
@@ -515,35 +395,10 @@ static size_t take_first_packet(struct client *c, struct slice bytes)
 		take_startup(c, &s);
 		break;
 	case STARTUP_UNSUPPORTED:
-		refuse(c, "0A000", "unsupported frontend protocol");
+		login_refuse(c, "0A000", "unsupported frontend protocol");
 		break;
 	}
 	return c->state == CLIENT_CLOSED ? bytes.len : used;
-}
-
-static size_t take_auth_message(struct client *c, struct slice bytes)
-{
-	struct login *l = c->login;
-	struct frame f;
-	size_t used = 0;
-	enum weir_err err = frame_next(bytes, CLIENT_LOGIN_MAX_BODY, &f, &used);
-	struct pg_error e;
-	struct buf out;
-
-	if (err == WEIR_ERR_AGAIN)
-		return 0;
-	if (err) {
-		pg_error_set(&e, "08P01", "invalid message during authentication");
-		client_close(c, CLOSE_PROTOCOL, &e);
-		return bytes.len;
-	}
-	if (f.type == FE_TERMINATE) {
-		client_close(c, CLOSE_CLIENT_QUIT, NULL);
-		return bytes.len;
-	}
-	buf_init(&out, LOGIN_OUT_MAX);
-	take_step(c, client_login_message(&l->auth, f.type, f.body, &out), &out);
-	return used;
 }
 
 size_t login_on_bytes(struct client *c, struct slice bytes)
@@ -558,7 +413,7 @@ size_t login_on_bytes(struct client *c, struct slice bytes)
 		if (c->login->stage == STAGE_STARTUP)
 			used = take_first_packet(c, rest);
 		else if (c->login->stage == STAGE_AUTH)
-			used = take_auth_message(c, rest);
+			used = authenticate_bytes(c, rest);
 		if (!used)
 			break;
 		at += used;

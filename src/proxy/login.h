@@ -14,6 +14,9 @@ size_t login_on_bytes(struct client *c, struct slice bytes);
 /* The client began with a TLS handshake, unasked (PostgreSQL 17, section 55.2.10). */
 void login_tls_hello(struct client *c);
 void login_tls_ready(struct client *c);
+/* What auth_query gave: the user's secret, empty if there is none; or it couldn't be asked. */
+void login_secret(struct client *c, struct slice secret);
+void login_secret_failed(struct client *c);
 /* The server that the welcome waits for was granted; or there is none: choose again. */
 void login_granted(struct client *c);
 /* The server has taken the start-up settings. */

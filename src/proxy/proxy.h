@@ -40,6 +40,9 @@ struct proxy_hooks {
 	void (*suspect)(void *ctx, const char *cluster, uint16_t node_id);
 	void (*catalog_stale)(void *ctx, const char *database);
 	void (*probe)(void *ctx, const char *cluster);
+	/* Asks for the user's secret by auth_query of a database entry; login_secret answers. */
+	void (*secret)(void *ctx, struct proxy *proxy, struct client *client, struct slice database,
+		       struct slice user);
 	/* The answer comes back through client_console_reply with the same client id. */
 	void (*console)(void *ctx, struct proxy *proxy, struct client *client, struct slice sql);
 	void (*console_greeting)(struct buf *out);         /* ParameterStatus messages; pure */

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "auth/hba.h"
+#include "auth/ident.h"
 #include "auth/userlist.h"
 #include "base/mem.h"
 #include "net/tls.h"
@@ -81,6 +82,18 @@ static bool load_rules(struct settings *s, char *why, size_t why_size)
 	return false;
 }
 
+static bool load_maps(struct settings *s, char *why, size_t why_size)
+{
+	char error[IDENT_ERROR_MAX];
+
+	if (!*s->config->global.auth_ident_file)
+		return true;
+	if (ident_load(s->config->global.auth_ident_file, &s->ident, error) == WEIR_OK)
+		return true;
+	snprintf(why, why_size, "auth_ident_file: %s", error);
+	return false;
+}
+
 /* `why` begins with the option's name; what is said in the end begins with its place in the ini. */
 static void add_place(const struct config *cfg, char *why, size_t why_size)
 {
@@ -106,6 +119,7 @@ struct settings *settings_create(struct config *config, const struct settings *p
 	else
 		login_salt_key_init(&s->salt_key);
 	if (!load_users(s, why, why_size) || !load_rules(s, why, why_size) ||
+	    !load_maps(s, why, why_size) ||
 	    load_tls(config, TLS_SIDE_SERVER, &s->client_tls, why, why_size) != WEIR_OK ||
 	    load_tls(config, TLS_SIDE_CLIENT, &s->server_tls, why, why_size) != WEIR_OK) {
 		add_place(config, why, why_size);
@@ -130,6 +144,7 @@ void settings_put(struct settings **sp)
 	if (!s || atomic_fetch_sub_explicit(&s->refcount, 1, memory_order_acq_rel) != 1)
 		return;
 	hba_destroy(s->hba);
+	ident_destroy(s->ident);
 	userlist_destroy(s->users);
 	tls_context_put(&s->client_tls);
 	tls_context_put(&s->server_tls);

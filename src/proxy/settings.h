@@ -13,6 +13,7 @@
 #include "config/config.h"
 
 struct hba;
+struct ident;
 struct tls_context;
 struct userlist;
 
@@ -20,6 +21,7 @@ struct settings {
 	_Atomic unsigned refcount;
 	struct config *config;          /* counted */
 	struct hba *hba;                /* owned; NULL: auth_type isn't hba */
+	struct ident *ident;            /* owned; NULL: no auth_ident_file */
 	struct userlist *users;         /* owned; NULL: no auth_file */
 	struct tls_context *client_tls; /* counted; NULL: disabled */
 	struct tls_context *server_tls; /* counted; NULL: disabled */

@@ -140,6 +140,22 @@ struct tenant *tenant_find(struct proxy *p, struct slice database, struct slice 
 	return t;
 }
 
+static void forget_secret(struct tenant *t)
+{
+	if (t->secret)
+		mem_wipe(t->secret, strlen(t->secret));
+	mem_free(t->secret);
+	t->secret = NULL;
+}
+
+void tenant_keep_secret(struct tenant *t, const char *secret)
+{
+	if (t->secret && strcmp(t->secret, secret) == 0)
+		return;
+	forget_secret(t);
+	t->secret = mem_strdup(secret);
+}
+
 void tenant_destroy(struct tenant *t)
 {
 	for (int i = 0; i < TOPOLOGY_NODES_MAX; i++) {
@@ -158,6 +174,7 @@ void tenant_destroy(struct tenant *t)
 	if (t->keys)
 		mem_wipe(t->keys, sizeof *t->keys);
 	mem_free(t->keys);
+	forget_secret(t);
 	settings_put(&t->settings);
 	mem_free(t->database);
 	mem_free(t->user);
@@ -315,9 +332,9 @@ struct slice tenant_server_secret(const struct tenant *t)
 
 	if (*t->db->password)
 		return slice_str(t->db->password);
-	if (userlist_find(t->settings->users, tenant_server_user(t), &secret) != WEIR_OK)
-		return slice_of("", 0);
-	return secret;
+	if (userlist_find(t->settings->users, tenant_server_user(t), &secret) == WEIR_OK)
+		return secret;
+	return t->secret && !*t->db->user ? slice_str(t->secret) : slice_of("", 0);
 }
 
 struct slice tenant_server_dbname(const struct tenant *t)

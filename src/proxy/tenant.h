@@ -53,6 +53,7 @@ struct tenant {
 	uint32_t client_count;
 	size_t max_prepared;
 	struct scram_keys *keys;    /* owned: of a client's SCRAM log-in, for servers; or NULL */
+	char *secret;               /* owned: the user's by auth_query, for servers; NULL: none */
 	struct tenant_pool *pools[TOPOLOGY_NODES_MAX]; /* owned; NULL: not used yet */
 	struct db_stats *stats;     /* borrowed from the worker's metrics */
 	struct tenant_welcome welcomes[TENANT_WELCOMES_MAX];
@@ -79,6 +80,8 @@ static inline struct tenant_pool *tenant_pool_of(struct pool *pool)
 void tenant_set_gate(struct tenant *t, struct gate_state gate);
 /* The topology changed: pools of nodes that lost the primary role are emptied. */
 void tenant_topology_changed(struct tenant *t);
+/* What auth_query gave at a log-in that was right; used where auth_file has nothing. */
+void tenant_keep_secret(struct tenant *t, const char *secret);
 /* The secret that logs this tenant in to servers; empty: none. */
 struct slice tenant_server_secret(const struct tenant *t);
 struct slice tenant_server_user(const struct tenant *t);

@@ -42,7 +42,10 @@ struct pg_session {
 	char *host, *user, *password, *dbname;            /* owned */
 	char *sslmode, *sslrootcert, *sslcert, *sslkey;   /* owned */
 	uint16_t port;
+	bool keeps_search_path;
+	bool was_refused;
 	char *sql;                     /* owned: waits for the connection */
+	char *value;                   /* owned: of $1; NULL: no parameter */
 	PGconn *conn;                  /* owned */
 	PGresult *result;              /* owned: the last one of the running query */
 	struct event *event;           /* owned */
@@ -76,6 +79,7 @@ struct pg_session *pg_session_create(const struct pg_session_net *net,
 	s->sslrootcert = mem_strdup(target->sslrootcert);
 	s->sslcert = mem_strdup(target->sslcert);
 	s->sslkey = mem_strdup(target->sslkey);
+	s->keeps_search_path = target->keeps_search_path;
 	return s;
 }
 
@@ -95,6 +99,8 @@ static void session_drop(struct pg_session *s)
 	s->conn = NULL;
 	mem_free(s->sql);
 	s->sql = NULL;
+	mem_free(s->value);
+	s->value = NULL;
 	s->state = SESSION_DOWN;
 }
 
@@ -168,7 +174,10 @@ static PGconn *start_connection(const struct pg_session *s, const char *hostaddr
 	const char *values[PARAMS_MAX] = {
 		s->host, hostaddr, port, s->user, s->password, s->dbname, s->sslmode,
 		s->sslrootcert, s->sslcert, s->sslkey, "pgweir-probe", "UTF8", "disable",
-		"-c search_path=pg_catalog -c default_transaction_read_only=on", NULL,
+		s->keeps_search_path ?
+			"-c default_transaction_read_only=on" :
+			"-c search_path=pg_catalog -c default_transaction_read_only=on",
+		NULL,
 	};
 
 	snprintf(port, sizeof port, "%u", (unsigned)s->port);
@@ -242,8 +251,11 @@ static void session_resolve(struct pg_session *s)
 
 static bool session_send(struct pg_session *s)
 {
+	const char *const values[] = { s->value };
+
 	s->state = SESSION_RUNNING;
-	if (!PQsendQuery(s->conn, s->sql))
+	if (!(s->value ? PQsendQueryParams(s->conn, s->sql, 1, NULL, values, NULL, NULL, 0) :
+			 PQsendQuery(s->conn, s->sql)))
 		return false;
 	session_watch(s, PQflush(s->conn) == 1 ? EV_READ | EV_WRITE : EV_READ);
 	return true;
@@ -251,10 +263,19 @@ static bool session_send(struct pg_session *s)
 
 void pg_session_query(struct pg_session *s, const char *sql, uint64_t timeout_us)
 {
+	pg_session_query_with(s, sql, NULL, timeout_us);
+}
+
+void pg_session_query_with(struct pg_session *s, const char *sql, const char *value,
+			   uint64_t timeout_us)
+{
 	WEIR_CHECK_MAGIC(s, SESSION_MAGIC);
 	WEIR_ASSERT(!pg_session_is_busy(s));
+	s->was_refused = false;
 	mem_free(s->sql);
+	mem_free(s->value);
 	s->sql = mem_strdup(sql);
+	s->value = value ? mem_strdup(value) : NULL;
 	loop_timer_cancel(&s->timer);
 	loop_timer_arm(s->net.loop, &s->timer, timeout_us, on_timeout);
 	if (s->state == SESSION_DOWN)
@@ -283,12 +304,28 @@ static void on_connecting(struct pg_session *s)
 	session_fail(s, PQerrorMessage(s->conn));
 }
 
+static bool is_refusal(const char *sqlstate)
+{
+	static const char *const passing[] = { "08", "53", "57" };
+
+	for (size_t i = 0; sqlstate && i < WEIR_COUNTOF(passing); i++)
+		if (strncmp(sqlstate, passing[i], 2) == 0)
+			return false;
+	return sqlstate != NULL;
+}
+
+bool pg_session_was_refused(const struct pg_session *s)
+{
+	return s->was_refused;
+}
+
 /* All results are in: to IDLE, then the callback, which may start the next query. */
 static void session_finish(struct pg_session *s)
 {
 	struct pg_rows rows = { s->result };
 
 	if (PQresultStatus(s->result) != PGRES_TUPLES_OK) {
+		s->was_refused = is_refusal(PQresultErrorField(s->result, PG_DIAG_SQLSTATE));
 		session_fail(s, PQresultErrorMessage(s->result));
 		return;
 	}

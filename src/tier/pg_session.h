@@ -3,7 +3,8 @@
  * pgweir's own session on a server, by asynchronous libpq: probes and catalog
  * reading. It connects at the first query, stays connected, and never blocks
  * the loop. One query at a time. The SQL is the caller's and schema-qualified;
- * the session takes no setting from any client: empty search_path, read-only.
+ * the session takes no setting from any client: empty search_path (unless the
+ * operator's own SQL runs there), read-only.
  * Control thread only.
  */
 #ifndef WEIR_TIER_PG_SESSION_H
@@ -26,6 +27,7 @@ struct pg_session_target { /* copied by pg_session_create */
 	const char *dbname;
 	const char *sslmode;  /* libpq's words */
 	const char *sslrootcert, *sslcert, *sslkey; /* empty: none */
+	bool keeps_search_path; /* the role's own, as auth_query's functions may need it */
 };
 
 struct pg_session_net { /* borrowed: outlives the session */
@@ -48,6 +50,13 @@ void pg_session_destroy(struct pg_session *s); /* not from inside its callbacks 
 bool pg_session_is_busy(const struct pg_session *s);
 /* Not while busy. Answers through ops, never from inside; timeout_us is for connecting too. */
 void pg_session_query(struct pg_session *s, const char *sql, uint64_t timeout_us);
+/* The same with a text for $1, by the extended protocol. */
+void pg_session_query_with(struct pg_session *s, const char *sql, const char *value,
+			   uint64_t timeout_us);
+
+/* Of the last failure, from inside on_failed: the server refused the query itself (its SQLSTATE
+ * isn't of a lost connection, a shut-down or a lack of room), so that asking again is in vain. */
+bool pg_session_was_refused(const struct pg_session *s);
 
 /* Drops an idle connection; also from inside on_rows. The next query connects anew. */
 void pg_session_close(struct pg_session *s);

@@ -15,6 +15,7 @@
 #include "net/loop.h"
 #include "net/mailbox.h"
 #include "net/resolver.h"
+#include "tier/auth_query.h"
 #include "tier/catalog.h"
 #include "tier/catalog_reader.h"
 #include "tier/cluster.h"
@@ -46,6 +47,7 @@ struct tier {
 	struct config *config;         /* counted */
 	struct list clusters;
 	struct list databases;
+	struct auth_query *auth;       /* owned */
 };
 
 enum tier_mail_kind { MAIL_SUSPECT, MAIL_STALE, MAIL_PROBE };
@@ -343,6 +345,24 @@ void tier_reload(struct tier *t, const struct config *config)
 	config_put(&old);
 }
 
+static const struct topology *env_topology(void *ctx, const char *cluster)
+{
+	return tier_topology(ctx, cluster);
+}
+
+void tier_ask_secret(struct tier *t, struct auth_question *q)
+{
+	const struct config_database *db = config_database_find(t->config, slice_str(q->database));
+
+	WEIR_CHECK_MAGIC(t, TIER_MAGIC);
+	if (db && *db->auth_user) {
+		auth_query_ask(t->auth, t->config, db, q);
+		return;
+	}
+	q->answer = AUTH_ANSWER_UNKNOWN; /* a reload came in between */
+	q->on_answer(q);
+}
+
 struct tier *tier_create(struct loop *loop, const struct config *config,
 			 const struct tier_callbacks *callbacks)
 {
@@ -356,6 +376,7 @@ struct tier *tier_create(struct loop *loop, const struct config *config,
 	t->net.mailbox = mailbox_create(loop, t);
 	list_init(&t->clusters);
 	list_init(&t->databases);
+	t->auth = auth_query_create(&t->net, &(struct auth_query_env){ t, env_topology });
 	tier_reload(t, config);
 	return t;
 }
@@ -365,6 +386,7 @@ void tier_destroy(struct tier *t)
 	if (t == NULL)
 		return;
 	WEIR_CHECK_MAGIC(t, TIER_MAGIC);
+	auth_query_destroy(t->auth);
 	drop_unseen(t); /* nothing is seen outside of a reload */
 	resolver_destroy(t->net.resolver);
 	mailbox_destroy(t->net.mailbox);

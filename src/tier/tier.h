@@ -34,6 +34,13 @@ struct topology *tier_topology(const struct tier *tier, const char *cluster);
 /* The last catalog of a database entry, borrowed likewise; NULL: none (yet). */
 struct catalog *tier_catalog(const struct tier *tier, const char *database);
 
+/*
+ * Control thread: looks a user's secret up by auth_query; see auth_query.h. Call only if the
+ * database's entry names an auth_user.
+ */
+struct auth_question;
+void tier_ask_secret(struct tier *tier, struct auth_question *question);
+
 /* Any thread: a connection to that node failed; look at the cluster at once (rate-limited). */
 void tier_suspect_post(struct tier *tier, const char *cluster, uint16_t node_id);
 /*

@@ -24,6 +24,7 @@
 #include "worker/cache_setup.h"
 #include "worker/console.h"
 #include "worker/control_priv.h"
+#include "worker/credentials.h"
 
 enum { SESSION_STATES_KEPT = 1024, DRAIN_POLL_US = 50000 };
 
@@ -138,6 +139,7 @@ static void create_shared(struct control *c)
 		.suspect = hook_suspect,
 		.catalog_stale = hook_catalog_stale,
 		.probe = hook_probe,
+		.secret = credentials_hook,
 		.console = console_hook,
 		.console_greeting = admin_greeting,
 		.console_refuse_extended = admin_refuse_extended,
@@ -226,6 +228,7 @@ void control_destroy(struct control *c)
 		console_close(c);
 	if (c->tier)
 		tier_destroy(c->tier);
+	c->tier = NULL;
 	for (unsigned i = 0; c->workers && i < c->worker_count; i++)
 		worker_destroy(c->workers[i]);
 	mem_free(c->workers);

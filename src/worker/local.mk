@@ -10,6 +10,7 @@ src_worker_libworker_a_SOURCES = \
 	src/worker/console_rows.c \
 	src/worker/console_source.c src/worker/console_source.h \
 	src/worker/control.c src/worker/control.h src/worker/control_priv.h \
+	src/worker/credentials.c src/worker/credentials.h \
 	src/worker/explain.c src/worker/explain.h \
 	src/worker/remote.c src/worker/remote.h \
 	src/worker/signals.c src/worker/signals.h \

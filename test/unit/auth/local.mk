@@ -7,6 +7,7 @@ test_unit_auth_test_auth_SOURCES = \
 	test/unit/auth/test_client_login.c \
 	test/unit/auth/test_crypto.c \
 	test/unit/auth/test_hba.c \
+	test/unit/auth/test_ident.c \
 	test/unit/auth/test_key_cache.c \
 	test/unit/auth/test_scram.c \
 	test/unit/auth/test_secret.c \

@@ -26,7 +26,8 @@ static struct hba *parse(const char *text)
 static const char *const method_texts[] = {
 	[CLIENT_METHOD_TRUST] = "trust", [CLIENT_METHOD_REJECT] = "reject",
 	[CLIENT_METHOD_PLAIN] = "plain", [CLIENT_METHOD_MD5] = "md5",
-	[CLIENT_METHOD_SCRAM] = "scram-sha-256",
+	[CLIENT_METHOD_SCRAM] = "scram-sha-256", [CLIENT_METHOD_CERT] = "cert",
+	[CLIENT_METHOD_PEER] = "peer",
 };
 
 /* Who connects: "local" or an address, "+tls" and "+repl" behind it. */
@@ -164,9 +165,19 @@ Test(hba, what_is_not_supported_is_an_error_with_its_line)
 		{ "host all all 10.0.0.0 trust", "hba.conf:1: \"trust\" isn't a mask for that address" },
 		{ "host all all 10.0.0.0 ffff:: trust",
 		  "hba.conf:1: \"ffff::\" isn't a mask for that address" },
-		{ "local all all peer", "hba.conf:1: method \"peer\" isn't supported" },
+		{ "host all all all peer", "hba.conf:1: peer goes with local only" },
+		{ "host all all all cert", "hba.conf:1: cert goes with hostssl only" },
+		{ "local all all ident", "hba.conf:1: method \"ident\" isn't supported" },
 		{ "local all all any", "hba.conf:1: method \"any\" isn't supported" },
-		{ "local all all trust map=x", "hba.conf:1: options of a method aren't supported" },
+		{ "local all all trust map=x", "hba.conf:1: map goes with cert and peer only" },
+		{ "local all all peer map=", "hba.conf:1: option \"map\" isn't supported" },
+		{ "local all all peer ldapurl=x", "hba.conf:1: option \"ldapurl\" isn't supported" },
+		{ "host all all all trust clientcert=verify-full",
+		  "hba.conf:1: clientcert goes with hostssl only" },
+		{ "hostssl all all all cert clientcert=verify-ca",
+		  "hba.conf:1: clientcert=verify-ca isn't supported here" },
+		{ "hostssl all all all trust clientcert=1",
+		  "hba.conf:1: clientcert=1 isn't supported here" },
 		{ "local all all", "hba.conf:1: a method expected" },
 		{ "local all", "hba.conf:1: a user expected" },
 		{ "local", "hba.conf:1: a database expected" },
@@ -203,4 +214,34 @@ Test(hba, an_empty_file_lets_nobody_in)
 	hba_destroy(hba);
 	cr_assert_eq(hba_load("/nonexistent/hba.conf", &hba, error), WEIR_ERR_IO);
 	cr_assert_str_eq(error, "/nonexistent/hba.conf: No such file or directory");
+}
+
+Test(hba, what_a_rule_demands_beside_its_method)
+{
+	struct hba *hba = parse("local all all peer map=ops\n"
+	                        "hostssl all joe all cert map=\"my map\"\n"
+	                        "hostssl all ann all md5 clientcert=verify-ca\n"
+	                        "hostssl all all all scram-sha-256 clientcert=verify-full\n");
+	struct sockaddr_in from = { .sin_family = AF_INET };
+	struct sockaddr local = { .sa_family = AF_UNIX };
+	struct hba_request request = { .peer = &local, .user = slice_str("joe") };
+	struct hba_verdict v;
+
+	cr_assert(hba, "%s", error);
+	v = hba_match(hba, &request);
+	cr_expect_str_eq(v.map, "ops");
+	cr_expect_eq(v.client_cert, HBA_CLIENT_CERT_NONE);
+	request = (struct hba_request){ .peer = (const struct sockaddr *)&from, .is_tls = true };
+	request.user = slice_str("joe");
+	v = hba_match(hba, &request);
+	cr_expect_eq(v.method, CLIENT_METHOD_CERT);
+	cr_expect_str_eq(v.map, "my map");
+	cr_expect_eq(v.client_cert, HBA_CLIENT_CERT_VERIFY_FULL);
+	request.user = slice_str("ann");
+	v = hba_match(hba, &request);
+	cr_expect_eq(v.client_cert, HBA_CLIENT_CERT_VERIFY_CA);
+	cr_expect_str_eq(v.map, "");
+	request.user = slice_str("eve");
+	cr_expect_eq(hba_match(hba, &request).client_cert, HBA_CLIENT_CERT_VERIFY_FULL);
+	hba_destroy(hba);
 }
