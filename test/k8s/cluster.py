@@ -311,7 +311,8 @@ def own_images():
     images = {"pgweir/pgweir": {"folder": "pgweir", "user": "pgweir", "files": {"/usr/bin/pgweir": binary}},
               "pgweir/postgres": {"folder": "postgres", "user": "postgres", "home": "/var/lib/postgresql"},
               "pgweir/finai-backend": {"folder": "backend", "user": "finai", "files": {
-                  "/usr/bin/finai-backend": app}},
+                  "/usr/bin/finai-backend": app,
+                  "/usr/share/finai/sql": os.path.join(manifests.K8S, "apps", "backend", "sql")}},
               "pgweir/finai-frontend": {"folder": "frontend", "user": "nginx"},
               "redis": {"user": "redis", "cmd": ["redis-server"]}}
     for one in images.values():

@@ -316,8 +316,7 @@ class Pod:
         if turn:
             turn.wait(max(deadline - time.monotonic(), 0.1))
         # A hook that used up the grace leaves two seconds (kubelet).
-        signo = getattr(signal, one.spec.get("lifecycle", {}).get("stopSignal", "SIGTERM"))
-        ended[one.name] = one.stop(signo, max(deadline - time.monotonic(), 2))
+        ended[one.name] = one.stop(one.stop_signal(), max(deadline - time.monotonic(), 2))
         self.ends[one.name] = time.monotonic()
 
     def end_sidecars(self):

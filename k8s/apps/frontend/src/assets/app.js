@@ -6,6 +6,8 @@
 
 const QUOTES_EVERY_MS = 3000;
 const REQUEST_TIMEOUT_MS = 12000;
+// Longer than the second click of a double click takes to come.
+const SETTLE_MS = 600;
 const byId = (id) => document.getElementById(id);
 
 class Problem extends Error {
@@ -71,7 +73,7 @@ async function showQuotes() {
       const direction = q.change.startsWith("-") ? "down" : "up";
       const sign = direction === "up" ? "+" : "";
       return row([q.symbol], [q.name], [money(q.price, q.currency), "number"],
-                 [sign + grouped(q.change), `number ${direction}`], [when(q.as_of)]);
+                 [sign + grouped(q.change), `number ${direction}`], [when(q.as_of), "time aside"]);
     }), "No quotes");
     setState("live", false);
   } catch (error) {
@@ -97,13 +99,19 @@ async function showAccount() {
   byId("balance").dataset.amount = account.balance;
   fill(byId("movements"), transfers.map((t) => {
     const isOut = String(t.from_account) === id;
-    return row([when(t.created_at)], [String(isOut ? t.to_account : t.from_account)],
-               [(isOut ? "\u2212" : "+") + money(t.amount, t.currency), `number ${isOut ? "down" : "up"}`], [t.note || ""]);
+    return row([when(t.created_at), "time"], [String(isOut ? t.to_account : t.from_account)],
+               [(isOut ? "\u2212" : "+") + money(t.amount, t.currency), `number ${isOut ? "down" : "up"}`], [t.note || "", "note"]);
   }), "None yet");
 }
 
+const NOTICES = ["transfer-error", "transfer-done"];
+
+function hideNotices() {
+  for (const id of NOTICES) byId(id).hidden = true;
+}
+
 function notice(id, text) {
-  for (const other of ["transfer-error", "transfer-done"]) byId(other).hidden = true;
+  hideNotices();
   byId(id).textContent = text;
   byId(id).hidden = false;
 }
@@ -119,6 +127,15 @@ function markField(name) {
   }
 }
 
+// What can be seen before anything is sent; the server has the last word on everything else.
+function mistake({ to_account: to, amount }) {
+  if (!/^[1-9]\d{0,15}$/.test(to)) return { field: "to_account", text: "Enter the number of the account to send to." };
+  if (!/^\d{1,10}(\.\d{1,2})?$/.test(amount) || /^[0.]*$/.test(amount)) {
+    return { field: "amount", text: "Enter an amount from 0.01 on, with at most two decimals." };
+  }
+  return null;
+}
+
 let pending = { what: "", key: "" };
 
 function keyFor(what) {
@@ -132,14 +149,18 @@ function newKey() {
   return Array.from(bytes, (b) => b.toString(16).padStart(2, "0")).join("");
 }
 
-async function send(event) {
-  event.preventDefault();
-  const form = byId("transfer");
-  const body = JSON.stringify({
-    from_account: Number(byId("account").value), to_account: Number(form.elements.to_account.value.trim()),
-    amount: form.elements.amount.value.trim().replace(",", "."), note: form.elements.note.value.trim() });
-  markField(null);
-  byId("send").disabled = true;
+function read(form) {
+  const text = (name) => form.elements[name].value.trim();
+  return { to_account: text("to_account"), amount: text("amount").replace(",", "."), note: text("note") };
+}
+
+function refuse(text, field) {
+  notice("transfer-error", text);
+  markField(field);
+}
+
+async function post(form, wish) {
+  const body = JSON.stringify({ from_account: Number(byId("account").value), ...wish, to_account: Number(wish.to_account) });
   try {
     const done = await ask("/api/transfers", { method: "POST", body,
       headers: { "Content-Type": "application/json", "Idempotency-Key": keyFor(body) } });
@@ -148,11 +169,32 @@ async function send(event) {
     notice("transfer-done", `${money(done.amount, done.currency)} sent to ${done.to_account}, transfer ${done.id}`);
   } catch (error) {
     // A refusal is final, so the next try is a new transfer; of anything else the outcome isn't known.
-    if (error instanceof Problem && error.status < 500) pending = { what: "", key: "" };
-    notice("transfer-error", error.message);
-    markField(error.field);
+    if (error instanceof Problem && error.status < 500) {
+      pending = { what: "", key: "" };
+      refuse(error.message, error.field);
+    } else {
+      refuse(`No answer came (${error.message}), so it isn't known whether the money was sent. Press Send again: ` +
+             "the same transfer is never done twice.");
+    }
+  }
+}
+
+async function send(event) {
+  event.preventDefault();
+  const form = byId("transfer");
+  const wish = read(form);
+  const wrong = mistake(wish);
+  markField(null);
+  hideNotices();
+  if (wrong) {
+    refuse(wrong.text, wrong.field);
+    return;
+  }
+  byId("send").disabled = true;
+  try {
+    await post(form, wish);
   } finally {
-    byId("send").disabled = false;
+    setTimeout(() => { byId("send").disabled = false; }, SETTLE_MS);
   }
   await showAccount().catch((error) => setState(`no account: ${error.message}`, true));
 }
