@@ -34,6 +34,13 @@ int config_pool_size(const struct config *cfg, const struct config_database *db,
 	return USER_GIVES(user, pool_size) ? user->pool_size : db->pool_size;
 }
 
+int config_reserve_pool_size(const struct config *cfg, const struct config_database *db,
+                             const struct config_user *user)
+{
+	(void)cfg;
+	return USER_GIVES(user, reserve_pool_size) ? user->reserve_pool_size : db->reserve_pool_size;
+}
+
 int config_max_user_connections(const struct config *cfg, const struct config_user *user)
 {
 	return USER_GIVES(user, max_user_connections) ? user->max_user_connections

@@ -20,6 +20,8 @@ struct slice config_dbname(const struct config_database *db, struct slice reques
 
 enum config_pool_mode config_pool_mode(const struct config *cfg, const struct config_database *db,
                                        const struct config_user *user);
+int config_reserve_pool_size(const struct config *cfg, const struct config_database *db,
+                             const struct config_user *user);
 /* Counts: 0 means no limit. */
 int config_pool_size(const struct config *cfg, const struct config_database *db,
                      const struct config_user *user);

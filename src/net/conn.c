@@ -49,7 +49,7 @@ enum weir_err conn_connect(struct conn *conn, struct loop *loop, const struct so
 	conn->fd = socket(addr->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (conn->fd < 0)
 		goto fail;
-	socket_tune(conn->fd, NULL);
+	socket_tune(conn->fd, &loop->tuning);
 	if (connect(conn->fd, addr, addr_len) < 0 && errno != EINPROGRESS)
 		goto fail;
 	conn->state = CONN_CONNECTING;

@@ -272,6 +272,11 @@ void loop_stop_post(struct loop *loop)
 		;
 }
 
+void loop_set_tuning(struct loop *loop, const struct socket_options *options)
+{
+	loop->tuning = *options;
+}
+
 uint64_t loop_now_us(const struct loop *loop)
 {
 	struct loop *cache = (struct loop *)(uintptr_t)loop; /* loops live on the heap */

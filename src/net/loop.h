@@ -29,6 +29,10 @@ void loop_run(struct loop *loop);       /* returns after loop_stop */
 void loop_stop(struct loop *loop);      /* own thread: after this turn */
 void loop_stop_post(struct loop *loop); /* any thread */
 
+struct socket_options;
+/* For connections that are made here; copied. Until then the system's defaults. */
+void loop_set_tuning(struct loop *loop, const struct socket_options *options);
+
 uint64_t loop_now_us(const struct loop *loop); /* monotonic, read once per turn */
 
 /* Turn memory: valid until every span queued in this turn has been written or copied. */

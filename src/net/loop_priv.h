@@ -12,6 +12,7 @@
 #include "base/arena.h"
 #include "base/list.h"
 #include "net/loop.h"
+#include "net/socket.h"
 
 enum {
 	LOOP_SCRATCH_BYTES = 256 * 1024,
@@ -60,6 +61,7 @@ struct loop {
 	struct scratch_chunk *scratch; /* owned: the one in use, then those full in this turn */
 	struct scratch_chunk *spare;   /* owned */
 	unsigned spare_count;
+	struct socket_options tuning;
 	size_t turn_read_bytes;
 	struct arena turn_arena;
 	struct loop_retired *retired; /* owned: freed at the turn's end */

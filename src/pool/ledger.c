@@ -16,6 +16,7 @@ struct ledger_group { /* all entries of one database, or of one user */
 	struct map_node map;
 	char *name; /* owned; 'd' or 'u' in front */
 	uint32_t open;
+	uint32_t clients;
 	_Atomic uint32_t starved; /* waiters that this limit keeps waiting */
 };
 
@@ -180,6 +181,13 @@ static void reserve_locked(struct ledger_entry *e)
 	e->user->open++;
 }
 
+static bool has_reserve_locked(const struct ledger_entry *e)
+{
+	uint64_t limit = (uint64_t)e->limits.pool_size + e->limits.reserve_size;
+
+	return e->limits.pool_size && e->open < limit && groups_have_room_locked(e);
+}
+
 /* One connection attempt per waiter at most, and only below the limits. */
 static bool open_for_waiters_locked(struct ledger_entry *e)
 {
@@ -273,6 +281,34 @@ bool ledger_reserve(struct ledger_entry *e)
 	return may;
 }
 
+bool ledger_reserve_least(struct ledger_entry *e, uint32_t least)
+{
+	bool may;
+
+	pthread_mutex_lock(&e->ledger->mutex);
+	may = e->open < least && may_open_locked(e);
+	if (may)
+		reserve_locked(e);
+	pthread_mutex_unlock(&e->ledger->mutex);
+	return may;
+}
+
+struct ledger_advice ledger_wait_long(struct ledger_entry *e)
+{
+	struct ledger_advice advice = { .steal_from = LEDGER_NO_WORKER };
+	struct list_node *first;
+
+	pthread_mutex_lock(&e->ledger->mutex);
+	first = list_first(&e->waiters);
+	if (first && e->connecting < e->waiters.count && has_reserve_locked(e)) {
+		reserve_locked(e);
+		advice.open = e;
+		advice.open_worker = list_entry(first, struct ledger_waiter, node)->worker;
+	}
+	pthread_mutex_unlock(&e->ledger->mutex);
+	return advice;
+}
+
 void ledger_connected(struct ledger_entry *e)
 {
 	pthread_mutex_lock(&e->ledger->mutex);
@@ -341,4 +377,39 @@ uint32_t ledger_open_count(const struct ledger_entry *e)
 	n = e->open;
 	pthread_mutex_unlock(&e->ledger->mutex);
 	return n;
+}
+
+enum ledger_full ledger_sit(struct ledger *l, struct slice database, struct slice user,
+			    const struct ledger_bounds *bounds, struct ledger_seat *out)
+{
+	enum ledger_full full = LEDGER_HAS_ROOM;
+	struct ledger_group *d, *u;
+
+	WEIR_ASSERT(!out->database);
+	pthread_mutex_lock(&l->mutex);
+	d = group_find_locked(l, 'd', database);
+	u = group_find_locked(l, 'u', user);
+	if (!below(d->clients, bounds->max_database)) {
+		full = LEDGER_DATABASE_FULL;
+	} else if (!below(u->clients, bounds->max_user)) {
+		full = LEDGER_USER_FULL;
+	} else {
+		d->clients++;
+		u->clients++;
+		*out = (struct ledger_seat){ d, u };
+	}
+	pthread_mutex_unlock(&l->mutex);
+	return full;
+}
+
+void ledger_rise(struct ledger *l, struct ledger_seat *seat)
+{
+	if (!seat->database)
+		return;
+	pthread_mutex_lock(&l->mutex);
+	WEIR_ASSERT(seat->database->clients > 0 && seat->user->clients > 0);
+	seat->database->clients--;
+	seat->user->clients--;
+	pthread_mutex_unlock(&l->mutex);
+	*seat = (struct ledger_seat){ NULL, NULL };
 }

@@ -16,11 +16,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/assert.h"
 #include "base/list.h"
 #include "base/slice.h"
 
 struct ledger;
 struct ledger_entry;
+struct ledger_group;
 
 enum { LEDGER_WORKERS_MAX = 64, LEDGER_NO_WORKER = -1 };
 
@@ -35,6 +37,7 @@ struct ledger_waiter { /* embedded in a client; zero-initialise */
 
 struct ledger_limits { /* connections; 0: unlimited */
 	uint32_t pool_size;
+	uint32_t reserve_size; /* beyond pool_size, for those who wait too long; 0: none */
 	uint32_t max_db_connections;
 	uint32_t max_user_connections;
 };
@@ -71,5 +74,26 @@ struct ledger_advice ledger_closed(struct ledger_entry *e, bool was_connecting);
 /* The worker's number of idle servers changed. */
 void ledger_set_idle(struct ledger_entry *e, unsigned worker, uint32_t idle);
 uint32_t ledger_open_count(const struct ledger_entry *e);
+/* The first waiter has waited too long: may a connection of the reserve be opened for it? */
+struct ledger_advice ledger_wait_long(struct ledger_entry *e);
+/* Reserves a slot if fewer than `least` are open, and the limits allow it. */
+bool ledger_reserve_least(struct ledger_entry *e, uint32_t least);
+
+/* Clients per database and per user, over all workers. */
+enum ledger_full { LEDGER_HAS_ROOM, LEDGER_DATABASE_FULL, LEDGER_USER_FULL };
+
+struct ledger_seat { /* what a client takes; zero: none */
+	struct ledger_group *database, *user; /* borrowed: as long as the ledger */
+};
+
+struct ledger_bounds { /* clients; 0: unlimited */
+	uint32_t max_database;
+	uint32_t max_user;
+};
+
+enum ledger_full ledger_sit(struct ledger *ledger, struct slice database, struct slice user,
+			    const struct ledger_bounds *bounds,
+			    struct ledger_seat *out) WEIR_MUST_CHECK;
+void ledger_rise(struct ledger *ledger, struct ledger_seat *seat); /* zeroes it */
 
 #endif

@@ -35,6 +35,7 @@ struct backend_login {
 	struct server_login auth;
 	bool has_auth;
 	bool waits_for_tls;             /* SSLRequest sent, one byte is due */
+	bool runs_connect_query;        /* sent; its answer is read and dropped */
 	bool is_direct;                 /* the handshake came first, unasked */
 	struct pg_error error;
 };
@@ -304,6 +305,20 @@ static void login_done(struct server *s)
 		link_serve_waiters(s->pool);
 }
 
+/* An error in it ends the connection: it may be what makes it safe to use. */
+static void take_first_ready(struct server *s)
+{
+	struct backend_login *l = s->login;
+	const char *sql = backend_tenant(s)->db->connect_query;
+
+	if (!*sql || l->runs_connect_query) {
+		login_done(s);
+		return;
+	}
+	l->runs_connect_query = true;
+	backend_send_query(s, slice_str(sql));
+}
+
 static void take_auth(struct server *s, struct slice body)
 {
 	struct backend_login *l = s->login;
@@ -341,8 +356,16 @@ static void take_key(struct server *s, struct slice body)
 		server_set_key(s, key.pid, key.key);
 }
 
+static bool is_result_message(char type)
+{
+	return type == BE_ROW_DESCRIPTION || type == BE_DATA_ROW || type == BE_COMMAND_COMPLETE ||
+	       type == BE_EMPTY_QUERY;
+}
+
 static void take_login_message(struct server *s, const struct frame *frame)
 {
+	const struct backend_login *l = s->login;
+
 	switch (frame->type) {
 	case BE_AUTHENTICATION:
 		take_auth(s, frame->body);
@@ -357,13 +380,14 @@ static void take_login_message(struct server *s, const struct frame *frame)
 		take_key(s, frame->body);
 		break;
 	case BE_READY:
-		login_done(s);
+		take_first_ready(s);
 		break;
 	case BE_NOTICE:
 	case BE_NEGOTIATE_VERSION:
 		break;
 	default:
-		fail_text(s, "unexpected message during log-in");
+		if (!l->runs_connect_query || !is_result_message(frame->type))
+			fail_text(s, "unexpected message during log-in");
 		break;
 	}
 }

@@ -195,6 +195,7 @@ static void unlink_everywhere(struct client *c)
 	map_remove(&p->clients_by_id, &c->by_id);
 	atomic_fetch_sub(&p->shared->client_count, 1);
 	atomic_fetch_sub(&p->client_load, 1);
+	ledger_rise(p->shared->ledger, &c->seat);
 	if (c->tenant)
 		c->tenant->client_count--;
 }
@@ -305,6 +306,7 @@ void client_settle(struct client *c)
 	c->retries = 0;
 	c->avoid_nodes = 0;
 	c->wait_us = 0;
+	c->is_wait_told = false;
 	c->must_use_primary = false;
 	if (c->txn.state != TXN_DEFERRED) {
 		mem_free(c->begin_sql);

@@ -55,6 +55,7 @@ struct client {
 	struct server *server;           /* borrowed: linked; NULL: none */
 	struct pool *pool;               /* borrowed: where it waits */
 	struct ledger_waiter waiter;
+	struct ledger_seat seat;         /* among the clients of its database and user */
 	struct session_state *session;   /* counted: settings of the session as committed */
 	struct session_state *startup;   /* counted: what RESET goes back to */
 	struct session_txn settings;     /* what the open transaction has changed of them */
@@ -99,6 +100,7 @@ struct client {
 	bool is_begin_request : 1;       /* ... or has a BEGIN in it */
 	bool is_retrying : 1;            /* `held` is to be served again, before anything kept */
 	bool must_use_primary : 1;       /* a replica refused this request */
+	bool is_wait_told : 1;           /* query_wait_notify: it has had its NOTICE */
 	bool is_gated : 1;               /* see forward_request: a gate goes in front of the request */
 	uint8_t secret[CANCEL_SECRET_BYTES];
 };

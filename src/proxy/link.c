@@ -213,6 +213,7 @@ void link_release(struct client *c)
 	link_cut(c);
 	if (conn_is_open(&s->conn))
 		conn_resume_read(&s->conn);
+	s->is_dirty |= c->proxy->settings->config->global.server_reset_query_always;
 	link_server_free(s);
 }
 
@@ -220,7 +221,7 @@ void link_server_free(struct server *s)
 {
 	struct pool *pool = s->pool;
 	struct proxy *p = proxy_of(pool);
-	const struct config_globals *g = &p->settings->config->global;
+	uint64_t lifetime_us = backend_tenant(s)->db->server_lifetime_us;
 
 	if (s->cancels) {
 		server_set_state(s, SERVER_CANCELED);
@@ -231,8 +232,8 @@ void link_server_free(struct server *s)
 		return;
 	}
 	s->idle_since_us = loop_now_us(p->loop);
-	if (p->is_draining ||
-	    pool_is_expired(s, s->idle_since_us, g->server_lifetime_us, 0)) {
+	if (p->is_draining || !lifetime_us || /* 0: used once */
+	    pool_is_expired(s, s->idle_since_us, lifetime_us, 0)) {
 		backend_close(s, CLOSE_SERVER_EXPIRED);
 		return;
 	}

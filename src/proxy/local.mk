@@ -27,4 +27,5 @@ src_proxy_libproxy_a_SOURCES = \
 	src/proxy/sqlname.c src/proxy/sqlname.h \
 	src/proxy/tenant.c src/proxy/tenant.h \
 	src/proxy/track.c src/proxy/track.h \
-	src/proxy/transfer.c src/proxy/transfer.h
+	src/proxy/transfer.c src/proxy/transfer.h \
+	src/proxy/upkeep.c

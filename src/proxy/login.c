@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "net/tls.h"
+#include "pool/ledger.h"
 #include "pool/params.h"
 #include "pool/session.h"
 #include "proxy/authenticate.h"
@@ -22,6 +23,8 @@
 #include "wire/build.h"
 #include "wire/frame.h"
 #include "wire/startup.h"
+
+enum { APPLICATION_NAME_MAX = 512 };
 
 void login_refuse(struct client *c, const char *sqlstate, const char *text)
 {
@@ -82,6 +85,16 @@ void login_end(struct client *c)
 	mem_free(l);
 }
 
+static void append_login_notice(struct buf *b, const char *text)
+{
+	struct pg_error e;
+
+	if (!*text)
+		return;
+	pg_error_set(&e, "00000", "%s", text);
+	build_notice(b, "NOTICE", &e);
+}
+
 static void send_welcome(struct client *c, const struct params *params)
 {
 	struct login *l = c->login;
@@ -99,6 +112,7 @@ static void send_welcome(struct client *c, const struct params *params)
 	}
 	build_backend_key_data(&b, (uint32_t)c->id,
 			       slice_of((const char *)c->secret, sizeof c->secret));
+	append_login_notice(&b, l->settings->config->global.login_notify_message);
 	buf_append_slice(&b, wire_ready_idle);
 	client_send_buf(c, &b);
 	stat_add(&c->tenant->stats->client_login_count, 1);
@@ -217,12 +231,22 @@ static void keep_keys(struct client *c)
 	*t->keys = l->auth.keys;
 }
 
-static bool is_over_limit(const struct client *c)
+/* False: refused already. Counted over all workers. */
+static bool take_seat(struct client *c)
 {
 	const struct tenant *t = c->tenant;
-	int max = t->db->max_db_client_connections;
+	const struct config *cfg = t->settings->config;
+	struct ledger_bounds bounds = {
+		.max_database = (uint32_t)t->db->max_db_client_connections,
+		.max_user = (uint32_t)config_max_user_client_connections(cfg, t->user_cfg),
+	};
 
-	return max && t->client_count >= (uint32_t)max;
+	if (ledger_sit(c->proxy->shared->ledger, slice_str(t->database), slice_str(t->user),
+		       &bounds, &c->seat) == LEDGER_HAS_ROOM)
+		return true;
+	c->tenant = NULL;
+	refuse_too_many(c);
+	return false;
 }
 
 void login_authenticated(struct client *c)
@@ -243,11 +267,8 @@ void login_authenticated(struct client *c)
 		login_refuse(c, "55000", "the database is not currently accepting connections");
 		return;
 	}
-	if (is_over_limit(c)) {
-		c->tenant = NULL;
-		refuse_too_many(c);
+	if (!take_seat(c))
 		return;
-	}
 	c->tenant->client_count++;
 	if (l->secret)
 		tenant_keep_secret(c->tenant, l->secret);
@@ -293,6 +314,20 @@ static void negotiate(struct client *c, const struct startup *s)
 	client_send_buf(c, &b);
 }
 
+/* "name - address:port", as PgBouncer writes it. */
+static void add_host(struct client *c, const struct startup *s)
+{
+	char text[APPLICATION_NAME_MAX], host[256] = "";
+	struct slice name = slice_of("", 0);
+	uint16_t port;
+
+	(void)startup_param_find(s, "application_name", &name);
+	conn_peer_name(&c->conn, host, sizeof host, &port);
+	snprintf(text, sizeof text, "%.*s%s%s:%u", (int)(name.len < 64 ? name.len : 64), name.ptr,
+		 name.len ? " - " : "", host, port);
+	options_set(&c->login->startup, "application_name", text);
+}
+
 static void take_startup(struct client *c, const struct startup *s)
 {
 	struct login *l = c->login;
@@ -319,6 +354,8 @@ static void take_startup(struct client *c, const struct startup *s)
 		   WEIR_OK) {
 		client_close(c, CLOSE_LOGIN_FAILED, &e);
 	} else {
+		if (g->application_name_add_host)
+			add_host(c, s);
 		negotiate(c, s);
 		authenticate(c);
 	}

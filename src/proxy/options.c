@@ -110,6 +110,11 @@ static enum weir_err take_param(struct session_state **state, const struct start
 	return add_setting(state, param->name, param->value);
 }
 
+void options_set(struct session_state **state, const char *name, const char *value)
+{
+	(void)add_setting(state, slice_str(name), slice_str(value));
+}
+
 enum weir_err options_take(struct proxy *p, const struct startup *s, const char *ignored,
 			   struct session_state **out, struct pg_error *e)
 {

@@ -16,4 +16,7 @@ struct session_state;
 enum weir_err options_take(struct proxy *p, const struct startup *s, const char *ignored,
 			   struct session_state **out, struct pg_error *e) WEIR_MUST_CHECK;
 
+/* One more setting, over what is there; a name or value that can't be one is left out. */
+void options_set(struct session_state **state, const char *name, const char *value);
+
 #endif

@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "cache/cache.h"
+#include "net/socket.h"
 #include "pool/ledger.h"
 #include "pool/session.h"
 #include "proxy/backend.h"
@@ -36,6 +37,7 @@ static bool client_id_equal(const struct map_node *node, const void *key)
 static void set_limits(struct proxy *p)
 {
 	const struct config_globals *g = &p->settings->config->global;
+	struct socket_options tuning;
 
 	p->client_limits = (struct conn_limits){
 		.max_kept_bytes = g->client_buffer_bytes,
@@ -43,6 +45,8 @@ static void set_limits(struct proxy *p)
 		.low_water_bytes = g->client_low_water_bytes,
 	};
 	p->server_limits = p->client_limits;
+	settings_tuning(p->settings, &tuning);
+	loop_set_tuning(p->loop, &tuning);
 }
 
 static bool is_past(uint64_t since_us, uint64_t now_us, uint64_t bound_us)
@@ -70,29 +74,45 @@ static void check_client(struct proxy *p, struct client *c, uint64_t now)
 		client_close(c, CLOSE_CLIENT_IDLE, NULL);
 }
 
-static void check_pool(struct pool *pool, const struct config_globals *g, uint64_t now)
+/* Who sits before psql sees why nothing happens. A waiting client is inside no answer. */
+static void notify_waiting(struct proxy *p, struct client *c, uint64_t now)
 {
-	list_foreach_safe(&pool->by_state[SERVER_IDLE], n, tmp) {
-		struct server *s = list_entry(n, struct server, node);
+	if (c->is_wait_told ||
+	    !is_past(c->wait_us, now, p->settings->config->global.query_wait_notify_us))
+		return;
+	c->is_wait_told = true;
+	client_send_notice(c, "NOTICE", "00000",
+			   "no server connection is free, the query waits for one");
+}
 
-		if (pool_is_expired(s, now, g->server_lifetime_us, g->server_idle_timeout_us))
-			backend_close(s, CLOSE_SERVER_EXPIRED);
+/* Forced users whose pools are kept filled need no client; one worker sees to them. */
+static void make_filled_tenants(struct proxy *p)
+{
+	const struct config *cfg = p->settings->config;
+
+	for (size_t i = 0; p->index == 0 && i < cfg->database_count; i++) {
+		const struct config_database *db = &cfg->databases[i];
+
+		if (db->min_pool_size && *db->user && !db->is_fallback)
+			(void)tenant_find(p, slice_str(db->name), slice_str(db->user));
 	}
 }
 
 static void on_housekeeping(struct loop_timer *timer)
 {
 	struct proxy *p = list_entry(timer, struct proxy, housekeeping);
-	const struct config_globals *g = &p->settings->config->global;
 	uint64_t now = loop_now_us(p->loop);
 
-	map_foreach(&p->pools, n)
-		check_pool(&map_entry(n, struct tenant_pool, by_ledger)->pool, g, now);
+	make_filled_tenants(p);
+	map_foreach(&p->tenants, n)
+		tenant_keep_pools(map_entry(n, struct tenant, map), now);
 	list_foreach_safe(&p->clients, n, tmp) {
 		struct client *c = list_entry(n, struct client, node);
 
 		if (c->tenant && c->state != CLIENT_LOGIN)
 			check_client(p, c, now);
+		if (c->state == CLIENT_WAIT_SERVER || c->state == CLIENT_WAIT_NODE)
+			notify_waiting(p, c, now);
 	}
 	if (p->is_draining) /* who logged in or became idle since */
 		proxy_drain(p);

@@ -359,6 +359,14 @@ static bool skip_to_sync(struct client *c, const struct request *req)
 	return true;
 }
 
+static void refuse_pqexec(struct client *c)
+{
+	struct pg_error e;
+
+	pg_error_set(&e, "08P01", "the simple query protocol is switched off (disable_pqexec)");
+	client_close(c, CLOSE_PROTOCOL, &e);
+}
+
 /* True: consumed. False: it waits. */
 static bool serve_request(struct client *c, const struct request *req)
 {
@@ -372,6 +380,10 @@ static bool serve_request(struct client *c, const struct request *req)
 		return serve_console(c, req);
 	if (req->kind == REQUEST_COPY)
 		return serve_copy(c, req);
+	if (req->kind == REQUEST_QUERY && c->proxy->settings->config->global.disable_pqexec) {
+		refuse_pqexec(c);
+		return true;
+	}
 	return serve_query(c, req);
 }
 

@@ -12,6 +12,7 @@
 #include "auth/ident.h"
 #include "auth/userlist.h"
 #include "base/mem.h"
+#include "net/socket.h"
 #include "net/tls.h"
 
 static enum weir_err load_tls(const struct config *cfg, enum tls_side side,
@@ -128,6 +129,20 @@ struct settings *settings_create(struct config *config, const struct settings *p
 		prepare_users(s, previous);
 	}
 	return s;
+}
+
+void settings_tuning(const struct settings *s, struct socket_options *out)
+{
+	const struct config_globals *g = &s->config->global;
+
+	*out = (struct socket_options){
+		.tcp_keepalive = g->tcp_keepalive,
+		.tcp_keepidle_s = g->tcp_keepidle,
+		.tcp_keepintvl_s = g->tcp_keepintvl,
+		.tcp_keepcnt = g->tcp_keepcnt,
+		.tcp_user_timeout_ms = g->tcp_user_timeout_ms,
+		.tcp_socket_buffer_bytes = (int)g->tcp_socket_buffer_bytes,
+	};
 }
 
 struct settings *settings_get(struct settings *s)

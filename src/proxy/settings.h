@@ -34,6 +34,9 @@ struct settings {
  */
 struct settings *settings_create(struct config *config, const struct settings *previous, char *why,
 				 size_t why_size);
+struct socket_options;
+/* The tcp_* options, for accepted and outgoing connections. Pure. */
+void settings_tuning(const struct settings *s, struct socket_options *out);
 struct settings *settings_get(struct settings *s);
 void settings_put(struct settings **s);
 

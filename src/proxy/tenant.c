@@ -46,6 +46,7 @@ static struct ledger_limits tenant_limits(const struct tenant *t)
 
 	return (struct ledger_limits){
 		.pool_size = (uint32_t)config_pool_size(cfg, t->db, t->user_cfg),
+		.reserve_size = (uint32_t)config_reserve_pool_size(cfg, t->db, t->user_cfg),
 		.max_db_connections = (uint32_t)t->db->max_db_connections,
 		.max_user_connections = (uint32_t)config_max_user_connections(cfg, t->user_cfg),
 	};
@@ -94,9 +95,12 @@ void tenant_configure(struct tenant *t)
 		empty_pools(t);
 		return;
 	}
+	if (t->db && strcmp(t->db->user, db->user) != 0)
+		empty_pools(t);
 	settings_put(&t->settings);
 	t->settings = settings_get(t->proxy->settings);
 	t->db = db;
+	t->home = NULL;
 	t->user_cfg = config_user_find(cfg, slice_str(t->user));
 	t->cluster = proxy_cluster(t->proxy, db->cluster->name);
 	if (!t->catalog && proxy_catalog(t->proxy, t->database))
@@ -198,10 +202,23 @@ static struct tenant_pool *pool_create(struct tenant *t, const struct topology_n
 	return tp;
 }
 
+struct tenant *tenant_home(struct tenant *t)
+{
+	if (t->home)
+		return t->home;
+	if (*t->db->user && strcmp(t->db->user, t->user) != 0)
+		t->home = tenant_find(t->proxy, slice_str(t->database), slice_str(t->db->user));
+	if (!t->home) /* the entry is gone, what runs ends on our own pools */
+		t->home = t;
+	return t->home;
+}
+
 struct pool *tenant_pool(struct tenant *t, const struct topology_node *node)
 {
-	struct tenant_pool *tp = t->pools[node->id];
+	struct tenant_pool *tp;
 
+	t = tenant_home(t);
+	tp = t->pools[node->id];
 	if (!tp)
 		tp = t->pools[node->id] = pool_create(t, node);
 	if (tp->pool.port != node->port || strcmp(tp->pool.host, node->host) != 0) {

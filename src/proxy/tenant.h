@@ -39,6 +39,7 @@ struct tenant {
 	struct settings *settings;  /* counted: the snapshot that db and user_cfg point into */
 	const struct config_database *db;      /* borrowed from settings, also once it is gone */
 	const struct config_user *user_cfg;    /* likewise; may be NULL */
+	struct tenant *home;        /* borrowed: same life; see tenant_home; NULL: not asked yet */
 	struct cluster_view *cluster;          /* borrowed: never freed before the proxy */
 	struct catalog *catalog;    /* counted; NULL: none */
 	uint64_t catalog_ask_us;    /* no asking for a newer one before this time */
@@ -69,7 +70,14 @@ void tenant_destroy(struct tenant *t);
 void tenant_configure(struct tenant *t); /* again, after a reload */
 /* How a database's requests are routed. Pure. */
 struct route_policy tenant_policy(const struct config_database *db);
+/* Whose pools it uses: the forced user's, where the entry names one, else its own. */
+struct tenant *tenant_home(struct tenant *t);
 struct pool *tenant_pool(struct tenant *t, const struct topology_node *node);
+/*
+ * Once a second: connections that min_pool_size wants, or that the reserve has for who waits too
+ * long; idle ones that are too old go.
+ */
+void tenant_keep_pools(struct tenant *t, uint64_t now_us);
 /* NULL: none. */
 struct pool *tenant_pool_by_ledger(struct proxy *p, const struct ledger_entry *ledger);
 static inline struct tenant_pool *tenant_pool_of(struct pool *pool)

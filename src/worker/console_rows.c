@@ -24,6 +24,11 @@ static const char *copy(struct rows *r, const char *text)
 	return arena_strdup(&r->part->arena, slice_str(text));
 }
 
+static const char *copy_slice(struct rows *r, struct slice text)
+{
+	return arena_strdup(&r->part->arena, text);
+}
+
 static int64_t wall_of(const struct rows *r, uint64_t then_us)
 {
 	return then_us ? r->wall_us - (int64_t)(r->now_us - then_us) : 0;
@@ -225,7 +230,7 @@ static struct admin_pool *pool_of_client(struct rows *r, const struct client *c)
 		struct admin_pool *row = &r->part->pools[i];
 
 		if (strcmp(row->database, c->tenant->database) == 0 &&
-		    strcmp(row->user, c->tenant->user) == 0 && strcmp(row->node, node) == 0)
+		    slice_is(tenant_server_user(c->tenant), row->user) && strcmp(row->node, node) == 0)
 			return row;
 	}
 	return NULL;
@@ -236,7 +241,7 @@ static void pool_row(struct rows *r, const struct tenant *t, const struct pool *
 	struct admin_pool *row = &r->part->pools[r->part->pool_count++];
 
 	row->database = copy(r, t->database);
-	row->user = copy(r, t->user);
+	row->user = copy_slice(r, tenant_server_user(t)); /* a forced user has one pool */
 	row->node = pool ? node_text(r, pool) : "";
 	row->pool_mode = config_pool_mode_text(t->pool_mode);
 	if (!pool)

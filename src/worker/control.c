@@ -26,7 +26,7 @@
 #include "worker/control_priv.h"
 #include "worker/credentials.h"
 
-enum { SESSION_STATES_KEPT = 1024, DRAIN_POLL_US = 50000 };
+enum { SESSION_STATES_KEPT = 1024, DRAIN_POLL_US = 50000, DEFER_ACCEPT_S = 45 };
 
 static void run_accept(struct task *t, struct proxy *p)
 {
@@ -113,15 +113,10 @@ static int open_listener(struct control *c, char *why, size_t why_size)
 		.unix_group = g->unix_socket_group,
 		.backlog = g->listen_backlog,
 		.reuse_port = g->so_reuseport,
-		.socket = {
-			.tcp_keepalive = g->tcp_keepalive,
-			.tcp_keepidle_s = g->tcp_keepidle,
-			.tcp_keepintvl_s = g->tcp_keepintvl,
-			.tcp_keepcnt = g->tcp_keepcnt,
-			.tcp_user_timeout_ms = g->tcp_user_timeout_ms,
-		},
+		.tcp_defer_accept_s = g->tcp_defer_accept ? DEFER_ACCEPT_S : 0,
 	};
 
+	settings_tuning(c->settings, &o.socket);
 	return listener_open(c->loop, &o, on_accept, c, &c->listener, why, why_size) ? -1 : 0;
 }
 

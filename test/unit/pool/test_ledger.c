@@ -29,7 +29,9 @@ TestSuite(ledger, .init = set_up, .fini = tear_down);
 
 static void limit(struct ledger_entry *e, uint32_t pool, uint32_t database, uint32_t user)
 {
-	struct ledger_limits limits = { pool, database, user };
+	struct ledger_limits limits = { .pool_size = pool,
+		                            .max_db_connections = database,
+		                            .max_user_connections = user };
 
 	ledger_set_limits(e, &limits);
 }
@@ -231,4 +233,76 @@ Test(ledger, a_raised_limit_helps_the_next_one)
 	trace_expect(&trace, "wait: open\n"
 	                     "wait: wait\n"
 	                     "wait: open\n");
+}
+
+Test(ledger, the_reserve_is_for_those_who_wait_long)
+{
+	struct ledger_waiter w[4] = { 0 };
+	struct ledger_limits limits = { .pool_size = 1, .reserve_size = 2 };
+
+	ledger_set_limits(entry, &limits);
+	say("nobody", ledger_wait_long(entry));
+	for (unsigned i = 0; i < 4; i++)
+		wait_for(entry, &w[i], i % WORKERS);
+	cr_assert_eq(ledger_wait_long(entry).open_worker, 0);
+	say("long", ledger_wait_long(entry));
+	say("long", ledger_wait_long(entry)); /* the reserve is used up */
+	ledger_connected(entry);
+	serve(&w[0]);
+	(void)ledger_closed(entry, false);
+	say("long", ledger_wait_long(entry)); /* as many connect as wait, or it is full again */
+	trace_expect(&trace, "nobody: wait\n"
+	                     "wait: open\n"
+	                     "wait: wait\n"
+	                     "wait: wait\n"
+	                     "wait: wait\n"
+	                     "long: open\n"
+	                     "long: wait\n"
+	                     "long: open\n");
+	cr_assert_eq(ledger_open_count(entry), 3);
+}
+
+Test(ledger, the_reserve_stays_within_the_database)
+{
+	struct ledger_waiter w[2] = { 0 };
+	struct ledger_limits limits = { .pool_size = 1, .reserve_size = 5, .max_db_connections = 1 };
+
+	ledger_set_limits(entry, &limits);
+	wait_for(entry, &w[0], 0);
+	wait_for(entry, &w[1], 0);
+	say("long", ledger_wait_long(entry));
+	trace_expect(&trace, "wait: open\n"
+	                     "wait: wait\n"
+	                     "long: wait\n");
+}
+
+Test(ledger, a_least_number_is_opened)
+{
+	limit(entry, 2, 0, 0);
+	cr_assert(ledger_reserve_least(entry, 1));
+	cr_assert_not(ledger_reserve_least(entry, 1));
+	cr_assert(ledger_reserve_least(entry, 5));
+	cr_assert_not(ledger_reserve_least(entry, 5)); /* the pool's size */
+	cr_assert_eq(ledger_open_count(entry), 2);
+}
+
+Test(ledger, seats_of_a_database_and_of_a_user)
+{
+	struct ledger_bounds bounds = { .max_database = 2, .max_user = 1 };
+	struct ledger_seat a = { 0 }, b = { 0 }, c = { 0 };
+	struct slice shop = slice_str("shop"), bar = slice_str("bar");
+	struct slice ann = slice_str("ann"), joe = slice_str("joe"), eve = slice_str("eve");
+
+	cr_assert_eq(ledger_sit(ledger, shop, ann, &bounds, &a), LEDGER_HAS_ROOM);
+	cr_assert_eq(ledger_sit(ledger, bar, ann, &bounds, &b), LEDGER_USER_FULL);
+	cr_assert_eq(ledger_sit(ledger, shop, joe, &bounds, &b), LEDGER_HAS_ROOM);
+	cr_assert_eq(ledger_sit(ledger, shop, eve, &bounds, &c), LEDGER_DATABASE_FULL);
+	ledger_rise(ledger, &a);
+	ledger_rise(ledger, &a); /* has none any more */
+	cr_assert_eq(ledger_sit(ledger, shop, eve, &bounds, &c), LEDGER_HAS_ROOM);
+	bounds = (struct ledger_bounds){ 0, 0 };
+	cr_assert_eq(ledger_sit(ledger, shop, ann, &bounds, &a), LEDGER_HAS_ROOM);
+	ledger_rise(ledger, &a);
+	ledger_rise(ledger, &b);
+	ledger_rise(ledger, &c);
 }
