@@ -35,7 +35,8 @@ REQUIRED = [
     ("apps/backend", "istio-system/istiod", 15012), ("apps/frontend", "istio-system/istiod", 15012),
     # Monitoring; what Prometheus scrapes is taken from the monitors.
     ("data/postgres-exporter", "data/postgres", 5432), ("cache/redis-exporter", "cache/redis-cluster", 6379),
-    ("cache/redis-exporter", "cache/redis", 6379), ("monitoring/prometheus", "monitoring/alertmanager", 9093),
+    ("cache/redis-exporter", "cache/redis", 6379), ("mongodb/mongodb-exporter", "mongodb/mongos", 27017),
+    ("monitoring/prometheus", "monitoring/alertmanager", 9093),
     ("monitoring/alertmanager", "monitoring/alertmanager", 9094), ("monitoring/grafana", "monitoring/prometheus", 9090),
     ("monitoring/prometheus-adapter", "monitoring/prometheus", 9090),
     # The load test.
