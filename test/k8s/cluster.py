@@ -314,7 +314,12 @@ def own_images():
                   "/usr/bin/finai-backend": app,
                   "/usr/share/finai/sql": os.path.join(manifests.K8S, "apps", "backend", "sql")}},
               "pgweir/finai-frontend": {"folder": "frontend", "user": "nginx"},
-              "redis": {"user": "redis", "cmd": ["redis-server"]}}
+              "redis": {"user": "redis", "cmd": ["redis-server"]},
+              "quay.io/prometheus/prometheus": {"entrypoint": ["/usr/bin/prometheus"]},
+              "quay.io/prometheus/alertmanager": {"entrypoint": ["/usr/bin/prometheus-alertmanager"]},
+              "quay.io/prometheuscommunity/postgres-exporter": {
+                  "entrypoint": ["/usr/bin/prometheus-postgres-exporter"]},
+              "oliver006/redis_exporter": {"entrypoint": ["/usr/bin/prometheus-redis-exporter"]}}
     for one in images.values():
         path = os.path.join(DOCKERFILES, one.get("folder", ""), "Dockerfile")
         if os.path.isfile(path):
