@@ -31,16 +31,16 @@ def get(url, timeout=10):
 
 
 class Receiver:
-    """Takes Alertmanager's webhooks; notes hold (receiver, status, alert's name)."""
+    """Takes Alertmanager's webhooks; notes hold (receiver, status, alert's name), tokens what each sent."""
 
     def __init__(self):
-        self.notes, self.tokens = [], set()
+        self.notes, self.tokens = [], {}
         outer = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_POST(self):    # noqa: N802: http.server's name
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                outer.tokens.add(self.headers.get("Authorization"))
+                outer.tokens[body["receiver"]] = self.headers.get("Authorization")
                 outer.notes += [(body["receiver"], a["status"], a["labels"]["alertname"]) for a in body["alerts"]]
                 self.send_response(200)
                 self.end_headers()
