@@ -6,9 +6,15 @@ Values are read from the shipped texts: pgweir.ini, dynamic.json, redis.conf and
 import json
 import re
 
+import yaml
+
 from . import sums
 from .load import Finding, NOT_APPLIED, SECRETS
 from .selectors import config_text, least
+
+
+# What an orderly end takes: a checkpoint and a switchover, long transfers of clients.
+GRACE = (("data", "postgres", 300), ("ingress-nginx", "nginx-ingress", 300))
 
 
 def option(text, name):
@@ -32,6 +38,10 @@ def budgets(tree):
         clients = (option(ini, "max_client_conn") or 100) * least(tree, pod)
         if clients < 10000 and pod.ns == "pgweir" and tree.name != "development":
             out.append(Finding(pod, "replicas", f"only {clients} clients fit"))
+    for ns, name, least_grace in GRACE:
+        for pod in _pods(tree, ns, name):
+            if pod.spec.get("terminationGracePeriodSeconds", 30) < least_grace:
+                out.append(Finding(pod, "terminationGracePeriodSeconds", f"its end may take {least_grace} s"))
     for name, key in (("redis-cluster", "redis-cluster.conf"), ("redis", "redis.conf")):
         text = config_text(tree, "cache", "redis-config", key)
         found = re.search(r"^maxmemory (\w+)", text or "", re.M)
@@ -48,13 +58,25 @@ def timing(tree):
     obj = tree.get("ConfigMap", "data", "postgres-config")
     if obj is None:
         return out
+    liveness = next(c for p in _pods(tree, "data", "postgres") for c in p.main if c["name"] == "postgres")["livenessProbe"]
     dynamic = json.loads(obj.body["data"]["dynamic.json"])
     ttl, loop, retry = (dynamic.get(k, d) for k, d in (("ttl", 30), ("loop_wait", 10), ("retry_timeout", 10)))
     if loop + 2 * retry > ttl:
         out.append(Finding(obj, "data.dynamic.json", f"loop_wait + 2 x retry_timeout > ttl {ttl}"))
-    ini = config_text(tree, "pgweir", "pgweir-config", "pgweir.ini")
-    if ini and (option(ini, "failover_wait_timeout") or 60) <= ttl + loop:
-        out.append(Finding(obj, "data.dynamic.json", "pgweir's failover_wait_timeout <= ttl + loop_wait"))
+    patience = liveness.get("periodSeconds", 10) * liveness.get("failureThreshold", 3)
+    if not 0.8 * ttl <= patience <= 1.5 * ttl:
+        out.append(Finding(obj, "livenessProbe", f"gives up after {patience} s, Patroni's ttl is {ttl}"))
+    first = yaml.safe_load(config_text(tree, "data", "patroni-config", "patroni.yml"))["bootstrap"]["dcs"]
+    if [first.get(k) for k in ("ttl", "loop_wait", "retry_timeout")] != [ttl, loop, retry]:
+        out.append(Finding(obj, "data.dynamic.json", "other times than bootstrap.dcs"))
+    for pod, _, ini in sums.poolers(tree):
+        wait = option(ini, "failover_wait_timeout") or 60
+        if wait <= ttl + loop:
+            out.append(Finding(pod, "failover_wait_timeout", f"{wait} <= ttl + loop_wait"))
+        if (option(ini, "query_wait_timeout") or 120) < wait:
+            out.append(Finding(pod, "query_wait_timeout", "ends before failover_wait_timeout"))
+        if (option(ini, "topology_poll_interval") or 1) > loop / 2:
+            out.append(Finding(pod, "topology_poll_interval", "longer than half of loop_wait"))
     return out
 
 

@@ -142,6 +142,9 @@ def scaling(tree):
             out.append(Finding(owner, "spec.replicas", "an apply would reset what the autoscaler decided"))
         if hpa.spec.get("minReplicas", 1) > hpa.spec.get("maxReplicas", 0):
             out.append(Finding(hpa, "spec", "minReplicas > maxReplicas"))
+        up, down = ((hpa.spec.get("behavior") or {}).get(k) or {} for k in ("scaleUp", "scaleDown"))
+        if up.get("stabilizationWindowSeconds", 0) > 0 or down.get("stabilizationWindowSeconds", 300) < 300:
+            out.append(Finding(hpa, "behavior", "up at once, down after five minutes"))
         names = {(m.get("resource") or {}).get("name") for m in hpa.spec.get("metrics") or []}
         seen[(hpa.ns, target.get("kind"), target.get("name"))] = names & {"cpu", "memory"}
     for vpa in tree.all("VerticalPodAutoscaler"):
@@ -153,6 +156,10 @@ def scaling(tree):
             out.append(Finding(vpa, "updateMode", "an HPA scales the same target by cpu or memory"))
         if target.get("kind") == "StatefulSet" and mode not in ("Off", "Initial"):
             out.append(Finding(vpa, "updateMode", f"{mode} restarts a database"))
+    for job in tree.all("Job", "CronJob"):
+        inner = job.spec if job.kind == "Job" else job.spec["jobTemplate"]["spec"]
+        if "activeDeadlineSeconds" not in inner:
+            out.append(Finding(job, "activeDeadlineSeconds", "not set"))
     for job in tree.all("CronJob"):
         if job.spec.get("concurrencyPolicy") != "Forbid":
             out.append(Finding(job, "concurrencyPolicy", "is not Forbid"))
