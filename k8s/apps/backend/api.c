@@ -45,10 +45,10 @@ static bool is_json(struct slice head)
 static void take_trace(struct call *c, struct slice head)
 {
 	char text[HEADER_TEXT_MAX];
-	struct trace trace;
+	struct trace *trace = &c->exchange.trace;
 
-	trace_parse(&trace, header_text(head, "traceparent", text, sizeof text) ? text : NULL);
-	trace_comment(&trace, c->comment);
+	trace_parse(trace, header_text(head, "traceparent", text, sizeof text) ? text : NULL);
+	trace_comment(trace, c->comment);
 }
 
 static void read_route(struct call *c, const struct http_view *view)
@@ -119,7 +119,10 @@ void api_on_request(void *arg, struct http_conn *conn)
 	char allow[HEADER_TEXT_MAX];
 
 	c.match = route_find(method_of(view.method), view.path);
-	c.exchange = (struct exchange){ &app->metrics, conn, c.match.route, clock_monotonic_us() };
+	c.exchange = (struct exchange){ .metrics = &app->metrics,
+		                            .conn = conn,
+		                            .route = c.match.route,
+		                            .began_us = clock_monotonic_us() };
 	take_trace(&c, view.head);
 	switch (c.match.route) {
 	case ROUTE_TRANSFER_POST:
@@ -149,7 +152,10 @@ void api_on_request(void *arg, struct http_conn *conn)
 void api_on_refused(void *arg, struct http_conn *conn, int status)
 {
 	struct app *app = arg;
-	struct exchange x = { &app->metrics, conn, ROUTE_NONE, clock_monotonic_us() };
+	struct exchange x = { .metrics = &app->metrics,
+		                  .conn = conn,
+		                  .route = ROUTE_NONE,
+		                  .began_us = clock_monotonic_us() };
 	const struct refusal refusal = { status, "Bad request",
 		                             status == 408   ? "The request didn't come in time."
 		                             : status == 411 ? "A body needs a Content-Length."

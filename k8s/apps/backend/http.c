@@ -56,6 +56,7 @@ struct http_conn {
 	struct bufferevent *bev; /* owned */
 	struct event *timer;     /* owned */
 	enum conn_state state;
+	bool is_new;             /* nothing has come yet */
 	bool must_close;         /* after the answer */
 	bool is_continued;       /* 100 was sent */
 	char *head;              /* owned; NULL outside a request */
@@ -230,8 +231,10 @@ static bool read_body(struct http_conn *c)
 
 static void consume(struct http_conn *c)
 {
-	if (c->state == CONN_IDLE && evbuffer_get_length(bufferevent_get_input(c->bev)) > 0)
+	if (c->state == CONN_IDLE && evbuffer_get_length(bufferevent_get_input(c->bev)) > 0) {
+		c->is_new = false;
 		set_state(c, CONN_READING);
+	}
 	if (c->state == CONN_READING && !c->head)
 		read_head(c);
 	if (c->state == CONN_READING && c->head && read_body(c)) {
@@ -291,6 +294,7 @@ static struct http_conn *add_connection(struct http *http, evutil_socket_t fd)
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 	c->magic = CONN_MAGIC;
 	c->http = http;
+	c->is_new = true;
 	c->bev = bufferevent_socket_new(http->base, fd, BEV_OPT_CLOSE_ON_FREE);
 	c->timer = evtimer_new(http->base, on_timer, c);
 	WEIR_ASSERT(c->bev && c->timer);
@@ -465,6 +469,7 @@ void http_drain(struct http *http)
 	http->is_draining = true;
 }
 
+/* Closing the socket resets whoever is in its queue. */
 static void accept_the_rest(struct http *http)
 {
 	evutil_socket_t listening = evconnlistener_get_fd(http->listener);

@@ -125,7 +125,8 @@ static void print_requests(const struct metrics *m, struct buf *page)
 {
 	char labels[128];
 
-	head(page, "finai_http_requests_total", "counter", "Requests answered.");
+	head(page, "finai_http_requests_total", "counter",
+	     "Requests answered, probes and scrapes left out.");
 	for (unsigned r = 0; r < ROUTE_COUNT; r++) {
 		for (size_t s = 0; s < METRICS_STATUSES; s++) {
 			char status[12] = "other";

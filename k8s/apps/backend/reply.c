@@ -21,10 +21,13 @@ enum { FIELDS_MAX = 256 };
 static void send(struct exchange *x, const struct http_answer *answer)
 {
 	uint64_t us = clock_monotonic_us() - x->began_us;
+	bool is_watching = route_is_watching(x->route);
 
-	metrics_request(x->metrics, x->route, answer->status, us);
-	journal(answer->status >= 500 ? JOURNAL_WARN : JOURNAL_DEBUG, "request", "{s:s s:i s:I}",
-	        "route", route_label(x->route), "status", answer->status, "us", (json_int_t)us);
+	if (!is_watching)
+		metrics_request(x->metrics, x->route, answer->status, us);
+	journal(answer->status >= 500 && !is_watching ? JOURNAL_WARN : JOURNAL_DEBUG, "request",
+	        "{s:s s:i s:I s:s*}", "route", route_label(x->route), "status", answer->status, "us",
+	        (json_int_t)us, "traceparent", *x->trace.text ? x->trace.text : NULL);
 	http_reply(x->conn, answer);
 	x->conn = NULL;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * Sends an answer and counts it: the one way out for every request. Loop's
- * thread.
+ * Sends an answer, counts it and logs it: the one way out for every request.
+ * Loop's thread.
  */
 #ifndef FINAI_REPLY_H
 #define FINAI_REPLY_H
@@ -11,6 +11,7 @@
 
 #include "backend/route.h"
 #include "backend/rules.h"
+#include "backend/trace.h"
 #include "base/slice.h"
 
 struct http_conn;
@@ -22,6 +23,7 @@ struct exchange {
 	struct http_conn *conn;  /* borrowed until replied */
 	enum route route;
 	uint64_t began_us;
+	struct trace trace;
 };
 
 /* body is consumed; fields as in struct http_answer. */

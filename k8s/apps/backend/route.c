@@ -21,6 +21,11 @@ const char *route_label(enum route route)
 	return labels[route];
 }
 
+bool route_is_watching(enum route route)
+{
+	return route == ROUTE_HEALTHZ || route == ROUTE_READYZ || route == ROUTE_METRICS;
+}
+
 /* 1 to 18 digits, more than 0. */
 static bool parse_id(const char *text, int64_t *id)
 {

@@ -48,6 +48,8 @@ struct page {
 };
 
 const char *route_label(enum route route);
+/* Probes and scrapes: nobody's request, so they count for no rate and no error budget. */
+bool route_is_watching(enum route route);
 /* A path with an id or symbol that can't be one is ROUTE_NONE. HEAD is a GET. */
 struct route_match route_find(enum route_method method, const char *path);
 /*
