@@ -34,9 +34,8 @@ def percentile(values, share):
 def pgbench(stage, scenario, target, seconds, prefix=(), log=True):
     """Runs it; (finished process, prefix of its logs)."""
     logs = os.path.join(stage.dir, "pgbench_log")
-    argv = [*prefix, "pgbench", "-n", "-f", os.path.join(stage.dir, scenario.script + ".sql"),
-            "-M", scenario.mode, "-c", str(scenario.clients), "-j", str(min(2, scenario.clients)),
-            "-T", str(max(1, round(seconds)))]
+    argv = [*prefix, "pgbench", "-n", *stage.scripts(scenario, target), "-M", scenario.mode,
+            "-c", str(scenario.clients), "-j", str(min(2, scenario.clients)), "-T", str(max(1, round(seconds)))]
     if log:
         argv += ["--log", "--log-prefix", logs, "--sampling-rate", "0.1"]
     done = subprocess.run(argv + stage.address(target.port), env=stage.env(), text=True,

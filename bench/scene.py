@@ -10,6 +10,11 @@ import tempfile
 import time
 from dataclasses import dataclass
 
+try:
+    import mix
+except ImportError:    # PyYAML isn't there: the application's mix is left out
+    mix = None
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 TIER = os.path.join(HERE, "..", "test", "tier", "tier")
 TARGETS = ("direct", "relay", "pgbouncer", "pgweir", "cached")
@@ -26,7 +31,7 @@ class BenchError(Exception):
 class Scenario:
     name: str
     server: str       # "pg" or "null"
-    script: str       # "select", "hot", "tpcb" or "copy"
+    script: str       # "select", "hot", "tpcb", "finai" or "copy"
     mode: str = "simple"
     clients: int = 1
 
@@ -42,6 +47,8 @@ def scenarios():
                 found.append(Scenario(f"pg/tpcb/simple/{clients}", server, "tpcb", "simple", clients))
             for mode in ("simple", "prepared"):
                 found.append(Scenario(f"pg/hot/{mode}/32", server, "hot", mode, 32))
+            for mode in ("extended", "prepared") if mix else ():
+                found.append(Scenario(f"pg/finai/{mode}/32", server, "finai", mode, 32))
         found.append(Scenario(f"{server}/copy", server, "copy"))
     return found
 
@@ -122,7 +129,16 @@ class Stage:
     def targets(self, scenario):
         """The cache is measured where it can hit."""
         found = self.by_server[scenario.server]
-        return [t for t in found if t.name != "cached" or scenario.script == "hot"]
+        return [t for t in found if t.name != "cached" or scenario.script in ("hot", "finai")]
+
+    def scripts(self, scenario, target):
+        """pgbench's words for a scenario's script, or for its mix of them. Hints would make every pgweir cache, so
+        only the target for that sees them."""
+        if scenario.script != "finai":
+            return ["-f", os.path.join(self.dir, scenario.script + ".sql")]
+        kind = "hinted" if target.name == "cached" else "plain"
+        return [word for one in mix.load()
+                for word in ("-f", f"{os.path.join(self.dir, f'finai-{kind}-{one.name}')}.sql@{one.weight}")]
 
     def wants(self, name):
         return not self.only or name in self.only
@@ -152,6 +168,18 @@ class Stage:
                               capture_output=True, text=True, stdin=subprocess.DEVNULL)
         if init.returncode != 0:
             raise BenchError("pgbench -i failed:\n" + init.stderr)
+        if mix:
+            self.make_finai()
+
+    def make_finai(self):
+        """The sample application's tables and seed, and its mix as files."""
+        done = subprocess.run(["psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-1", *self.address(self.pg_port)],
+                              env=self.env(), input="\n;".join(mix.schema()), capture_output=True, text=True)
+        if done.returncode != 0:
+            raise BenchError("the schema of finai:\n" + done.stderr)
+        for one in mix.load():
+            self.write(f"finai-hinted-{one.name}.sql", one.text)
+            self.write(f"finai-plain-{one.name}.sql", one.without_hints())
 
     def env(self):
         return {**os.environ, "PGPASSWORD": PASSWORD, "PGSSLMODE": "disable", "PGGSSENCMODE": "disable"}
