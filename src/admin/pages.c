@@ -25,6 +25,28 @@ static void gauge(struct buf *out, const char *name, const char *type, const cha
 	buf_appendf(out, "pgweir_%s %" PRIu64 "\n", name, v);
 }
 
+static void node_gauge(struct buf *out, const char *name, const struct cache_node_stats *n,
+                       uint64_t v)
+{
+	buf_appendf(out, "pgweir_%s{node=\"", name);
+	exposition_label(out, n->name);
+	buf_appendf(out, "\"} %" PRIu64 "\n", v);
+}
+
+static void cache_nodes_exposition(const struct cache_stats *c, struct buf *out)
+{
+	unsigned count = c->node_count < CACHE_NODES_SHOWN ? c->node_count : CACHE_NODES_SHOWN;
+
+	exposition_head(out, "cache_redis_node_up", "gauge", "1: all links to this master are up.");
+	for (unsigned i = 0; i < count; i++)
+		node_gauge(out, "cache_redis_node_up", &c->nodes[i],
+		           c->nodes[i].links_open > 0 && c->nodes[i].links_up == c->nodes[i].links_open);
+	exposition_head(out, "cache_redis_node_heard", "gauge",
+	                "1: the messages of this master arrive.");
+	for (unsigned i = 0; i < count; i++)
+		node_gauge(out, "cache_redis_node_heard", &c->nodes[i], c->nodes[i].is_heard);
+}
+
 static void cache_exposition(const struct admin_source *source, struct buf *out)
 {
 	struct cache_stats c = { 0 };
@@ -45,6 +67,14 @@ static void cache_exposition(const struct admin_source *source, struct buf *out)
 	gauge(out, "cache_bytes", "gauge", "Bytes of the local store.", c.bytes);
 	gauge(out, "cache_redis_connected", "gauge", "1: connected to Redis.", c.redis_connected);
 	gauge(out, "cache_breaker_open", "gauge", "1: Redis is being skipped.", c.breaker_open);
+	gauge(out, "cache_redis_redirections_total", "counter", "MOVED and ASK answers.",
+	      c.redirections);
+	gauge(out, "cache_redis_refreshes_total", "counter",
+	      "Times that it was asked who the masters are.", c.refreshes);
+	gauge(out, "cache_redis_map_changes_total", "counter",
+	      "Other masters, or other slots of theirs.", c.map_changes);
+	gauge(out, "cache_redis_masters", "gauge", "Masters of Redis.", c.node_count);
+	cache_nodes_exposition(&c, out);
 }
 
 /* What the gauges of clients and servers are to be compared with. */

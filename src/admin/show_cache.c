@@ -14,6 +14,23 @@ static void number_row(struct result *r, const char *name, uint64_t value)
 	result_row(r);
 }
 
+/* Per master: links of workers that are up, of how many, and whether its messages arrive. */
+static void node_rows(struct result *r, const struct cache_stats *c)
+{
+	char name[128];
+
+	for (unsigned i = 0; i < c->node_count && i < CACHE_NODES_SHOWN; i++) {
+		const struct cache_node_stats *n = &c->nodes[i];
+
+		snprintf(name, sizeof(name), "redis_links_up %s", n->name);
+		number_row(r, name, n->links_up);
+		snprintf(name, sizeof(name), "redis_links %s", n->name);
+		number_row(r, name, n->links_open);
+		snprintf(name, sizeof(name), "redis_heard %s", n->name);
+		number_row(r, name, n->is_heard);
+	}
+}
+
 void show_cache(struct show *s)
 {
 	static const struct build_column columns[] = { COLUMN_TEXT("name"), COLUMN_BIG("value") };
@@ -33,12 +50,17 @@ void show_cache(struct show *s)
 	number_row(&r, "entries", c.entries);
 	number_row(&r, "bytes", c.bytes);
 	number_row(&r, "bytes_max", s->cfg->global.cache_bytes);
-	number_row(&r, "redis_configured", s->cfg->redis.host != NULL);
+	number_row(&r, "redis_configured", s->cfg->redis.seed_count > 0);
 	number_row(&r, "redis_connected", c.redis_connected);
 	number_row(&r, "redis_errors", c.redis_errors);
 	number_row(&r, "redis_timeouts", c.redis_timeouts);
 	number_row(&r, "breaker_open", c.breaker_open);
 	number_row(&r, "breaker_opens", c.breaker_opens);
+	number_row(&r, "redis_redirections", c.redirections);
+	number_row(&r, "redis_refreshes", c.refreshes);
+	number_row(&r, "redis_map_changes", c.map_changes);
+	number_row(&r, "redis_masters", c.node_count);
+	node_rows(&r, &c);
 	result_end(&r, "SHOW");
 }
 

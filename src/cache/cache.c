@@ -21,12 +21,10 @@
 #include "cache/local.h"
 #include "cache/rules.h"
 #include "cache/shared.h"
-#include "net/mailbox.h"
+#include "net/tls.h"
 
-#include <netdb.h>
 #include <stdio.h>
 #include <sys/random.h>
-#include <sys/un.h>
 
 enum {
 	TABLE_SLOTS = 65536,
@@ -35,75 +33,50 @@ enum {
 	PATIENCE_TIMEOUTS = 5, /* the breaker opens after so many redis_timeouts without a reply */
 };
 
-static void unix_address(const char *path, struct link_options *link)
+static char *copy(const char *text)
 {
-	struct sockaddr_un *un = (struct sockaddr_un *)(void *)&link->addr;
-
-	if (strlen(path) >= sizeof un->sun_path) {
-		log_error("redis_path_too_long", "path=%s", path);
-		return;
-	}
-	un->sun_family = AF_UNIX;
-	memcpy(un->sun_path, path, strlen(path) + 1);
-	link->addr_len = sizeof *un;
-}
-
-/* Numbers and paths now; names by the resolver at every connect, or here where there is none. */
-static void set_address(const struct cache_options *o, struct link_options *link)
-{
-	struct addrinfo hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM };
-	struct addrinfo *found = NULL;
-	char port[8];
-
-	if (o->redis_host[0] == '/') {
-		unix_address(o->redis_host, link);
-		return;
-	}
-	snprintf(port, sizeof port, "%u", (unsigned)o->redis_port);
-	if (o->resolver)
-		hints.ai_flags = AI_NUMERICHOST;
-	if (getaddrinfo(o->redis_host, port, &hints, &found) == 0) {
-		memcpy(&link->addr, found->ai_addr, found->ai_addrlen);
-		link->addr_len = found->ai_addrlen;
-		freeaddrinfo(found);
-	} else if (!o->resolver) {
-		log_error("redis_host_unknown", "host=%s", o->redis_host);
-	}
+	return text ? mem_strdup(text) : NULL;
 }
 
 static void copy_options(struct cache *c, const struct cache_options *options)
 {
-	struct slice prefix = slice_str(options->redis_prefix ? options->redis_prefix : "pgweir");
+	const struct cache_redis *from = &options->redis;
+	struct cache_redis *r = &c->options.redis;
+	struct slice prefix = slice_str(from->prefix ? from->prefix : "pgweir");
 
 	c->options = *options;
 	if (prefix.len > SHARED_PREFIX_MAX)
 		prefix.len = SHARED_PREFIX_MAX;
-	c->options.redis_prefix = mem_slicedup(prefix);
-	c->options.redis_host = options->redis_host ? mem_strdup(options->redis_host) : NULL;
-	c->options.redis_user = options->redis_user ? mem_strdup(options->redis_user) : NULL;
-	c->options.redis_password =
-		options->redis_password ? mem_strdup(options->redis_password) : NULL;
+	r->prefix = mem_slicedup(prefix);
+	r->user = copy(from->user);
+	r->password = copy(from->password);
+	r->master = copy(from->master);
+	r->sentinel_user = copy(from->sentinel_user);
+	r->sentinel_password = copy(from->sentinel_password);
+	for (unsigned i = 0; i < from->seed_count; i++)
+		r->seeds[i].host = mem_strdup(from->seeds[i].host);
+	if (from->tls)
+		r->tls = tls_context_get(from->tls);
 }
 
 static void redis_init(struct cache *c)
 {
 	struct cache_options *o = &c->options;
+	const struct cache_redis *r = &o->redis;
 
 	c->has_redis = true;
-	snprintf(c->channel, sizeof c->channel, "%s:i", o->redis_prefix);
-	c->commands = (struct link_options){
-		.host = o->redis_host,
-		.port = o->redis_port,
+	c->is_cluster = r->mode == CACHE_REDIS_CLUSTER;
+	snprintf(c->channel, sizeof c->channel, "%s:i", r->prefix);
+	c->link = (struct link_options){
 		.resolver = o->resolver,
-		.user = o->redis_user,
-		.password = o->redis_password,
+		.tls = r->tls,
+		.greet = { .user = r->user, .password = r->password },
 		.reply_max_bytes = o->entry_bytes + SHARED_ENTRY_OVERHEAD + 64 * 1024,
 		.greeting_us = GREETING_US,
-		.patience_us = (uint64_t)o->redis_timeout_ms * 1000 * PATIENCE_TIMEOUTS,
+		.patience_us = (uint64_t)r->timeout_ms * 1000 * PATIENCE_TIMEOUTS,
 	};
-	set_address(o, &c->commands);
-	c->subscription = c->commands;
-	c->subscription.channel = c->channel;
+	if (r->mode == CACHE_REDIS_SINGLE)
+		c->slots = slots_single(slice_str(r->seeds[0].host), r->seeds[0].port);
 	if (getrandom(&c->nonce, sizeof c->nonce, 0) != (ssize_t)sizeof c->nonce)
 		c->nonce = hash_combine((uint64_t)clock_wall_us(), clock_monotonic_us());
 }
@@ -120,7 +93,7 @@ struct cache *cache_create(const struct cache_options *options)
 	c->all = tables_slot(c->tables, GENERATION_ALL, slice_of("", 0), 0);
 	pthread_mutex_init(&c->workers_mutex, NULL);
 	list_init(&c->workers);
-	if (options->redis_host)
+	if (options->redis.seed_count > 0)
 		redis_init(c);
 	return c;
 }
@@ -134,6 +107,19 @@ static void free_secret(const char *text)
 	mem_free(secret);
 }
 
+static void free_options(struct cache_redis *r)
+{
+	mem_free((char *)(uintptr_t)r->prefix);
+	mem_free((char *)(uintptr_t)r->user);
+	mem_free((char *)(uintptr_t)r->master);
+	mem_free((char *)(uintptr_t)r->sentinel_user);
+	free_secret(r->password);
+	free_secret(r->sentinel_password);
+	for (unsigned i = 0; i < r->seed_count; i++)
+		mem_free((char *)(uintptr_t)r->seeds[i].host);
+	tls_context_put(&r->tls);
+}
+
 void cache_destroy(struct cache *c)
 {
 	WEIR_ASSERT(c->workers.count == 0);
@@ -141,53 +127,35 @@ void cache_destroy(struct cache *c)
 	tables_destroy(c->tables);
 	admission_destroy(c->admission);
 	pthread_mutex_destroy(&c->workers_mutex);
-	mem_free((char *)(uintptr_t)c->options.redis_prefix);
-	mem_free((char *)(uintptr_t)c->options.redis_host);
-	mem_free((char *)(uintptr_t)c->options.redis_user);
-	free_secret(c->options.redis_password);
+	slots_put(&c->slots);
+	free_options(&c->options.redis);
 	mem_free(c);
 }
 
-static struct cache_worker *worker_of(struct link *link)
+/* With the map that there is, or with the one that its mail will bring. */
+static void open_redis(struct cache_worker *w, struct slots *slots)
 {
-	return (struct cache_worker *)(void *)((char *)link - offsetof(struct cache_worker, commands));
+	struct slots *known = slots;
+
+	if (slots)
+		nodes_adopt(w, &slots);
+	if (!w->is_listener)
+		return;
+	if (known)
+		listen_adopt(w, known);
+	discover_open(w);
 }
-
-static void on_commands_ready(struct link *link)
-{
-	struct cache_worker *w = worker_of(link);
-
-	atomic_store_explicit(&w->is_up, true, memory_order_relaxed);
-	publish_ready(w);
-}
-
-static void on_commands_down(struct link *link)
-{
-	struct cache_worker *w = worker_of(link);
-
-	atomic_store_explicit(&w->is_up, false, memory_order_relaxed);
-	worker_count(w, COUNT_BREAKER_OPENS);
-}
-
-static void on_commands_beat(struct link *link)
-{
-	publish_ready(worker_of(link));
-}
-
-static const struct link_ops commands_ops = {
-	.on_ready = on_commands_ready,
-	.on_down = on_commands_down,
-	.on_beat = on_commands_beat,
-};
 
 struct cache_worker *cache_worker_create(struct cache *c, struct loop *loop)
 {
 	struct cache_worker *w = mem_zalloc(sizeof *w);
+	struct slots *slots;
 
 	w->cache = c;
 	w->loop = loop;
 	list_init(&w->idle_lookups);
-	publish_init(w);
+	list_init(&w->nodes);
+	list_init(&w->ears);
 	pthread_mutex_lock(&c->workers_mutex);
 	list_append(&c->workers, &w->node);
 	w->is_listener = c->has_redis && !c->listener;
@@ -195,12 +163,19 @@ struct cache_worker *cache_worker_create(struct cache *c, struct loop *loop)
 		c->listener = w;
 	if (c->has_redis)
 		w->mailbox = mailbox_create(loop, w);
+	slots = c->slots ? slots_get(c->slots) : NULL;
 	pthread_mutex_unlock(&c->workers_mutex);
 	if (c->has_redis)
-		link_open(&w->commands, w->mailbox, loop, &c->commands, &commands_ops);
-	if (w->is_listener)
-		link_open(&w->subscription, w->mailbox, loop, &c->subscription, &listen_ops);
+		open_redis(w, slots);
 	return w;
+}
+
+static void close_listener(struct cache_worker *w)
+{
+	atomic_store(&w->cache->is_hearing, false);
+	tables_change_all(w->cache->tables, clock_monotonic_us());
+	discover_close(w);
+	listen_close(w);
 }
 
 /* What this worker can't deliver any more is owed by the others. */
@@ -213,16 +188,12 @@ void cache_worker_destroy(struct cache_worker *w)
 	if (w->is_listener)
 		c->listener = NULL;
 	pthread_mutex_unlock(&c->workers_mutex);
-	if (w->is_listener) {
-		atomic_store(&c->is_hearing, false);
-		tables_change_all(c->tables, clock_monotonic_us());
-		link_close(&w->subscription);
-	}
-	if (c->has_redis) {
-		link_close(&w->commands);
-		mailbox_destroy(w->mailbox); /* what was posted meanwhile finds the link closed: owed */
-	}
-	publish_fini(w);
+	w->is_closing = true;
+	if (w->is_listener)
+		close_listener(w);
+	nodes_close(w);
+	if (c->has_redis)
+		mailbox_destroy(w->mailbox); /* what was posted meanwhile finds no node: owed */
 	lookup_free_idle(w);
 	mem_free(w);
 }

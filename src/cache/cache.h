@@ -6,13 +6,14 @@
  *
  * Validity: every table has a generation, bumped when a write to it commits. A
  * fill takes the generations before the query runs; an entry is valid while
- * they are unchanged. Generations live in Redis too (one counter per table),
+ * they are unchanged. Generations live in Redis too (one token per table),
  * so that another pgweir's writes void entries here. A result read from a
  * replica may be stored only if the replica was fresh as of the last change of
  * each table it depends on.
  *
- * Redis is asynchronous, one connection per worker, with a breaker: slow or
- * gone means a miss, never a wait past `redis_timeout`.
+ * Redis is one server, the master of a set under Sentinel, or a Redis Cluster.
+ * It is asynchronous, one connection per worker and master, with a breaker:
+ * slow or gone means a miss, never a wait past `redis_timeout`.
  */
 #ifndef WEIR_CACHE_CACHE_H
 #define WEIR_CACHE_CACHE_H
@@ -23,35 +24,13 @@
 
 #include "base/hash.h"
 #include "base/slice.h"
+#include "cache/options.h"
 
 struct cache;        /* process-wide */
 struct cache_worker; /* one per worker: its Redis connection and pending look-ups */
 struct loop;
-struct resolver;
 
 enum { CACHE_TABLES_MAX = 32 };
-
-struct cache_options {
-	size_t local_bytes; /* bound of the local store */
-	size_t entry_bytes; /* largest result kept */
-	uint32_t ttl_ms;    /* default life of an entry */
-	uint32_t min_hits;  /* admission: requests of a key within the window before it is stored */
-	uint32_t admission_window_ms;
-	const char *redis_host; /* borrowed during create; NULL: local only */
-	uint16_t redis_port;
-	const char *redis_user;     /* NULL: none */
-	const char *redis_password; /* NULL: none */
-	uint32_t redis_timeout_ms;
-	const char *redis_prefix; /* key prefix, e.g. "pgweir" */
-	/* Borrowed: outlives the cache. NULL: a name in redis_host is looked up by cache_create. */
-	struct resolver *resolver;
-	/*
-	 * Another process changed what tables there are, or may have, unheard: catalogs are to be
-	 * read again. A worker's thread, from its loop. scope as in cache_deps, empty: any. NULL: none.
-	 */
-	void (*on_ddl)(void *ctx, struct slice scope);
-	void *ctx; /* borrowed: outlives the workers */
-};
 
 /* Everything that can change a result, by value; hashed into the key by cache_key (cache/key.h). */
 struct cache_key_parts {
@@ -131,12 +110,6 @@ void cache_invalidate(struct cache_worker *worker, const struct cache_deps *deps
 /* A failover: everything of that cluster is void. Any thread. */
 void cache_void_cluster(struct cache *cache, struct slice cluster);
 
-struct cache_stats {
-	uint64_t hits_local, hits_redis, misses, stores, refused, evictions, invalidations;
-	uint64_t redis_errors, redis_timeouts, breaker_opens;
-	size_t bytes, entries;
-	bool redis_connected, breaker_open;
-};
-void cache_stats(struct cache *cache, struct cache_stats *out); /* any thread */
+#include "cache/stats.h"
 
 #endif

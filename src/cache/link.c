@@ -8,9 +8,8 @@
  *    +----------------+------------------+-------------------+---------------+
  *                 error or timer                      error, silence, timeouts in a row
  *
- * The greeting is AUTH (with a password) and INFO or SUBSCRIBE. INFO tells the
- * server's run id: a restarted or promoted server has another one, and what
- * it holds may be older than what was acknowledged.
+ * What the greeting asks is in greet.c. The server's incarnation, which it
+ * tells, is part of what makes an entry valid (lookup.c).
  *
  * Replies come in the order of the requests, so a request that nobody waits
  * for any more stays in the list until its replies have passed.
@@ -76,15 +75,22 @@ static void disconnect(struct link *link)
 	buf_clear(&link->out);
 }
 
+static const char *kind_of(const struct link *link)
+{
+	if (link->options->greet.takes_any)
+		return "discovery";
+	return link->options->greet.channel ? "subscription" : "commands";
+}
+
 /* The one way down. why: constant text for the log. */
 static void fail(struct link *link, const char *why)
 {
 	bool was_ready = link->state == LINK_READY;
 
 	disconnect(link);
-	if (was_ready || link->failures == 0)
-		log_warn("redis_down", "link=%s why=%s",
-		         link->options->channel ? "subscription" : "commands", why);
+	if ((was_ready || link->failures == 0) && !link->options->greet.takes_any)
+		log_warn("redis_down", "link=%s host=%s port=%u why=\"%s\"", kind_of(link),
+		         link->options->host, (unsigned)link->options->port, why);
 	link->state = LINK_DOWN;
 	link->failures++;
 	arm(link, link->backoff_us);
@@ -92,8 +98,7 @@ static void fail(struct link *link, const char *why)
 	if (link->backoff_us > BACKOFF_MAX_US)
 		link->backoff_us = BACKOFF_MAX_US;
 	tell_requests(link);
-	if (was_ready)
-		link->ops->on_down(link);
+	link->ops->on_down(link, was_ready);
 }
 
 static void connect_to(struct link *link, const struct sockaddr_storage *addr, socklen_t len)
@@ -105,7 +110,9 @@ static void connect_to(struct link *link, const struct sockaddr_storage *addr, s
 		return;
 	}
 	link->state = LINK_CONNECTING;
-	link->reader = redis_reader_create(link->options->reply_max_bytes);
+	link->reader = link->options->is_deep ?
+	                   redis_reader_create_deep(link->options->reply_max_bytes) :
+	                   redis_reader_create(link->options->reply_max_bytes);
 }
 
 static void on_resolved(void *arg, enum weir_err err, const struct resolved *resolved)
@@ -126,7 +133,6 @@ static void connect_now(struct link *link)
 
 	link->first_timeout_us = 0;
 	link->is_ping_out = false;
-	link->run_id[0] = '\0';
 	arm(link, o->greeting_us); /* of all of it */
 	if (o->addr_len > 0 || !o->resolver) {
 		connect_to(link, &o->addr, o->addr_len);
@@ -206,82 +212,70 @@ void link_timed_out(struct link *link)
 		fail(link, "timeouts");
 }
 
+void link_restart(struct link *link, const char *why)
+{
+	if (link->state == LINK_READY)
+		fail(link, why);
+}
+
+bool link_is_coming(const struct link *link)
+{
+	return link->failures == 0 && link->state >= LINK_RESOLVING && link->state <= LINK_GREETING;
+}
+
+static void greet(struct link *link)
+{
+	link->state = LINK_GREETING;
+	greet_begin(&link->greet, &link->options->greet, &link->out);
+	flush(link);
+}
+
 static void on_connected(struct conn *conn)
 {
 	struct link *link = link_of(conn);
 	const struct link_options *o = link->options;
-	struct slice auth[3] = { slice_str("AUTH") };
-	struct slice greeting[2] = { slice_str("INFO"), slice_str("server") };
-	size_t argc = 1;
 
-	link->state = LINK_GREETING;
-	link->greeting_left = 1;
-	if (o->password) {
-		if (o->user)
-			auth[argc++] = slice_str(o->user);
-		auth[argc++] = slice_str(o->password);
-		link_add(link, argc, auth);
-		link->greeting_left++;
-	}
-	if (o->channel) {
-		greeting[0] = slice_str("SUBSCRIBE");
-		greeting[1] = slice_str(o->channel);
-	}
-	link_add(link, 2, greeting);
-	flush(link);
+	if (!o->tls)
+		greet(link);
+	else if (conn_start_tls(conn, o->tls, o->tls_name) != WEIR_OK)
+		fail(link, "tls");
 }
 
-/* "run_id:<40 hex digits>" somewhere in INFO's text; else run_id stays empty. */
-static void find_run_id(struct link *link, struct slice info)
+static void on_tls_ready(struct conn *conn)
 {
-	static const char name[] = "run_id:";
-	const char *at = info.len ? memmem(info.ptr, info.len, name, sizeof name - 1) : NULL;
-
-	if (!at || (size_t)(info.ptr + info.len - at) < sizeof name - 1 + LINK_RUN_ID_LEN)
-		return;
-	memcpy(link->run_id, at + sizeof name - 1, LINK_RUN_ID_LEN);
-	link->run_id[LINK_RUN_ID_LEN] = '\0';
-}
-
-static bool element_is(const struct redis_reply *reply, unsigned i, const char *text)
-{
-	return i < reply->count && reply->elements[i].type == REDIS_TYPE_STRING &&
-	       slice_is(reply->elements[i].text, text);
+	greet(link_of(conn));
 }
 
 static void become_ready(struct link *link)
 {
 	link->state = LINK_READY;
 	if (link->failures > 0)
-		log_info("redis_up", "link=%s", link->options->channel ? "subscription" : "commands");
+		log_info("redis_up", "link=%s host=%s port=%u", kind_of(link), link->options->host,
+		         (unsigned)link->options->port);
+	if (link->greet.is_denied)
+		log_warn("redis_info_denied", "effect=restarts_unnoticed");
 	arm(link, BEAT_US);
 	link->ops->on_ready(link);
 }
 
 static void on_greeting(struct link *link, const struct redis_reply *reply)
 {
-	const struct redis_value *v = &reply->value;
-	bool is_last = --link->greeting_left == 0;
-
-	if (!is_last && v->type == REDIS_TYPE_STATUS)
-		return;
-	if (!is_last) {
-		fail(link, "password refused");
-	} else if (link->options->channel) {
-		if (v->type == REDIS_TYPE_ARRAY && element_is(reply, 0, "subscribe"))
-			become_ready(link);
-		else
-			fail(link, "subscription refused");
-	} else if (v->type == REDIS_TYPE_STRING) {
-		find_run_id(link, v->text);
+	switch (greet_take(&link->greet, reply)) {
+	case GREET_MORE:
+		break;
+	case GREET_DONE:
 		become_ready(link);
-	} else if (v->type == REDIS_TYPE_ERROR && v->text.len >= 6 &&
-	           memcmp(v->text.ptr, "NOPERM", 6) == 0) {
-		log_warn("redis_info_denied", "effect=restarts_unnoticed");
-		become_ready(link);
-	} else {
-		fail(link, "log-in refused");
+		break;
+	case GREET_REFUSED:
+		fail(link, link->greet.why);
+		break;
 	}
+}
+
+static bool element_is(const struct redis_reply *reply, unsigned i, const char *text)
+{
+	return i < reply->count && reply->elements[i].type == REDIS_TYPE_STRING &&
+	       slice_is(reply->elements[i].text, text);
 }
 
 /* Of a subscribed link: ["message", channel, payload]; pongs and the like are passed over. */
@@ -297,6 +291,7 @@ static void on_push(struct link *link, const struct redis_reply *reply)
 static void on_request_reply(struct link *link, const struct redis_reply *reply)
 {
 	struct list_node *first = list_first(&link->requests);
+	bool is_read_only = redis_error_is(&reply->value, "READONLY"); /* before it may be gone */
 	struct link_request *request;
 
 	if (!first) {
@@ -307,6 +302,10 @@ static void on_request_reply(struct link *link, const struct redis_reply *reply)
 	if (--request->remaining == 0)
 		list_remove(&link->requests, first);
 	request->on_reply(request, reply);
+	if (is_read_only && link->state == LINK_READY) {
+		link->greet.is_replica = true;
+		fail(link, "not a master any more");
+	}
 }
 
 static size_t on_bytes(struct conn *conn, struct slice bytes)
@@ -323,7 +322,7 @@ static size_t on_bytes(struct conn *conn, struct slice bytes)
 			break;
 		if (link->state == LINK_GREETING)
 			on_greeting(link, reply);
-		else if (link->options->channel)
+		else if (link->options->greet.channel)
 			on_push(link, reply);
 		else
 			on_request_reply(link, reply);
@@ -335,20 +334,24 @@ static size_t on_bytes(struct conn *conn, struct slice bytes)
 
 static void on_closed(struct conn *conn, enum weir_err why)
 {
-	(void)why;
-	fail(link_of(conn), "connection");
+	struct link *link = link_of(conn);
+
+	fail(link, link->state == LINK_CONNECTING && why == WEIR_ERR_TLS ? "tls" : "connection");
 }
 
 static const struct conn_ops conn_ops = {
 	.on_bytes = on_bytes,
 	.on_connected = on_connected,
+	.on_tls_ready = on_tls_ready,
 	.on_closed = on_closed,
 };
 
-static void on_ping_reply(struct link_request *self, const struct redis_reply *reply)
+static void on_look_reply(struct link_request *self, const struct redis_reply *reply)
 {
-	(void)self;
-	(void)reply;
+	struct link *link = (struct link *)(void *)((char *)self - offsetof(struct link, look));
+
+	if (reply && !greet_is_same(&link->greet, &reply->value))
+		link_restart(link, link->greet.is_replica ? "not a master any more" : "promoted meanwhile");
 }
 
 static void beat(struct link *link)
@@ -361,13 +364,13 @@ static void beat(struct link *link)
 	}
 	link->backoff_us = BACKOFF_MIN_US; /* it held for a beat: not flapping */
 	link->is_ping_out = true;
-	if (link->options->channel) {
+	if (link->options->greet.channel) {
 		link_add(link, 1, &ping);
 		flush(link);
-	} else if (!list_node_linked(&link->ping.node)) {
-		link->ping.on_reply = on_ping_reply;
-		link_add(link, 1, &ping);
-		link_send(link, &link->ping, 1);
+	} else if (!list_node_linked(&link->look.node)) {
+		link->look.on_reply = on_look_reply;
+		greet_look(&link->greet, &link->out);
+		link_send(link, &link->look, 1);
 	}
 	arm(link, BEAT_US);
 	if (link->ops->on_beat)

@@ -4,7 +4,8 @@
  * requests, notice silence, reconnect with growing back-off. It is the breaker
  * too: while it isn't ready nobody waits for it, and the reconnect with its
  * greeting is the half-open probe. Two kinds: for commands, and subscribed to
- * one channel. Its loop's thread only.
+ * one channel. It is up with a master only, looks at the role once a second,
+ * and goes down when it is another one. Its loop's thread only.
  */
 #ifndef WEIR_CACHE_LINK_H
 #define WEIR_CACHE_LINK_H
@@ -16,16 +17,16 @@
 
 #include "base/list.h"
 #include "base/slice.h"
+#include "cache/greet.h"
 #include "cache/redis.h"
 #include "net/conn.h"
 #include "net/loop.h"
-
-enum { LINK_RUN_ID_LEN = 40 };
 
 struct link;
 struct mailbox;
 struct resolver;
 struct resolver_query;
+struct tls_context;
 
 /* One or more commands sent together. Embedded in what waits for the replies. */
 struct link_request {
@@ -40,10 +41,11 @@ struct link_options {
 	uint16_t port;
 	struct resolver *resolver; /* borrowed: outlives the link; NULL: addr or nothing */
 	struct sockaddr_storage addr;
-	socklen_t addr_len;     /* 0: not known */
-	const char *user;       /* borrowed: outlives the link; NULL: none */
-	const char *password;   /* the same */
-	const char *channel;    /* NULL: commands; else subscribed to it */
+	socklen_t addr_len;          /* 0: not known */
+	struct tls_context *tls;     /* borrowed: outlives the link; NULL: plain */
+	const char *tls_name;        /* that its certificate must have; borrowed */
+	struct greet_options greet;  /* texts borrowed: outlive the link; channel: subscribed to it */
+	bool is_deep;                /* nested replies are kept */
 	size_t reply_max_bytes; /* a larger reply takes the link down */
 	uint64_t greeting_us;   /* bound of connect and log-in */
 	uint64_t patience_us; /* requests that time out for so long, without any reply, take it down */
@@ -51,7 +53,8 @@ struct link_options {
 
 struct link_ops {
 	void (*on_ready)(struct link *link);
-	void (*on_down)(struct link *link); /* was ready; after its requests were told */
+	/* After its requests were told; also when it couldn't come up (was_ready false). */
+	void (*on_down)(struct link *link, bool was_ready);
 	void (*on_beat)(struct link *link); /* about once a second while ready; may be NULL */
 	void (*on_message)(struct link *link, struct slice payload); /* subscribed links */
 };
@@ -60,7 +63,7 @@ enum link_state {
 	LINK_CLOSED,
 	LINK_DOWN,
 	LINK_RESOLVING,
-	LINK_CONNECTING,
+	LINK_CONNECTING, /* TLS included */
 	LINK_GREETING,
 	LINK_READY,
 };
@@ -77,14 +80,13 @@ struct link {
 	struct redis_reader *reader; /* owned; NULL while not connected */
 	struct buf out;              /* scratch for commands */
 	struct list requests;        /* in the order of their replies */
-	struct link_request ping;
+	struct link_request look;
 	struct loop_timer timer; /* reconnect, end of greeting, or beat: by state */
 	uint64_t backoff_us;
-	unsigned greeting_left;           /* replies of the greeting still to come */
-	uint64_t first_timeout_us;        /* of the row without a reply; 0: none */
-	bool is_ping_out;                 /* nothing heard since the last beat's ping */
-	char run_id[LINK_RUN_ID_LEN + 1]; /* of the server process; empty: it doesn't say */
-	uint64_t failures;                /* times it went down or couldn't come up */
+	struct greet greet;        /* of the connection: who the server is */
+	uint64_t first_timeout_us; /* of the row without a reply; 0: none */
+	bool is_ping_out;          /* nothing heard since the last beat's look */
+	uint64_t failures;         /* times it went down or couldn't come up */
 };
 
 void link_open(struct link *link, struct mailbox *mailbox, struct loop *loop,
@@ -101,5 +103,9 @@ bool link_send(struct link *link, struct link_request *request, unsigned replies
 
 /* A requester has waited too long. */
 void link_timed_out(struct link *link);
+/* Its server isn't what it was: down, and up again as soon as it is greeted anew. */
+void link_restart(struct link *link, const char *why);
+/* It isn't up but may be at once: the first try is under way. */
+bool link_is_coming(const struct link *link);
 
 #endif

@@ -21,18 +21,39 @@ bool shared_is_usable(const struct cache_worker *w)
 {
 	const struct cache *c = w->cache;
 
-	return c->has_redis && link_has_room(&w->commands) &&
-	       atomic_load(&c->owed) == atomic_load(&c->paid);
+	return c->has_redis && atomic_load(&c->owed) == atomic_load(&c->paid);
 }
 
-struct slice shared_key(const struct cache *c, char kind, struct hash128 name, char *out)
+static size_t key_begin(const struct cache *c, char kind, char *out)
 {
-	size_t len = strlen(c->options.redis_prefix);
+	size_t len = strlen(c->options.redis.prefix);
 
-	memcpy(out, c->options.redis_prefix, len);
+	memcpy(out, c->options.redis.prefix, len);
 	out[len++] = ':';
 	out[len++] = kind;
 	out[len++] = ':';
+	return len;
+}
+
+struct slice shared_entry_key(const struct cache *c, struct hash128 key, char *out)
+{
+	size_t len = key_begin(c, 'e', out);
+
+	hash128_hex(key, out + len);
+	return slice_of(out, len + HASH128_HEX_LEN);
+}
+
+struct slice shared_token_key(const struct cache *c, const struct hash128 *database,
+                              struct hash128 name, char *out)
+{
+	size_t len = key_begin(c, 'g', out);
+
+	if (c->is_cluster && database) {
+		out[len++] = '{';
+		hash128_hex(*database, out + len);
+		len += HASH128_HEX_LEN;
+		out[len++] = '}';
+	}
 	hash128_hex(name, out + len);
 	return slice_of(out, len + HASH128_HEX_LEN);
 }
@@ -70,31 +91,46 @@ struct forgotten {
 static void on_forgotten_reply(struct link_request *self, const struct redis_reply *reply)
 {
 	struct forgotten *f = list_entry(self, struct forgotten, request);
+	struct redirect redirect;
 
-	if (reply && reply->value.type == REDIS_TYPE_ERROR)
+	if (reply && reply->value.type == REDIS_TYPE_ERROR &&
+	    !shared_take_redirect(f->worker, &reply->value, &redirect))
 		worker_count(f->worker, COUNT_REDIS_ERRORS);
 	mem_free(f);
 }
 
-void shared_send_and_forget(struct cache_worker *w)
+void shared_send_and_forget(struct node *n)
 {
 	struct forgotten *f = mem_zalloc(sizeof *f);
 
-	f->worker = w;
+	f->worker = n->worker;
 	f->request.on_reply = on_forgotten_reply;
-	if (!link_send(&w->commands, &f->request, 1))
+	if (!link_send(&n->link, &f->request, 1))
 		mem_free(f);
 }
 
-void shared_set_token(struct cache_worker *w, struct hash128 name, struct slice token,
-                      bool if_absent)
+void shared_set_token(struct node *n, struct slice key, struct slice token, bool if_absent)
 {
-	char key[SHARED_KEY_MAX], life[16];
+	char life[16];
 	int life_len = snprintf(life, sizeof life, "%d", SHARED_TOKEN_LIFE_MS);
 	struct slice argv[6] = {
-		slice_str("SET"), shared_key(w->cache, 'g', name, key), token,
-		slice_str("PX"),  slice_of(life, (size_t)life_len),     slice_str("NX"),
+		slice_str("SET"), key,           token, slice_str("PX"), slice_of(life, (size_t)life_len),
+		slice_str("NX"),
 	};
 
-	link_add(&w->commands, if_absent ? 6 : 5, argv);
+	link_add(&n->link, if_absent ? 6 : 5, argv);
+}
+
+bool shared_take_redirect(struct cache_worker *w, const struct redis_value *v,
+                          struct redirect *out)
+{
+	if (v->type != REDIS_TYPE_ERROR || !redirect_parse(v->text, out)) {
+		if (redis_error_is(v, "CLUSTERDOWN"))
+			discover_want(w);
+		return false;
+	}
+	worker_count(w, COUNT_REDIRECTIONS);
+	if (!out->is_ask)
+		discover_want(w);
+	return true;
 }

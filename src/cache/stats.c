@@ -6,6 +6,8 @@
 #include "cache/local.h"
 #include "cache/shared.h"
 
+#include <stdio.h>
+
 static uint64_t sum(struct cache *c, enum worker_counter which)
 {
 	uint64_t total = 0;
@@ -28,6 +30,21 @@ static size_t count_up(struct cache *c)
 	return up;
 }
 
+/* The workers still show what the newest map has, or will in a moment. */
+static void show_nodes(const struct slots *slots, struct cache_stats *out)
+{
+	out->node_count = slots ? slots->node_count : 0;
+	for (unsigned i = 0; i < out->node_count && i < CACHE_NODES_SHOWN; i++) {
+		const struct slots_node *n = &slots->nodes[i];
+		struct cache_node_stats *shown = &out->nodes[i];
+
+		snprintf(shown->name, sizeof shown->name, "%.*s:%u", 70, n->host, (unsigned)n->port);
+		shown->links_open = atomic_load_explicit(&n->links_open, memory_order_relaxed);
+		shown->links_up = atomic_load_explicit(&n->links_up, memory_order_relaxed);
+		shown->is_heard = atomic_load_explicit(&n->is_heard, memory_order_relaxed);
+	}
+}
+
 void cache_stats(struct cache *c, struct cache_stats *out)
 {
 	struct local_stats local;
@@ -47,11 +64,15 @@ void cache_stats(struct cache *c, struct cache_stats *out)
 		.redis_errors = sum(c, COUNT_REDIS_ERRORS),
 		.redis_timeouts = sum(c, COUNT_REDIS_TIMEOUTS),
 		.breaker_opens = sum(c, COUNT_BREAKER_OPENS),
+		.redirections = sum(c, COUNT_REDIRECTIONS),
+		.refreshes = atomic_load(&c->refreshes),
+		.map_changes = atomic_load(&c->map_changes),
 		.bytes = local.bytes,
 		.entries = local.entries,
 		.redis_connected =
 			c->has_redis && up > 0 && up == c->workers.count && atomic_load(&c->is_hearing),
 		.breaker_open = c->has_redis && up < c->workers.count,
 	};
+	show_nodes(c->slots, out);
 	pthread_mutex_unlock(&c->workers_mutex);
 }

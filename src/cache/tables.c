@@ -23,7 +23,9 @@ struct tables_slot {
 	_Atomic uint64_t tag; /* 0: free */
 	_Atomic uint64_t generation;
 	_Atomic uint64_t last_change_us;
-	_Atomic uint64_t token; /* 0: none seen */
+	_Atomic uint64_t token; /* the newest known; 0: none */
+	_Atomic uint64_t shown; /* as Redis had it last; 0: never seen there */
+	_Atomic uint64_t told_us;
 	_Atomic uint32_t pending;
 };
 
@@ -147,18 +149,42 @@ void tables_change_all(struct tables *t, uint64_t now_us)
 	atomic_fetch_add(&t->epoch, 1);
 }
 
-bool tables_token_seen(struct tables_slot *slot, uint64_t token, uint64_t now_us)
+enum tables_token tables_token_shown(struct tables_slot *slot, uint64_t token, uint64_t now_us)
+{
+	uint64_t newest = atomic_load_explicit(&slot->token, memory_order_acquire);
+	uint64_t shown = atomic_load_explicit(&slot->shown, memory_order_acquire);
+
+	if (newest == token) {
+		if (shown != token) /* the usual hit writes nothing */
+			atomic_store_explicit(&slot->shown, token, memory_order_release);
+		return TOKEN_KNOWN;
+	}
+	if (shown == token)
+		return TOKEN_BEHIND;
+	tables_change(slot, now_us);
+	atomic_store_explicit(&slot->token, token, memory_order_release);
+	atomic_store_explicit(&slot->shown, token, memory_order_release);
+	return newest == 0 ? TOKEN_FIRST : TOKEN_NEWS;
+}
+
+bool tables_token_told(struct tables_slot *slot, uint64_t token, uint64_t now_us)
 {
 	if (atomic_load_explicit(&slot->token, memory_order_acquire) == token)
 		return false;
 	tables_change(slot, now_us);
-	atomic_store_explicit(&slot->token, token, memory_order_release);
+	tables_token_set(slot, token, now_us);
 	return true;
 }
 
-void tables_token_set(struct tables_slot *slot, uint64_t token)
+void tables_token_set(struct tables_slot *slot, uint64_t token, uint64_t now_us)
 {
+	atomic_store_explicit(&slot->told_us, now_us, memory_order_release);
 	atomic_store_explicit(&slot->token, token, memory_order_release);
+}
+
+uint64_t tables_told_us(const struct tables_slot *slot)
+{
+	return atomic_load_explicit(&slot->told_us, memory_order_acquire);
 }
 
 void tables_pending_add(struct tables_slot *slot)

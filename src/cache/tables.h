@@ -47,11 +47,22 @@ void tables_change(struct tables_slot *slot, uint64_t now_us);
 void tables_change_all(struct tables *t, uint64_t now_us); /* every entry of the process is void */
 
 /*
- * The shared token last seen for a slot (a hash of it). True if it was another:
- * somebody else changed the table, and the slot's generation has been bumped.
+ * Shared tokens (hashes of them): what a message told last and what Redis showed last are kept
+ * apart, so that Redis is caught showing less than was told (a lost or refused change).
  */
-bool tables_token_seen(struct tables_slot *slot, uint64_t token, uint64_t now_us);
-void tables_token_set(struct tables_slot *slot, uint64_t token);
+enum tables_token {
+	TOKEN_KNOWN,  /* what was told or shown last */
+	TOKEN_FIRST,  /* nothing was known of it */
+	TOKEN_NEWS,   /* not told, not shown before: changed by somebody whose message isn't read yet */
+	TOKEN_BEHIND, /* shown before the last one was told, and still there */
+};
+/* Redis shows it. FIRST and NEWS: the slot's generation has been bumped. */
+enum tables_token tables_token_shown(struct tables_slot *slot, uint64_t token, uint64_t now_us);
+/* A message told it. True if it is another one: the generation has been bumped. */
+bool tables_token_told(struct tables_slot *slot, uint64_t token, uint64_t now_us);
+/* A change of this process gave it; the generation is bumped by the caller. */
+void tables_token_set(struct tables_slot *slot, uint64_t token, uint64_t now_us);
+uint64_t tables_told_us(const struct tables_slot *slot); /* when told or set last; 0: never */
 
 /* Changes of this process that Redis doesn't know of yet. */
 void tables_pending_add(struct tables_slot *slot);

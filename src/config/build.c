@@ -353,6 +353,25 @@ static enum weir_err check_auth(struct build *b)
 	}
 }
 
+static enum weir_err check_redis(struct build *b)
+{
+	struct config *cfg = b->cfg;
+	const struct config_globals *g = &cfg->global;
+
+	if (!g->cache_redis[0])
+		return WEIR_OK;
+	if (!redis_url_parse(slice_str(g->cache_redis), &cfg->arena, &cfg->redis))
+		return global_fail(b, "cache_redis",
+		                   "isn't redis[s]://[user[:password]@]host[:port], "
+		                   "redis[s]+cluster://...host[:port][,...] or "
+		                   "redis[s]+sentinel://...host[:port][,...]/master");
+	if (!cfg->redis.password && g->cache_redis_password[0])
+		cfg->redis.password = g->cache_redis_password;
+	if (cfg->redis.is_tls && !g->cache_redis_tls_ca_file[0])
+		return global_fail(b, "cache_redis", "is one with TLS and needs cache_redis_tls_ca_file");
+	return WEIR_OK;
+}
+
 static enum weir_err build_checks(struct build *b)
 {
 	struct config *cfg = b->cfg;
@@ -362,10 +381,8 @@ static enum weir_err build_checks(struct build *b)
 		return global_fail(b, "client_low_water", "isn't below client_high_water");
 	if (g->replica_eject_time_us > g->replica_eject_max_us)
 		return global_fail(b, "replica_eject_time", "is above replica_eject_max");
-	if (g->cache_redis[0] && !redis_url_parse(slice_str(g->cache_redis), &cfg->arena, &cfg->redis))
-		return global_fail(b, "cache_redis", "isn't redis://[user[:password]@]host[:port]");
-	if (cfg->redis.host && !cfg->redis.password && g->cache_redis_password[0])
-		cfg->redis.password = g->cache_redis_password;
+	if (check_redis(b) != WEIR_OK)
+		return WEIR_ERR_CONFIG;
 	if (g->http_listen[0] &&
 	    (!endpoint_parse(slice_str(g->http_listen), 0, &cfg->arena, &cfg->http) ||
 	     cfg->http.port == 0))

@@ -57,9 +57,16 @@ struct config_user {
 #include "config/options.def"
 };
 
+enum config_redis_mode { CONFIG_REDIS_SINGLE, CONFIG_REDIS_CLUSTER, CONFIG_REDIS_SENTINEL };
+
+enum { CONFIG_REDIS_SEEDS_MAX = 16 };
+
 struct config_redis { /* cache_redis taken apart */
-	const char *host; /* NULL: no Redis */
-	uint16_t port;
+	enum config_redis_mode mode;
+	bool is_tls;
+	size_t seed_count; /* 0: no Redis */
+	struct config_endpoint seeds[CONFIG_REDIS_SEEDS_MAX];
+	const char *master;   /* the set's name at the sentinels; NULL: none */
 	const char *user;     /* NULL: none */
 	const char *password; /* NULL: none */
 };

@@ -219,26 +219,70 @@ static bool parse_userinfo(struct slice info, struct arena *arena, struct config
 	return !has_password || percent_decode(skip(info, colon + 1), arena, &out->password);
 }
 
+enum { REDIS_PORT = 6379, SENTINEL_PORT = 26379 };
+
+static bool take_prefix(struct slice *s, const char *prefix)
+{
+	size_t len = strlen(prefix);
+
+	if (s->len < len || memcmp(s->ptr, prefix, len) != 0)
+		return false;
+	*s = skip(*s, len);
+	return true;
+}
+
+static bool parse_scheme(struct slice *url, struct config_redis *out)
+{
+	if (take_prefix(url, "rediss"))
+		out->is_tls = true;
+	else if (!take_prefix(url, "redis"))
+		return false;
+	if (take_prefix(url, "+cluster"))
+		out->mode = CONFIG_REDIS_CLUSTER;
+	else if (take_prefix(url, "+sentinel"))
+		out->mode = CONFIG_REDIS_SENTINEL;
+	return take_prefix(url, "://");
+}
+
+/* One server, or a list of them. */
+static bool parse_seeds(struct slice list, struct arena *arena, struct config_redis *out)
+{
+	uint16_t port = out->mode == CONFIG_REDIS_SENTINEL ? SENTINEL_PORT : REDIS_PORT;
+	size_t most = out->mode == CONFIG_REDIS_SINGLE ? 1 : CONFIG_REDIS_SEEDS_MAX;
+	size_t comma;
+
+	for (;;) {
+		bool is_last = !find_char(list, ',', &comma);
+		struct slice one = is_last ? list : slice_of(list.ptr, comma);
+
+		if (out->seed_count == most ||
+		    !endpoint_parse(one, port, arena, &out->seeds[out->seed_count]))
+			return false;
+		out->seed_count++;
+		if (is_last)
+			return true;
+		list = skip(list, comma + 1);
+	}
+}
+
 bool redis_url_parse(struct slice url, struct arena *arena, struct config_redis *out)
 {
-	static const char scheme[] = "redis://";
-	struct config_endpoint endpoint;
+	struct slice path = { "", 0 };
 	size_t at;
 
 	memset(out, 0, sizeof(*out));
-	if (url.len < sizeof(scheme) || memcmp(url.ptr, scheme, sizeof(scheme) - 1) != 0)
+	if (!parse_scheme(&url, out))
 		return false;
-	url = skip(url, sizeof(scheme) - 1);
-	if (find_char(url, '/', &at))
+	if (find_char(url, '/', &at)) {
+		path = skip(url, at + 1);
 		url.len = at;
+	}
 	if (find_char(url, '@', &at)) {
 		if (!parse_userinfo(slice_of(url.ptr, at), arena, out))
 			return false;
 		url = skip(url, at + 1);
 	}
-	if (!endpoint_parse(url, 6379, arena, &endpoint))
-		return false;
-	out->host = endpoint.host;
-	out->port = endpoint.port;
-	return true;
+	if (out->mode == CONFIG_REDIS_SENTINEL && path.len > 0)
+		out->master = arena_strdup(arena, path);
+	return (out->mode != CONFIG_REDIS_SENTINEL || out->master) && parse_seeds(url, arena, out);
 }

@@ -21,7 +21,11 @@ enum weir_err connstr_next(struct slice *rest, struct arena *arena, struct slice
 /* host, host:port, [v6]:port, v6 without port, /folder or @name. */
 bool endpoint_parse(struct slice text, uint16_t default_port, struct arena *arena,
                     struct config_endpoint *out) WEIR_MUST_CHECK;
-/* redis://[user[:password]@]host[:port][/...], %xx decoded in user and password. */
+/*
+ * redis://[user[:password]@]host[:port], with s behind redis: TLS. redis+cluster:// and
+ * redis+sentinel:// take several host:port, the latter "/name of the master" at the end.
+ * %xx is decoded in user and password.
+ */
 bool redis_url_parse(struct slice url, struct arena *arena,
                      struct config_redis *out) WEIR_MUST_CHECK;
 /* Numeric port of 1 to 65535. */

@@ -49,6 +49,26 @@ static enum weir_err load_tls(const struct config *cfg, enum tls_side side,
 	return WEIR_ERR_CONFIG;
 }
 
+static bool load_cache_tls(struct settings *s, char *why, size_t why_size)
+{
+	const struct config_globals *g = &s->config->global;
+	const struct tls_options o = {
+		.side = TLS_SIDE_CLIENT,
+		.mode = TLS_MODE_VERIFY_FULL,
+		.ca_file = g->cache_redis_tls_ca_file,
+		.cert_file = g->cache_redis_tls_cert_file,
+		.key_file = g->cache_redis_tls_key_file,
+		.is_http = true,
+	};
+	char text[256];
+
+	if (!s->config->redis.is_tls ||
+	    tls_context_create(&o, &s->cache_tls, text, sizeof text) == WEIR_OK)
+		return true;
+	snprintf(why, why_size, "cache_redis_tls_%s", text);
+	return false;
+}
+
 /* SCRAM with plain secrets: derived here, once, instead of at every log-in. */
 static void prepare_users(struct settings *s, const struct settings *previous)
 {
@@ -122,7 +142,8 @@ struct settings *settings_create(struct config *config, const struct settings *p
 	if (!load_users(s, why, why_size) || !load_rules(s, why, why_size) ||
 	    !load_maps(s, why, why_size) ||
 	    load_tls(config, TLS_SIDE_SERVER, &s->client_tls, why, why_size) != WEIR_OK ||
-	    load_tls(config, TLS_SIDE_CLIENT, &s->server_tls, why, why_size) != WEIR_OK) {
+	    load_tls(config, TLS_SIDE_CLIENT, &s->server_tls, why, why_size) != WEIR_OK ||
+	    !load_cache_tls(s, why, why_size)) {
 		add_place(config, why, why_size);
 		settings_put(&s);
 	} else {
@@ -163,6 +184,7 @@ void settings_put(struct settings **sp)
 	userlist_destroy(s->users);
 	tls_context_put(&s->client_tls);
 	tls_context_put(&s->server_tls);
+	tls_context_put(&s->cache_tls);
 	config_put(&s->config);
 	mem_wipe(&s->salt_key, sizeof s->salt_key);
 	mem_free(s);

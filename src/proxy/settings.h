@@ -25,6 +25,7 @@ struct settings {
 	struct userlist *users;         /* owned; NULL: no auth_file */
 	struct tls_context *client_tls; /* counted; NULL: disabled */
 	struct tls_context *server_tls; /* counted; NULL: disabled */
+	struct tls_context *cache_tls;  /* counted; NULL: Redis is spoken to plainly */
 	struct login_salt_key salt_key; /* the same over reloads */
 };
 

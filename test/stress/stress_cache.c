@@ -232,10 +232,10 @@ static struct cache *open_cache(uint16_t redis_port)
 		.ttl_ms = 60000,
 		.min_hits = 1,
 		.admission_window_ms = 60000,
-		.redis_host = redis_port ? "127.0.0.1" : NULL,
-		.redis_port = redis_port,
-		.redis_timeout_ms = 500,
-		.redis_prefix = "stress",
+		.redis = { .seed_count = redis_port ? 1 : 0,
+		           .seeds = { { "127.0.0.1", redis_port } },
+		           .timeout_ms = 500,
+		           .prefix = "stress" },
 	});
 }
 

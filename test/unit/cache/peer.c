@@ -65,10 +65,10 @@ void peer_open(struct peer *p, struct loop *loop, uint16_t port,
 		.ttl_ms = 60000,
 		.min_hits = 1,
 		.admission_window_ms = 60000,
-		.redis_host = port ? "127.0.0.1" : NULL,
-		.redis_port = port,
-		.redis_timeout_ms = 1000,
-		.redis_prefix = "test",
+		.redis = { .seed_count = port ? 1 : 0,
+		           .seeds = { { "127.0.0.1", port } },
+		           .timeout_ms = 1000,
+		           .prefix = "test" },
 	};
 
 	memset(p, 0, sizeof *p);

@@ -16,7 +16,7 @@
 
 enum { START_TRIES = 200, TRY_US = 20000 };
 
-static uint16_t free_port(void)
+uint16_t redis_server_free_port(void)
 {
 	struct sockaddr_in addr = { .sin_family = AF_INET };
 	socklen_t len = sizeof addr;
@@ -37,6 +37,8 @@ static redisContext *connect_to(const struct redis_server *s)
 		redisFree(c);
 		c = NULL;
 	}
+	if (c && s->password)
+		freeReplyObject(redisCommand(c, "AUTH %s", s->password));
 	return c;
 }
 
@@ -48,8 +50,8 @@ static void write_config(const struct redis_server *s)
 	snprintf(path, sizeof path, "%s/redis.conf", s->dir);
 	f = fopen(path, "w");
 	cr_assert_not_null(f);
-	fprintf(f, "bind 127.0.0.1\nport %u\ndir %s\nsave \"\"\nlogfile %s/log\n%s\n", s->port, s->dir,
-	        s->dir, s->config);
+	fprintf(f, "bind 127.0.0.1\nport %u\ndir %s\n%slogfile %s/log\n%s\n", s->port, s->dir,
+	        s->is_sentinel ? "" : "save \"\"\n", s->dir, s->config);
 	fclose(f);
 }
 
@@ -62,7 +64,8 @@ static void launch(struct redis_server *s)
 	s->pid = fork();
 	if (s->pid == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL); /* a failed test leaves nothing behind */
-		execlp("redis-server", "redis-server", path, (char *)NULL);
+		execlp("redis-server", "redis-server", path, s->is_sentinel ? "--sentinel" : NULL,
+		       (char *)NULL);
 		_exit(127);
 	}
 	cr_assert_gt(s->pid, 0);
@@ -74,17 +77,37 @@ static void launch(struct redis_server *s)
 	redisFree(c);
 }
 
-void redis_server_start(struct redis_server *s, const char *config)
+static void start(struct redis_server *s, const char *config)
 {
 	if (system("command -v redis-server >/dev/null 2>&1") != 0)
 		cr_skip_test("no redis-server on this machine");
-	memset(s, 0, sizeof *s);
 	snprintf(s->dir, sizeof s->dir, "/tmp/weir-redis-XXXXXX");
 	cr_assert_not_null(mkdtemp(s->dir));
 	snprintf(s->config, sizeof s->config, "%s", config ? config : "");
-	s->port = free_port();
+	s->port = redis_server_free_port();
 	write_config(s);
 	launch(s);
+}
+
+void redis_server_start(struct redis_server *s, const char *config)
+{
+	memset(s, 0, sizeof *s);
+	start(s, config);
+}
+
+void redis_server_start_with(struct redis_server *s, const char *config, const char *password)
+{
+	memset(s, 0, sizeof *s);
+	s->password = password;
+	start(s, config);
+}
+
+void redis_server_start_sentinel(struct redis_server *s, const char *config)
+{
+	memset(s, 0, sizeof *s);
+	s->password = "guard";
+	s->is_sentinel = true;
+	start(s, config);
 }
 
 static void end(struct redis_server *s, int sig)
@@ -101,7 +124,7 @@ static void end(struct redis_server *s, int sig)
 
 void redis_server_stop(struct redis_server *s)
 {
-	static const char *const names[] = { "redis.conf", "log", "dump.rdb" };
+	static const char *const names[] = { "redis.conf", "log", "dump.rdb", "nodes.conf" };
 	char path[128];
 
 	end(s, SIGKILL);
@@ -110,6 +133,19 @@ void redis_server_stop(struct redis_server *s)
 		unlink(path);
 	}
 	rmdir(s->dir);
+}
+
+void redis_server_kill(struct redis_server *s)
+{
+	end(s, SIGKILL);
+}
+
+uint16_t redis_server_bus_port(const struct redis_server *s)
+{
+	const char *line = strstr(s->config, "cluster-port ");
+
+	cr_assert_not_null(line);
+	return (uint16_t)strtoul(line + sizeof "cluster-port", NULL, 10);
 }
 
 void redis_server_restart(struct redis_server *s)
@@ -150,7 +186,7 @@ void redis_server_command(struct redis_server *s, char *reply, size_t reply_size
 	cr_assert_not_null(r);
 	if (r->type == REDIS_REPLY_INTEGER)
 		snprintf(reply, reply_size, "%lld", r->integer);
-	else if (r->type == REDIS_REPLY_ARRAY && r->elements > 0)
+	else if (r->type == REDIS_REPLY_ARRAY && r->elements > 0 && r->element[0]->str)
 		snprintf(reply, reply_size, "%s", r->element[0]->str);
 	else
 		snprintf(reply, reply_size, "%s", r->str ? r->str : "nil");

@@ -7,6 +7,7 @@
 #ifndef WEIR_TEST_UNIT_CACHE_REDIS_SERVER_H
 #define WEIR_TEST_UNIT_CACHE_REDIS_SERVER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -14,15 +15,23 @@ struct redis_server {
 	pid_t pid;
 	uint16_t port;
 	char dir[64];
-	char config[512]; /* further lines of redis.conf */
+	char config[768];     /* further lines of redis.conf */
+	const char *password; /* for redis_server_command; NULL: none */
+	bool is_sentinel;
 };
 
 /* Ends the test as skipped when there is no redis-server. config: NULL or lines. */
 void redis_server_start(struct redis_server *s, const char *config);
+void redis_server_start_with(struct redis_server *s, const char *config, const char *password);
+void redis_server_start_sentinel(struct redis_server *s, const char *config); /* "guard" opens it */
 void redis_server_stop(struct redis_server *s);    /* and removes the folder */
+void redis_server_kill(struct redis_server *s);    /* leaves the folder */
 void redis_server_restart(struct redis_server *s); /* saves its data, same port */
 void redis_server_pause(struct redis_server *s);
 void redis_server_resume(struct redis_server *s);
+
+uint16_t redis_server_free_port(void);
+uint16_t redis_server_bus_port(const struct redis_server *s); /* its "cluster-port" line */
 
 /* One command, words apart by blanks; its reply as text ("nil" for none). */
 void redis_server_command(struct redis_server *s, char *reply, size_t reply_size, const char *fmt,

@@ -28,8 +28,8 @@ struct impostor {
 
 static void greet(int fd, const char *request)
 {
-	static const char subscribed[] = "*3\r\n$9\r\nsubscribe\r\n$6\r\ntest:i\r\n:1\r\n";
-	static const char info[] = "$0\r\n\r\n";
+	static const char subscribed[] = "$0\r\n\r\n*3\r\n$9\r\nsubscribe\r\n$6\r\ntest:i\r\n:1\r\n";
+	static const char info[] = "$0\r\n\r\n$0\r\n\r\n";
 
 	if (strstr(request, "SUBSCRIBE"))
 		cr_assert_gt(write(fd, subscribed, sizeof subscribed - 1), 0);
@@ -103,7 +103,7 @@ static void impostor_stop(struct impostor *i)
 
 static void short_timeout(struct cache_options *o)
 {
-	o->redis_timeout_ms = 20;
+	o->redis.timeout_ms = 20;
 }
 
 static bool has_opened(void *arg)
@@ -199,13 +199,13 @@ static struct resolver *resolver;
 
 static void by_name(struct cache_options *o)
 {
-	o->redis_host = "localhost";
+	o->redis.seeds[0].host = "localhost";
 	o->resolver = resolver;
 }
 
 static void by_wrong_name(struct cache_options *o)
 {
-	o->redis_host = "no-such-host.invalid";
+	o->redis.seeds[0].host = "no-such-host.invalid";
 	o->resolver = resolver;
 }
 

@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/hash.h"
+#include "cache/key.h"
 #include "net/loop.h"
 #include "peer.h"
 #include "redis_server.h"
@@ -56,7 +57,7 @@ static void stop(void)
 
 static void short_timeout(struct cache_options *o)
 {
-	o->redis_timeout_ms = 20;
+	o->redis.timeout_ms = 20;
 }
 
 static void fill(struct peer *p, uint64_t n, uint32_t oid, const char *text)
@@ -333,16 +334,130 @@ Test(shared, a_silent_server_is_skipped_and_comes_back)
 	stop();
 }
 
+/* Of the token over everything, as hex. */
+static const char *all_name(void)
+{
+	static char hex[HASH128_HEX_LEN + 1];
+
+	hash128_hex(generation_name(GENERATION_ALL, slice_of("", 0), 0), hex);
+	return hex;
+}
+
+static void open_anew(void)
+{
+	peer_open(&a, loop, server.port, NULL);
+	peer_open(&b, loop, server.port, NULL);
+	peer_until_connected(&a);
+	peer_until_connected(&b);
+	run_until(loop, reaches_redis, &a);
+}
+
 /* Redis restarts with what it had saved. Its run id tells; nothing from before is served. */
 Test(shared, a_restarted_server_has_nothing_valid, .init = start, .fini = stop)
 {
 	fill(&a, 1, 10, "SELECT 1");
 	run_for_ms(loop, 50);
+	peer_close(&a);
+	peer_close(&b);
+	redis_server_restart(&server);
+	open_anew();
+	expect(peer_ask(&a, 1, 10), "miss");
+	cr_assert_neq(a.fill.shared_sum, 0, "its generations were saved");
+}
+
+/* Who was connected takes it for another server: what that was told may be lost, and is owed. */
+Test(shared, a_restart_is_made_up_for, .init = start, .fini = stop)
+{
+	char before[64], after[64], name[128];
+
+	fill(&a, 1, 10, "SELECT 1");
+	run_for_ms(loop, 50);
+	redis_server_command(&server, name, sizeof name, "KEYS test:g:%s", all_name());
+	redis_server_command(&server, before, sizeof before, "GET %s", name);
 	redis_server_restart(&server);
 	run_until(loop, is_disconnected, &a);
 	peer_until_connected(&a);
+	run_until(loop, reaches_redis, &a);
+	redis_server_command(&server, after, sizeof after, "GET %s", name);
+	cr_assert_str_neq(before, after);
+}
+
+static bool is_down(void *arg)
+{
+	return peer_stats(arg).breaker_open;
+}
+
+/*
+ * The server is made a replica: it takes no changes, and shows what it had. A change that can't
+ * be told by a token is told by a message, after which the old entry isn't served, and within a
+ * second nobody uses that server.
+ */
+Test(shared, a_demoted_master_serves_nothing_old, .init = start, .fini = stop)
+{
+	char reply[128];
+
+	run_for_ms(loop, 2100); /* after connecting, catalogs are in doubt */
+	fill(&a, 1, 10, "old");
+	expect(peer_ask(&b, 1, 10), "hit-redis");
+	redis_server_command(&server, reply, sizeof reply, "REPLICAOF 127.0.0.1 1");
+	peer_change(&a, 10);
+	run_for_ms(loop, 100);
+	for (unsigned i = 0; i < 5; i++) {
+		expect(peer_ask(&b, 1, 10), "miss");
+		run_for_ms(loop, 20);
+	}
+	run_until(loop, is_down, &b);
+	run_for_ms(loop, 300);
+	cr_assert(peer_stats(&a).breaker_open, "a replica was taken for the master");
+	cr_assert(peer_stats(&b).breaker_open, "a replica was taken for the master");
+	cr_assert_not(peer_stats(&b).redis_connected);
+}
+
+/* The same process is master again: what it has may be older than what another was told. */
+Test(shared, a_promoted_server_has_nothing_valid, .init = start, .fini = stop)
+{
+	char reply[128];
+
+	fill(&a, 1, 10, "old");
+	expect(peer_ask(&b, 1, 10), "hit-redis");
+	peer_close(&a);
+	peer_close(&b);
+	redis_server_command(&server, reply, sizeof reply, "REPLICAOF 127.0.0.1 1");
+	redis_server_command(&server, reply, sizeof reply, "REPLICAOF NO ONE");
+	open_anew();
+	expect(peer_ask(&b, 1, 10), "miss");
 	expect(peer_ask(&a, 1, 10), "miss");
-	cr_assert_neq(a.fill.shared_sum, 0, "its generations were saved");
+}
+
+/* Within a beat: the link stays up until its next look. */
+Test(shared, a_promotion_is_noticed_while_connected, .init = start, .fini = stop)
+{
+	char reply[128];
+
+	run_for_ms(loop, 50);
+	redis_server_command(&server, reply, sizeof reply, "REPLICAOF 127.0.0.1 1");
+	redis_server_command(&server, reply, sizeof reply, "REPLICAOF NO ONE");
+	run_until(loop, is_down, &a);
+	peer_until_connected(&a);
+}
+
+/* A message told of a change that Redis doesn't have: the old entry waits until it has another. */
+Test(shared, a_change_that_redis_lost_is_made_up_for, .init = start, .fini = stop)
+{
+	char reply[128];
+
+	run_for_ms(loop, 2100);
+	fill(&a, 1, 10, "old");
+	expect(peer_ask(&b, 1, 10), "hit-redis");
+	redis_server_command(&server, reply, sizeof reply, "CONFIG SET maxmemory 1");
+	peer_change(&a, 10); /* refused for want of memory, but told */
+	run_for_ms(loop, 100);
+	expect(peer_ask(&b, 1, 10), "miss");
+	expect(peer_ask(&b, 1, 10), "miss");
+	redis_server_command(&server, reply, sizeof reply, "CONFIG SET maxmemory 0");
+	run_until(loop, reaches_redis, &a);
+	run_until(loop, reaches_redis, &b);
+	expect(peer_ask(&b, 1, 10), "miss");
 }
 
 /* What was changed while Redis couldn't be told is void in Redis before it is used again. */
@@ -388,18 +503,18 @@ Test(shared, a_lost_subscription_voids_what_was_stored, .init = start, .fini = s
 
 static void right_password(struct cache_options *o)
 {
-	o->redis_password = "secret";
+	o->redis.password = "secret";
 }
 
 static void named_user(struct cache_options *o)
 {
-	o->redis_user = "weir";
-	o->redis_password = "other";
+	o->redis.user = "weir";
+	o->redis.password = "other";
 }
 
 static void wrong_password(struct cache_options *o)
 {
-	o->redis_password = "wrong";
+	o->redis.password = "wrong";
 }
 
 Test(shared, password)

@@ -113,17 +113,38 @@ Test(tables, tokens_of_others_count_as_changes_once)
 
 	fixture_init(&f, 10, 20);
 	slot = tables_slot(f.t, GENERATION_TABLE, f.deps.database, 10);
-	cr_assert(tables_token_seen(slot, 77, 2000), "first sight");
+	cr_assert_eq(tables_token_shown(slot, 77, 2000), TOKEN_FIRST);
 	cr_assert_not(is_still_valid(&f));
 	f.sum = tables_sum(f.t, &f.view);
-	cr_assert_not(tables_token_seen(slot, 77, 3000));
+	cr_assert_eq(tables_token_shown(slot, 77, 3000), TOKEN_KNOWN);
 	cr_assert(is_still_valid(&f));
-	tables_token_set(slot, 78); /* our own change */
-	cr_assert_not(tables_token_seen(slot, 78, 4000));
+	tables_token_set(slot, 78, 3500); /* our own change */
+	cr_assert_eq(tables_told_us(slot), 3500);
+	cr_assert_eq(tables_token_shown(slot, 78, 4000), TOKEN_KNOWN);
 	cr_assert(is_still_valid(&f));
-	cr_assert(tables_token_seen(slot, 79, 4000));
+	cr_assert_eq(tables_token_shown(slot, 79, 4000), TOKEN_NEWS);
 	cr_assert_not(is_still_valid(&f));
 	cr_assert_eq(tables_last_change_us(f.t, &f.view), 4000);
+	tables_destroy(f.t);
+}
+
+/* Redis shows what it had before the message: the change is lost there. */
+Test(tables, a_token_older_than_what_was_told_is_behind)
+{
+	struct fixture f;
+	struct tables_slot *slot;
+
+	fixture_init(&f, 10, 20);
+	slot = tables_slot(f.t, GENERATION_TABLE, f.deps.database, 10);
+	cr_assert_eq(tables_token_shown(slot, 77, 2000), TOKEN_FIRST);
+	cr_assert(tables_token_told(slot, 78, 3000));
+	cr_assert_not(tables_token_told(slot, 78, 3100), "a copy of the message");
+	f.sum = tables_sum(f.t, &f.view);
+	for (unsigned i = 0; i < 3; i++)
+		cr_assert_eq(tables_token_shown(slot, 77, 4000), TOKEN_BEHIND);
+	cr_assert(is_still_valid(&f), "what was told has voided it already");
+	cr_assert_eq(tables_token_shown(slot, 78, 5000), TOKEN_KNOWN);
+	cr_assert_eq(tables_token_shown(slot, 77, 6000), TOKEN_NEWS, "a token that nobody repeats");
 	tables_destroy(f.t);
 }
 

@@ -334,7 +334,7 @@ Test(config, addresses_are_taken_apart)
 
 	cr_expect_str_eq(cfg->http.host, "127.0.0.1");
 	cr_expect_eq(cfg->http.port, 8080);
-	cr_expect_str_eq(cfg->redis.host, "r");
+	cr_expect_str_eq(cfg->redis.seeds[0].host, "r");
 	cr_expect_str_eq(cfg->redis.password, "p");
 	config_put(&cfg);
 }

@@ -84,15 +84,21 @@ static const char *text_or_dash(const char *text)
 
 static const char *redis(const char *url)
 {
+	static const char *const modes[] = { "", "cluster ", "sentinel " };
 	static char result[300];
 	struct config_redis r;
 	struct arena arena;
 
 	arena_init(&arena, 1024);
-	if (redis_url_parse(slice_str(url), &arena, &r))
-		snprintf(result, sizeof(result), "%s|%u|%s|%s", r.host, r.port, text_or_dash(r.user),
-		         text_or_dash(r.password));
-	else
+	if (redis_url_parse(slice_str(url), &arena, &r)) {
+		int len = snprintf(result, sizeof(result), "%s%s", modes[r.mode], r.is_tls ? "tls " : "");
+
+		for (size_t i = 0; i < r.seed_count; i++)
+			len += snprintf(result + len, sizeof(result) - (size_t)len, "%s|%u|", r.seeds[i].host,
+			                r.seeds[i].port);
+		snprintf(result + len, sizeof(result) - (size_t)len, "%s|%s%s%s", text_or_dash(r.user),
+		         text_or_dash(r.password), r.master ? "|" : "", r.master ? r.master : "");
+	} else
 		snprintf(result, sizeof(result), "!");
 	arena_fini(&arena);
 	return result;
@@ -110,6 +116,19 @@ Test(connstr, redis_addresses)
 	cr_expect_str_eq(redis("redis://u:%4@h"), "!");
 	cr_expect_str_eq(redis("redis://u:%00@h"), "!");
 	cr_expect_str_eq(redis("redis://u:p@"), "!");
+	cr_expect_str_eq(redis("redis://a,b"), "!");
+	cr_expect_str_eq(redis("rediss://u:p@h:1"), "tls h|1|u|p");
+	cr_expect_str_eq(redis("redis+cluster://u:p@a:1,b,[::1]:2"),
+	                 "cluster a|1|b|6379|::1|2|u|p");
+	cr_expect_str_eq(redis("rediss+cluster://a"), "cluster tls a|6379|-|-");
+	cr_expect_str_eq(redis("redis+sentinel://:p@a,b:5/main"),
+	                 "sentinel a|26379|b|5|-|p|main");
+	cr_expect_str_eq(redis("redis+sentinel://a,b"), "!");
+	cr_expect_str_eq(redis("redis+sentinel://a,b/"), "!");
+	cr_expect_str_eq(redis("redis+cluster://a,,b"), "!");
+	cr_expect_str_eq(redis("redis+other://a"), "!");
+	cr_expect_str_eq(redis("redisss://a"), "!");
+	cr_expect_str_eq(redis("redis+cluster://a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p,q"), "!");
 }
 
 Test(connstr, lists)
