@@ -92,6 +92,22 @@ def _images(tree, out):
                 out.append(Finding(path, "", "runs as root"))
 
 
+def _patches(tree, out):
+    """A patch whose target is nothing changes nothing, and kustomize doesn't say so."""
+    for path, text in sorted(tree.texts.items()):
+        if not path.startswith("overlays/") or not path.endswith("kustomization.yaml"):
+            continue
+        for patch in yaml.safe_load(text).get("patches") or []:
+            want = patch.get("target") or {}
+            found = [o for o in tree.objects if o.file not in APART and all(
+                re.fullmatch(str(want[k]), str(v)) for k, v in (("kind", o.kind), ("name", o.name), ("namespace", o.ns)) if k in want)]
+            kinds = {k for k in str(want.get("kind", "")).split("|") if re.fullmatch(r"\w+", k)}
+            names = {n for n in str(want.get("name", "")).split("|") if re.fullmatch(r"[a-z0-9-]+", n)}
+            lost = (kinds - {o.kind for o in found}) | (names - {o.name for o in found})
+            if lost or not found:
+                out.append(Finding(path, "patches", f"nothing is {', '.join(sorted(lost)) or want}"))
+
+
 # What README's order must have, one after the other.
 ORDER = (("CRDs", r"CRDs first"), ("the mesh", r"istioctl install -f k8s/istio-install\.yaml"),
          ("the namespaces", r"apply --server-side -f k8s/namespaces\.yaml"),
@@ -117,6 +133,8 @@ def layout(tree):
     _files(tree, out)
     _images(tree, out)
     _order(tree, out)
+    if tree.name == "base":
+        _patches(tree, out)
     for obj in tree.objects:
         size = len(json.dumps(obj.body, default=str))
         if size >= LARGEST:

@@ -124,10 +124,18 @@ def _programs(tree):
     facts = [("pgweir", "pgweir-config", "pgweir.ini", r"^listen_port\s*=\s*(\d+)", "pgweir", "postgres", 6432),
              ("cache", "redis-config", "redis-cluster.conf", r"^port\s+(\d+)", "redis-cluster", "redis", 6379),
              ("cache", "redis-config", "redis.conf", r"^port\s+(\d+)", "redis", "redis", 6379),
-             ("cache", "redis-config", "sentinel.conf", r"^port\s+(\d+)", "redis-sentinel", "sentinel", 26379)]
+             ("cache", "redis-config", "sentinel.conf", r"^port\s+(\d+)", "redis-sentinel", "sentinel", 26379),
+             ("pgweir", "pgweir-config", "pgweir.ini", r"^http_listen\s*=\s*\S+:(\d+)", "pgweir", "http", 0),
+             ("data", "patroni-config", "patroni.yml", r"listen: 0\.0\.0\.0:(5\d+)", "postgres", "postgresql", 0),
+             ("data", "patroni-config", "patroni.yml", r"restapi:\s+listen: 0\.0\.0\.0:(\d+)", "postgres", "patroni", 0),
+             ("data", "pgbackrest-config", "member.conf", r"^tls-server-port\s*=\s*(\d+)", "postgres", "pgbackrest", 8432),
+             ("data", "pgbackrest-config", "repository.conf", r"^tls-server-port\s*=\s*(\d+)", "pgbackrest", "pgbackrest", 8432),
+             ("apps", "frontend-nginx", "nginx.conf", r"^\s*listen\s+(\d+)", "frontend", "http", 80),
+             ("apps", "app-config", "FINAI_LISTEN", r":(\d+)$", "backend", "http", 8080)]
     for ns, config, key, pattern, name, port, usual in facts:
         text = config_text(tree, ns, config, key)
         if text is None:
+            out.append(Finding(f"{ns}/{config}", key, "no such text"))
             continue
         found = re.search(pattern, text, re.M)
         number = int(found.group(1)) if found else usual
@@ -135,6 +143,24 @@ def _programs(tree):
             if pod.ns == ns and not pod.is_job and pod.labels.get("app.kubernetes.io/name") == name:
                 if pod.ports().get(port) != number:
                     out.append(Finding(pod, f"ports.{port}", f"{key} listens on {number}"))
+    return out + _flags(tree)
+
+
+# What programs are told to listen on by their own arguments.
+FLAGS = re.compile(r"^--(?:listen-(?:client|peer|metrics)-urls=\S+?|web\.listen-address=\S*?|secure-port=|port=):?(\d+)$")
+
+
+def _flags(tree):
+    """A container's ports are those of its arguments, where they name any."""
+    out = []
+    for pod in tree.pods():
+        for container in pod.containers:
+            args = [str(a) for a in (container.get("command") or []) + (container.get("args") or [])]
+            told = {int(f.group(1)) for a in args for f in [FLAGS.match(a)] if f}
+            told |= {int(b) for a, b in zip(args, args[1:]) if a == "--port" and b.isdigit()}
+            open_ports = {p["containerPort"] for p in container.get("ports") or []}
+            if told and open_ports and told != open_ports:
+                out.append(Finding(pod, container["name"], f"listens on {sorted(told)}, its ports are {sorted(open_ports)}"))
     return out
 
 

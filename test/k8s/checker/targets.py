@@ -39,7 +39,7 @@ def _panels(tree, out):
             seen |= set(texts)
             steps = (((panel.get("fieldConfig") or {}).get("defaults") or {}).get("thresholds") or {}).get("steps") or []
             said = {s["value"] for s in steps} - {None}
-            if said and wanted not in said:
+            if wanted not in said:
                 out.append(Finding(obj, f"{key}, panel {panel.get('id')}", f"marks {sorted(said)}, the plan {wanted}"))
     out += [Finding("dashboards", "", f"none shows {name}") for name in sorted(set(PANELS) - seen)]
 

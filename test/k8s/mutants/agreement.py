@@ -115,6 +115,10 @@ edit("layout", "the README applies the base before the Secrets", "k8s/README.md"
      "5. `kubectl apply --server-side -k k8s`, `kubectl apply --server-side -f k8s/namespaces.yaml`")
 edit("layout", "the README forgets the k6 operator", "k8s/README.md", "k6-operator", "k6")
 edit("layout", "the README's table of images has another tag", "k8s/README.md", "`pgweir/postgres:15.18-1`", "`pgweir/postgres:15.17-1`")
+edit("layout", "a patch of a workload that isn't there", "overlays/production/kustomization.yaml", "postgres|etcd|pgweir",
+     "postgresql|etcd|pgweir")
+edit("layout", "a patch of a kind that isn't there", "overlays/development/kustomization.yaml", "VirtualService|DestinationRule",
+     "VirtualServices|DestinationRule")
 edit("layout", "an image from a base without a version", "k8s/images/postgres/Dockerfile", "FROM debian:12.11-slim", "FROM debian:latest")
 edit("layout", "an image that runs as root", "k8s/images/postgres/Dockerfile", "USER 101:103\n", "")
 rule("layout", "two tags of one image", PGWEIR, lambda b: put(first(b), "image", "pgweir/pgweir:0.2.0"))

@@ -57,6 +57,19 @@ for where in (PGWEIR, POSTGRES, REDIS, MONGOS):
 
 rule("ports", "pgweir's container port isn't listen_port", PGWEIR,
      lambda b: [put(p, "containerPort", 5555) for p in first(b)["ports"] if p["name"] == "postgres"])
+rule("ports", "pgweir's metrics on another port than http_listen", PGWEIR,
+     lambda b: [put(p, "containerPort", 9128) for p in first(b)["ports"] if p["name"] == "http"])
+rule("ports", "PostgreSQL on another port than patroni.yml's", POSTGRES,
+     lambda b: [put(p, "containerPort", 5433) for p in first(b)["ports"] if p["name"] == "postgresql"])
+rule("ports", "Patroni on another port than patroni.yml's", POSTGRES,
+     lambda b: [put(p, "containerPort", 8009) for p in first(b)["ports"] if p["name"] == "patroni"])
+rule("ports", "mongos on another port than its flag", MONGOS, lambda b: put(first(b)["ports"][0], "containerPort", 27018))
+rule("ports", "etcd on another port than its flag", ("StatefulSet", "data", "etcd"),
+     lambda b: [put(p, "containerPort", 2389) for p in first(b)["ports"] if p["name"] == "client"])
+rule("ports", "the frontend on another port than nginx", ("Deployment", "apps", "frontend"),
+     lambda b: put(first(b)["ports"][0], "containerPort", 8081))
+rule("ports", "the backend on another port than FINAI_LISTEN", ("Deployment", "apps", "backend"),
+     lambda b: [put(p, "containerPort", 8081) for p in first(b)["ports"] if p["name"] == "http"])
 rule("ports", "pgweir's Service aims at a port that isn't there", ("Service", "pgweir", "pgweir"),
      lambda b: put(b["spec"]["ports"][0], "targetPort", "gone"))
 rule("selectors", "pgweir's Service selects nothing", ("Service", "pgweir", "pgweir"),
