@@ -43,9 +43,10 @@ def buckets(name, bound, bad, good, labels=""):
 
 def errors_of(bad, good, step="30s", at="25m"):
     """Requests of the application; so many of 10,000 fail."""
-    return Case({'finai_http_requests_total{status="500"}': (f"0+{bad}x100", f"0+{good}x100"),
-                 'finai_http_requests_total{status="200"}': (f"0+{10000 - bad}x100", f"0+{10000 - good}x100")},
-                step, at)
+    name = 'finai_http_requests_total{route="/api/quotes",status="%s"}'
+    return Case({name % 500: (f"0+{bad}x100", f"0+{good}x100"),
+                 name % 200: (f"0+{10000 - bad}x100", f"0+{10000 - good}x100"),
+                 'finai_http_requests_total{route="other",status="503"}': "0+10000x100"}, step, at)
 
 
 def down(labels):
@@ -64,7 +65,7 @@ CASES = {
     # k8s/monitoring/alerting-rules.yaml
     "AvailabilityBurnFast": errors_of(145, 143),
     "AvailabilityBurnSlow": errors_of(61, 59, "5m", "8h"),
-    "ApiSlow": buckets("finai_http_request_duration_seconds", "0.1", 94, 96),
+    "ApiSlow": buckets("finai_http_request_duration_seconds", "0.1", 94, 96, 'route="/api/quotes"'),
     "QuerySlow": buckets("pgweir_query_seconds", "0.05", 94, 96),
     "CacheHitRateLow": Case({
         "pgweir_cache_hits_local_total": ("0+44x60", "0+46x60"), "pgweir_cache_hits_redis_total": "0+45x60",
