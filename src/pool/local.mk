@@ -3,6 +3,8 @@
 
 noinst_LIBRARIES += src/pool/libpool.a
 src_pool_libpool_a_SOURCES = \
+	src/pool/datestyle.c \
+	src/pool/datestyle.h \
 	src/pool/ledger.c \
 	src/pool/ledger.h \
 	src/pool/params.c \

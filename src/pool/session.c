@@ -13,6 +13,7 @@
 #include "base/list.h"
 #include "base/map.h"
 #include "base/mem.h"
+#include "pool/datestyle.h"
 
 struct setting {
 	const char *name;  /* owned by the state's block */
@@ -202,8 +203,11 @@ struct session_state *session_with(struct session_state *s, struct slice name, c
 {
 	struct wanted w = { .count = 0 };
 	bool placed = value == NULL;
-	char text[256];
+	char text[256], date[DATESTYLE_MAX];
 	size_t i = 0;
+
+	if (value && slice_is(name, "datestyle"))
+		value = datestyle_merge(date, session_find(s, name), value);
 
 	if (name.len >= sizeof text ||
 	    (value && session_text_len(s) + name.len + strlen(value) > SESSION_TEXT_MAX) ||
@@ -271,6 +275,13 @@ static void append_setting_name(struct buf *out, const char *name)
 	buf_append_u8(out, '"');
 }
 
+static void append_reset(struct buf *out, const struct setting *s)
+{
+	buf_append_str(out, "RESET ");
+	append_setting_name(out, s->name);
+	buf_append_u8(out, ';');
+}
+
 /* A start-up value is raw text, not SQL: a list in it must stay a list. */
 static void append_set_raw(struct buf *out, const struct setting *s)
 {
@@ -283,6 +294,8 @@ static void append_set_raw(struct buf *out, const struct setting *s)
 
 static void append_set(struct buf *out, const struct setting *s)
 {
+	if (strcmp(s->name, "datestyle") == 0 && datestyle_is_partial(s->value))
+		append_reset(out, s); /* on top of the default, not of what is there */
 	if (s->value[0] == SESSION_RAW_VALUE) {
 		append_set_raw(out, s);
 		return;
@@ -291,13 +304,6 @@ static void append_set(struct buf *out, const struct setting *s)
 	append_setting_name(out, s->name);
 	buf_append_str(out, " TO ");
 	buf_append_str(out, s->value);
-	buf_append_u8(out, ';');
-}
-
-static void append_reset(struct buf *out, const struct setting *s)
-{
-	buf_append_str(out, "RESET ");
-	append_setting_name(out, s->name);
 	buf_append_u8(out, ';');
 }
 

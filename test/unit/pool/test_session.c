@@ -111,6 +111,20 @@ Test(session, names_and_raw_values_can_not_leave_their_quotes)
 	session_put(&to);
 }
 
+Test(session, half_a_datestyle_is_set_on_top_of_what_the_session_has)
+{
+	struct session_state *from = session_empty(table), *to = session_empty(table);
+
+	change(&from, "datestyle", "'german'");
+	change(&to, "datestyle", "=YMD");
+	expect_sync(from, to, "RESET \"datestyle\";"
+		    "SELECT pg_catalog.set_config('datestyle', 'YMD', false);");
+	change(&to, "datestyle", "'sql'");
+	expect_sync(from, to, "SET SESSION \"datestyle\" TO 'sql, ymd';");
+	session_put(&from);
+	session_put(&to);
+}
+
 Test(session, the_number_of_settings_is_bounded_but_one_may_always_go)
 {
 	struct session_state *s = session_empty(table), *refused;
