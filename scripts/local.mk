@@ -9,7 +9,7 @@ CLANG_TIDY = clang-tidy
 FUZZ_SECONDS = 60
 SOURCE_FILES = find src include test bench k8s/apps -name '*.[ch]' -not -path '*/node_modules/*'
 
-.PHONY: lint lint-tidy format format-check cover compdb sizes check-integration check-all fuzz stress bench
+.PHONY: lint lint-tidy format format-check cover compdb sizes check-integration check-regress check-all fuzz stress bench
 
 lint: all
 	$(AM_V_at)'$(top_srcdir)/scripts/lint' --root '$(abs_top_srcdir)' --cc '$(CC)' \
@@ -53,7 +53,11 @@ bench: all
 		PGWEIR='$(abs_top_builddir)/pgweir' '$(top_srcdir)/bench/run' $(BENCH); \
 	else echo "no benchmarks here"; fi
 
-check-all: check lint check-integration
+check-regress: all
+	$(AM_V_at)PGWEIR='$(abs_top_builddir)/pgweir' '$(top_srcdir)/test/regress/run' \
+		--build '$(abs_top_builddir)/regress'
+
+check-all: check lint check-integration check-regress
 
 CLEANFILES += compile_commands.json
 

@@ -12,9 +12,6 @@ import shutil
 import signal
 import subprocess
 
-import procs
-from servers import Failed
-
 HERE = os.path.dirname(os.path.realpath(__file__))
 SCRIPTS = os.path.join(HERE, "busy")
 

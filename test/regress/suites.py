@@ -23,6 +23,7 @@ DATABASE_SETTINGS = ("lc_messages TO 'C'", "lc_monetary TO 'C'", "lc_numeric TO 
 # The suites' outputs have these names in them.
 DATABASES = {"regress": "regression", "isolation": "isolation_regression", "pipeline": "pipeline"}
 PIPELINE_ROWS = "700"
+STEP_SECONDS = "60"    # of a step of the isolation tests that doesn't end
 TRACED = ("simple_pipeline", "nosync", "multi_pipelines", "prepared", "singlerow",
           "pipeline_abort", "pipeline_idle", "transaction", "disallowed_in_pipeline")
 
@@ -100,7 +101,8 @@ def pg_regress(run, program, suite, label, port, schedule, extra):
             f"--host={place.dir}", f"--port={port}", f"--user={place.name}",
             f"--inputdir={place.path('tests', suite)}", f"--outputdir={out}",
             f"--schedule={schedule}", f"--max-connections={run.jobs}", *extra]
-    status, text = run_bounded(place, argv, place.path(f"{suite}-{label}.log"), run.seconds)
+    status, text = run_bounded(place, argv, place.path(f"{suite}-{label}.log"), run.seconds,
+                               PGISOLATIONTIMEOUT=STEP_SECONDS)
     found = outcomes(text, out)
     if not found or status not in (0, 1):
         raise Failed(f"{suite} {label}: status {status}\n{text[-3000:]}")
