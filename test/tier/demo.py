@@ -16,6 +16,8 @@ import psycopg            # noqa: E402
 import servers            # noqa: E402
 from nodes import Nodes   # noqa: E402
 from session import Tier  # noqa: E402
+from finai import App, AppError  # noqa: E402
+from finaidemo import AppDemo    # noqa: E402
 from weirs import NAMES, WeirError, Weirs    # noqa: E402
 
 DIR = os.environ["TRY_DIR"]
@@ -217,6 +219,18 @@ def command_show():
     return 1 if failed else 0
 
 
+def application(demo):
+    return App(DIR, demo.tier.state, demo.weirs.url())
+
+
+def command_app():
+    demo = Demo()
+    app = application(demo)
+    app.start()
+    say(f"finai-backend on port {app.port['backend']}, nginx on {app.port['page']}")
+    AppDemo(demo, app, say, title).show()
+
+
 def command_psql(*args):
     os.execv(servers.PG_BIN + "/psql", ["psql", Demo().weirs.url(), *args])
 
@@ -231,6 +245,10 @@ def command_status():
     for name in NAMES:
         state = "running" if demo.weirs.is_current(name) else "not running, or an older build"
         say(f"pgweir {name}: port {demo.weirs.port(name)}, {state}")
+    app = application(demo)
+    for name, port in app.port.items():
+        if app.is_running(name):
+            say(f"application, {name}: port {port}, running")
     subprocess.run([os.path.join(HERE, "tier"), "status", "--dir", demo.tier.dir])
 
 
@@ -245,6 +263,7 @@ def command_stop():
         demo = Demo()
     except OSError:
         return
+    application(demo).stop()
     for name in NAMES:
         demo.weirs.stop(name)
 
@@ -255,7 +274,7 @@ def main():
         return command(*sys.argv[2:]) or 0
     except FileNotFoundError as e:
         print(f"nothing is running ({e.filename}); start it with ./try", file=sys.stderr)
-    except (WeirError, AssertionError) as e:
+    except (WeirError, AppError, AssertionError) as e:
         print(f"{e}", file=sys.stderr)
     return 1
 

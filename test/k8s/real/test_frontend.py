@@ -9,13 +9,16 @@ import json
 import os
 import re
 import subprocess
+import sys
 import threading
 import time
 
+import manifests
 from lib import Skip, check, equal, limit, quick, until
 
 BROTLI_MODULE = "/usr/lib/nginx/modules/ngx_http_brotli_filter_module.so"
 HERE = os.path.dirname(os.path.realpath(__file__))
+sys.path.append(os.path.join(manifests.TOP, "test", "tier"))
 HOST = "frontend.apps.svc.cluster.local"
 STRANGER, CDN, BROWSER = "198.51.100.5", "173.245.48.9", "203.0.113.7"
 SECURITY = {"Content-Security-Policy": "default-src 'none'", "X-Content-Type-Options": "nosniff",
@@ -81,8 +84,9 @@ def check_pages(page, assets, sub):
             answer, body = ask(path)
             equal(answer.status, 200, path)
             check(body, f"{path} is empty")
-            check(answer.getheader("Content-Type").startswith(kinds[path.rpartition(".")[2]]), str(answer.headers))
+            equal(answer.getheader("Content-Type"), kinds[path.rpartition(".")[2]] + "; charset=utf-8", path)
         check("noscript" in page, page[:200])
+        equal(ask("/")[0].getheader("Content-Type"), "text/html; charset=utf-8")
     with sub("frontend::security_headers_on_every_answer"):
         for path in ["/", *assets, "/nowhere", "/api/echo"]:
             answer, _ = ask(path)
@@ -154,6 +158,9 @@ def check_proxy(pod, sub):
         equal(ask("/api/echo", "POST", body=b"x" * 70000)[0].status, 413)
     with sub("frontend::log_is_json_without_probes"):
         until("the log", 5, lambda: "/nowhere" in pod.log())
+        # The one body over the limit is an error of the client's.
+        other = [line for line in pod.log().splitlines() if not line.startswith("{")]
+        equal([line for line in other if "too large body" not in line], [], "nginx complains")
         lines = [json.loads(line) for line in pod.log().splitlines() if line.startswith("{")]
         check(not any(one["path"] == "/healthz" for one in lines), "probes are logged")
         check({"time", "client", "method", "path", "status", "bytes", "seconds", "encoding"} <= set(lines[0]), str(lines[0]))
@@ -182,6 +189,24 @@ def check_addresses(cluster, pod, sub):
             equal(seen_client(pod, f"/api/{name}"), want)
             handed = json.loads(body)["headers"]["X-Forwarded-For"]
             equal(handed, f"{header}, {want}" if header else want, "handed on")
+
+
+@quick
+def test_loopback(cluster):
+    """What ./try app makes of the same text is a configuration too."""
+    import finai
+    folder = os.path.join(cluster.scratch, "try")
+    os.makedirs(os.path.join(folder, "nginx"))
+    for name, text in finai.config_texts().items():
+        if name == "nginx.conf":
+            text = finai.for_loopback(text, folder, 18081, 18080)
+            for left in ("/etc/finai", "svc.cluster.local", " /tmp/proxy", ":8080"):
+                check(left not in text, f"{left} is left in the text")
+        with open(os.path.join(folder, "nginx", name), "w", encoding="utf-8") as f:
+            f.write(text)
+    done = subprocess.run(["/usr/sbin/nginx", "-t", "-q", "-e", "stderr", "-c", f"{folder}/nginx/nginx.conf"],
+                          capture_output=True, text=True, check=False)
+    equal((done.returncode, done.stderr), (0, ""))
 
 
 class Browsers:
