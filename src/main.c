@@ -8,6 +8,7 @@
 #include <pwd.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -114,6 +115,24 @@ static bool write_pidfile(const char *path)
 	return true;
 }
 
+/*
+ * Every client and every server is a file, and a container's soft limit may be 1024: up to the
+ * hard limit they are ours to use. Nothing here waits with select(), which breaks at FD_SETSIZE.
+ */
+static void raise_file_limit(const struct config_globals *g)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &limit) != 0 && getrlimit(RLIMIT_NOFILE, &limit) != 0)
+		return;
+	if (limit.rlim_cur <= (rlim_t)g->max_client_conn)
+		log_warn("file_limit_low", "files=%llu max_client_conn=%d",
+			 (unsigned long long)limit.rlim_cur, g->max_client_conn);
+}
+
 static void open_log(const struct config *cfg, bool is_verbose)
 {
 	const struct config_globals *g = &cfg->global;
@@ -134,6 +153,7 @@ static int run(struct config *cfg)
 
 	signals_block();
 	hash_seed_init();
+	raise_file_limit(g);
 	control = control_create(cfg, why, sizeof why);
 	if (!control) {
 		log_error("start_failed", "error=\"%s\"", why);

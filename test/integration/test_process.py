@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: PostgreSQL
 """The process: start, reload, drain, and what it says about wrong input."""
 import os
+import resource
 import signal
 import subprocess
 import threading
@@ -85,6 +86,27 @@ def test_check_refuses_a_folder(start, folder):
     done = run_binary(start, "--check", folder)
     equal(done.returncode, 1, done.stdout)
     check(folder in done.stderr, done.stderr)
+
+
+@quick
+def test_the_limit_of_files_is_raised(start, folder):
+    """A container's soft limit may be lower than the clients that are to come."""
+    weir = start({"max_client_conn": 300})
+    weir.stop()
+    for hard, warned in ((4096, False), (256, True)):
+        log = os.path.join(folder, f"files{hard}.log")
+        with open(log, "w", encoding="utf-8") as out:
+            proc = subprocess.Popen([start.__self__.binary, weir.ini], stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+                                    preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (200, hard)))
+        try:
+            until("pgweir started", 20, lambda: " started " in open(log, encoding="utf-8").read())
+            with open(f"/proc/{proc.pid}/limits", encoding="utf-8") as f:
+                limits = next(line for line in f if line.startswith("Max open files")).split()
+            equal(limits[3:5], [str(hard), str(hard)])
+            equal("file_limit_low" in open(log, encoding="utf-8").read(), warned)
+        finally:
+            proc.terminate()
+            proc.wait(20)
 
 
 @quick
