@@ -192,6 +192,22 @@ class Container:
             return None
         return int(children[0]) if children else None
 
+    def pid_inside(self, seconds=10):
+        """The same, once it has the container's root: it is a shell of this machine for a moment."""
+        deadline = time.monotonic() + seconds
+        while True:
+            pid = self.pid()
+            if pid is None:
+                raise RuntimeError(f"{self.pod.name}/{self.name} isn't running")
+            try:
+                if os.stat(f"/proc/{pid}/root/").st_dev == os.stat(self.root).st_dev:
+                    return pid
+            except FileNotFoundError:
+                pass
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"{self.pod.name}/{self.name} hasn't started its program")
+            time.sleep(0.02)
+
     def is_running(self):
         return self.proc is not None and self.proc.poll() is None
 
@@ -215,9 +231,7 @@ class Container:
 
     def exec(self, argv, timeout=60, stdin=None, env=None):
         """Run a command inside, as kubectl exec would; a CompletedProcess with text."""
-        pid = self.pid()
-        if pid is None:
-            raise RuntimeError(f"{self.pod.name}/{self.name} isn't running")
+        pid = self.pid_inside()
         env_words = self.env_words() + [f"{k}={v}" for k, v in (env or {}).items()]
         words = ["nsenter", f"--target={pid}", "--mount", "--net", "--pid", "--uts", "--ipc",
                  f"--root=/proc/{pid}/root", f"--wd=/proc/{pid}/root", *env_words, *self.as_user()]

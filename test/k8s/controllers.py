@@ -22,8 +22,7 @@ class Controllers:
     def place(self, pod):
         """A node for a new pod: of those that take any, the one with the fewest of its kind."""
         def load(node):
-            there = [p for p in list(self.cluster.pods.values()) if p.node == node and p is not pod
-                     and p.phase != "stopped"]
+            there = [p for p in list(self.cluster.pods.values()) if p.node == node]
             return sum(p.owner == pod.owner for p in there), len(there)
         pod.node = min((n for n, cordoned in self.nodes.items() if not cordoned), key=load)
 
@@ -49,9 +48,6 @@ class Controllers:
             thread = threading.Thread(target=self.replace, args=(pod,), daemon=True)
             self.threads.append(thread)
             thread.start()
-        # A budget counts it as gone from now on.
-        while pod.phase == "running":
-            time.sleep(0.01)
 
     def replace(self, pod):
         try:

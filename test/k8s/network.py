@@ -22,6 +22,16 @@ def ip(*words):
     subprocess.run(["ip", *words], check=True, capture_output=True, text=True)
 
 
+def write_over(path, data):
+    """Write a file in place, since it is bound in many places, and so that nobody ever reads it empty."""
+    fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        os.pwrite(fd, data + b"\n" * max(os.fstat(fd).st_size - len(data), 0), 0)
+        os.ftruncate(fd, len(data))
+    finally:
+        os.close(fd)
+
+
 class Network:
     """The bridge, the addresses, the hosts files and the relay."""
 
@@ -107,9 +117,7 @@ class Network:
             if short.endswith("." + ns):
                 names.append(short.removesuffix("." + ns))
             lines.append(address + " " + " ".join(names))
-        # In place: the file is bound in many places.
-        with open(self.hosts_path(ns), "w", encoding="utf-8") as f:
-            f.write("\n".join(lines) + "\n")
+        write_over(self.hosts_path(ns), ("\n".join(lines) + "\n").encode())
 
     def publish(self, names):
         """names: (name below DOMAIN, address) of all pods and Services, in full."""
