@@ -21,6 +21,8 @@ from lib import check, equal, limit, until
 
 INI = "/etc/pgweir/config/pgweir.ini"
 PGBENCH = "/usr/lib/postgresql/15/bin/pgbench"
+# Below drain_delay. A drain_delay of 0 makes the rolling restart fail.
+ENDPOINT_LAG_S = 5
 SCRIPT = """\\set id random(5, 100)
 begin;
 update drained set n = n + 1 where id = :id;
@@ -166,7 +168,11 @@ class Load:
 
 
 def check_rolling_restart(cluster, pods, sub):
-    """As the Deployment does it: a new pod is ready before an old one is asked to end."""
+    """As the Deployment does it: a new pod is ready before an old one is asked to end.
+
+    The Service goes on leading to the old pod for some seconds: drain_delay is what takes those connections.
+    """
+    cluster.endpoint_lag_s = ENDPOINT_LAG_S
     with sub("pgweir::rolling_restart_without_an_error"):
         load = Load(cluster)
         fresh = []
@@ -185,6 +191,7 @@ def check_rolling_restart(cluster, pods, sub):
         check(load.reopened > 0, "no pooled client was closed while idle: the drain isn't tried")
         with connect(cluster) as conn:
             equal(int(conn.execute("select sum(n) from drained").fetchone()[0]), load.transactions)
+    cluster.endpoint_lag_s = 0
     return fresh
 
 
