@@ -3,7 +3,7 @@
 """
 import re
 
-from .load import Finding
+from .load import Finding, SECRETS
 from .references import named
 from .selectors import ROLE_LABELS
 
@@ -89,6 +89,8 @@ def secrets(tree):
         texts.setdefault(obj.ns, []).extend(_texts(obj.body))
     built = {found for obj in tree.all("Secret") for text in _texts(obj.body) for found in PLACE.findall(text)}
     for obj in tree.all("Secret"):
+        if obj.file == SECRETS and tree.name != "base":
+            continue  # an overlay may have another in its place
         place = (obj.ns, obj.name)
         for key in obj.body.get("stringData") or {}:
             mounted = place in whole and any(f"/{key}" in text for text in texts[obj.ns])
