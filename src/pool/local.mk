@@ -9,6 +9,8 @@ src_pool_libpool_a_SOURCES = \
 	src/pool/ledger.h \
 	src/pool/params.c \
 	src/pool/params.h \
+	src/pool/plain_names.c \
+	src/pool/plain_names.h \
 	src/pool/pool.c \
 	src/pool/pool.h \
 	src/pool/prepared.c \

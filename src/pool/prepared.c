@@ -20,6 +20,7 @@ struct prepared_table {
 
 struct prepared_key {
 	struct slice text, param_types;
+	bool is_sql;
 };
 
 static bool prepared_equal(const struct map_node *node, const void *key)
@@ -27,7 +28,8 @@ static bool prepared_equal(const struct map_node *node, const void *key)
 	const struct prepared *p = map_entry(node, struct prepared, map);
 	const struct prepared_key *k = key;
 
-	return slice_equal(p->text, k->text) && slice_equal(p->param_types, k->param_types);
+	return slice_equal(p->text, k->text) && slice_equal(p->param_types, k->param_types) &&
+	       p->is_sql == k->is_sql;
 }
 
 struct prepared_table *prepared_table_create(void)
@@ -63,7 +65,7 @@ size_t prepared_server_name(uint64_t id, char out[PREPARED_SERVER_NAME_MAX])
 				(unsigned long long)id);
 }
 
-static size_t prepared_bytes(const struct prepared *p)
+size_t prepared_bytes(const struct prepared *p)
 {
 	return sizeof *p + p->text.len + p->param_types.len;
 }
@@ -84,6 +86,7 @@ static struct prepared *prepared_create(struct prepared_table *t, const struct p
 
 	p->table = t;
 	p->statement = statement_get(statement);
+	p->is_sql = k->is_sql;
 	if (k->text.len)
 		memcpy(at, k->text.ptr, k->text.len);
 	p->text = slice_of(at, k->text.len);
@@ -95,21 +98,32 @@ static struct prepared *prepared_create(struct prepared_table *t, const struct p
 	return p;
 }
 
-struct prepared *prepared_intern(struct prepared_table *t, struct slice text,
-				 struct slice param_types, struct statement *statement)
+static struct prepared *intern(struct prepared_table *t, const struct prepared_key *key,
+			       struct statement *statement)
 {
-	struct prepared_key key = { text, param_types };
-	uint64_t hash = hash_combine(hash_bytes(text.ptr, text.len),
-				     hash_bytes(param_types.ptr, param_types.len));
-	struct map_node *node = map_find(&t->entries, hash, &key);
+	uint64_t hash = hash_combine(hash_bytes(key->text.ptr, key->text.len),
+				     hash_bytes(key->param_types.ptr, key->param_types.len));
+	struct map_node *node = map_find(&t->entries, hash, key);
 	struct prepared *p;
 
 	if (node)
 		return prepared_get(map_entry(node, struct prepared, map));
-	p = prepared_create(t, &key, statement);
+	p = prepared_create(t, key, statement);
 	p->refcount = 1;
 	map_insert(&t->entries, &p->map, hash);
 	return p;
+}
+
+struct prepared *prepared_intern(struct prepared_table *t, struct slice text,
+				 struct slice param_types, struct statement *statement)
+{
+	return intern(t, &(struct prepared_key){ text, param_types, false }, statement);
+}
+
+struct prepared *prepared_intern_sql(struct prepared_table *t, struct slice text,
+				     struct statement *statement)
+{
+	return intern(t, &(struct prepared_key){ text, slice_of("", 0), true }, statement);
 }
 
 struct prepared *prepared_get(struct prepared *p)
@@ -133,6 +147,7 @@ void prepared_put(struct prepared **pp)
 
 struct prepared_names {
 	struct map names;
+	size_t bytes;        /* of the names in the map, their texts counted in full */
 	struct list pending;
 	struct list closing; /* in no map; an entry may be in both lists */
 };
@@ -186,8 +201,20 @@ struct prepared_name *prepared_names_find(const struct prepared_names *names, st
 	return node ? map_entry(node, struct prepared_name, map) : NULL;
 }
 
-struct prepared_name *prepared_names_add(struct prepared_names *names, struct slice name,
-					 struct prepared **prepared)
+static void name_link(struct prepared_names *names, struct prepared_name *n)
+{
+	map_insert(&names->names, &n->map, hash_bytes(n->name, n->name_len));
+	n->bytes = sizeof *n + n->name_len + prepared_bytes(n->prepared);
+	names->bytes += n->bytes;
+}
+
+static void name_unlink(struct prepared_names *names, struct prepared_name *n)
+{
+	map_remove(&names->names, &n->map);
+	names->bytes -= n->bytes;
+}
+
+static struct prepared_name *name_create(struct slice name, struct prepared **prepared)
 {
 	struct prepared_name *n = mem_zalloc(sizeof *n + name.len + 1);
 
@@ -196,9 +223,40 @@ struct prepared_name *prepared_names_add(struct prepared_names *names, struct sl
 	n->name_len = name.len;
 	if (name.len)
 		memcpy(n->name, name.ptr, name.len);
-	map_insert(&names->names, &n->map, hash_bytes(name.ptr, name.len));
+	return n;
+}
+
+struct prepared_name *prepared_names_add(struct prepared_names *names, struct slice name,
+					 struct prepared **prepared)
+{
+	struct prepared_name *n = name_create(name, prepared);
+
+	name_link(names, n);
 	list_append(&names->pending, &n->pending);
 	return n;
+}
+
+void prepared_names_put(struct prepared_names *names, struct slice name,
+			struct prepared **prepared)
+{
+	struct prepared_name *old = prepared_names_find(names, name);
+
+	if (old)
+		prepared_names_remove(names, old);
+	name_link(names, name_create(name, prepared));
+}
+
+struct prepared_name *prepared_names_next(const struct prepared_names *names,
+					  const struct prepared_name *after)
+{
+	struct map_node *n = names ? map_next(&names->names, after ? &after->map : NULL) : NULL;
+
+	return n ? map_entry(n, struct prepared_name, map) : NULL;
+}
+
+size_t prepared_names_bytes(const struct prepared_names *names)
+{
+	return names ? names->bytes : 0;
 }
 
 static void name_free(struct prepared_names *names, struct prepared_name *entry)
@@ -211,7 +269,7 @@ static void name_free(struct prepared_names *names, struct prepared_name *entry)
 
 void prepared_names_remove(struct prepared_names *names, struct prepared_name *entry)
 {
-	map_remove(&names->names, &entry->map);
+	name_unlink(names, entry);
 	name_free(names, entry);
 }
 
@@ -224,7 +282,7 @@ struct prepared *prepared_names_confirm(struct prepared_names *names)
 
 void prepared_names_close(struct prepared_names *names, struct prepared_name *entry)
 {
-	map_remove(&names->names, &entry->map);
+	name_unlink(names, entry);
 	list_append(&names->closing, &entry->closing);
 }
 
@@ -261,7 +319,7 @@ static void refuse_close(struct prepared_names *names, struct prepared_name *ent
 	if (!entry->prepared || prepared_names_find(names, name))
 		name_free(names, entry);
 	else
-		map_insert(&names->names, &entry->map, hash_bytes(name.ptr, name.len));
+		name_link(names, entry);
 }
 
 void prepared_names_refuse(struct prepared_names *names, size_t parses, size_t closes)

@@ -32,7 +32,8 @@ struct prepared {
 	uint32_t refcount;
 	struct statement *statement;  /* counted */
 	struct slice text;            /* owned, in one block with this */
-	struct slice param_types;     /* raw Int16 count and Int32 oids of Parse; owned likewise */
+	struct slice param_types;     /* the raw OIDs of Parse; owned likewise */
+	bool is_sql;                  /* text is a PREPARE statement: it brings its own name */
 	/* A server accepted it last for a session in this state, by this catalog; 0: never. */
 	uint64_t good_session;
 	uint64_t good_catalog;
@@ -47,6 +48,10 @@ size_t prepared_table_bytes(const struct prepared_table *t);
 /* Finds or makes; takes a reference on the statement when made. Counted for the caller. */
 struct prepared *prepared_intern(struct prepared_table *t, struct slice text,
 				 struct slice param_types, struct statement *statement);
+/* One made by SQL: `text` is the PREPARE statement, `statement` the query in it. */
+struct prepared *prepared_intern_sql(struct prepared_table *t, struct slice text,
+				     struct statement *statement);
+size_t prepared_bytes(const struct prepared *p);
 struct prepared *prepared_get(struct prepared *p);
 void prepared_put(struct prepared **p);
 
@@ -56,6 +61,7 @@ struct prepared_name {
 	struct list_node pending; /* among the unconfirmed, in the order of their Parse */
 	struct list_node closing; /* among those being closed, in the order of their Close */
 	struct prepared *prepared; /* counted; NULL: gone while being closed */
+	size_t bytes;              /* what it counts for */
 	size_t name_len;
 	char name[];
 };
@@ -66,6 +72,13 @@ struct prepared_name *prepared_names_find(const struct prepared_names *names, st
 /* Consumes the reference; the entry is pending until confirmed. The name isn't present yet. */
 struct prepared_name *prepared_names_add(struct prepared_names *names, struct slice name,
 					 struct prepared **prepared);
+/* Made by SQL, and confirmed: replaces what may be there. Consumes the reference. */
+void prepared_names_put(struct prepared_names *names, struct slice name,
+			struct prepared **prepared);
+/* The first or the next in no order; NULL: the end. */
+struct prepared_name *prepared_names_next(const struct prepared_names *names,
+					  const struct prepared_name *after);
+size_t prepared_names_bytes(const struct prepared_names *names); /* texts counted in full */
 void prepared_names_remove(struct prepared_names *names, struct prepared_name *entry);
 /* The oldest pending one; gives it, or NULL. */
 struct prepared *prepared_names_confirm(struct prepared_names *names);

@@ -22,6 +22,7 @@ enum reply_kind {
 	REPLY_EXTENDED, /* the client's extended messages up to Sync */
 	REPLY_SYNC,     /* internal: session settings brought to the client's */
 	REPLY_BEGIN,    /* internal: a deferred BEGIN */
+	REPLY_NAMES,    /* internal: statements brought under the client's own names */
 	REPLY_RESET,    /* internal: the reset query before reuse */
 	REPLY_CHECK,    /* internal: server_check_query */
 };

@@ -45,6 +45,7 @@ struct server *server_create(struct pool *pool)
 	s->txn_status = 'I';
 	replies_init(&s->replies);
 	prepared_set_init(&s->prepared);
+	plain_names_init(&s->plain);
 	s->state = SERVER_LOGIN;
 	list_append(&pool->by_state[SERVER_LOGIN], &s->node);
 	return s;
@@ -60,6 +61,7 @@ void server_destroy(struct server *s)
 	params_put(&s->params);
 	replies_fini(&s->replies);
 	prepared_set_fini(&s->prepared);
+	plain_names_fini(&s->plain);
 	mem_free(s->key);
 	s->magic = 0;
 	mem_free(s);

@@ -20,6 +20,7 @@
 
 #include "base/list.h"
 #include "net/conn.h"
+#include "pool/plain_names.h"
 #include "pool/prepared.h"
 #include "pool/replies.h"
 
@@ -53,6 +54,7 @@ struct server {
 	struct params *params;        /* counted: what it reported last */
 	struct replies replies;
 	struct prepared_set prepared;
+	struct plain_names plain;     /* statements under the clients' own names */
 	uint64_t id;
 	uint64_t connected_us, idle_since_us, request_us;
 	uint64_t generation;          /* of the pool then: an older one closes when free */

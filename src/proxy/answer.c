@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "pool/session.h"
 #include "proxy/backend.h"
+#include "proxy/bring.h"
 #include "proxy/cached.h"
 #include "proxy/failure.h"
 #include "proxy/link.h"
@@ -163,6 +164,19 @@ static void take_request_error(struct stream *st, struct reply_segment *seg)
 		extend_request(st->s, c);
 }
 
+/* The server's own error, or the one that was its cause. */
+static void pass_error(struct stream *st, const struct frame *f, const struct msg_error *e)
+{
+	struct slice other = bring_error(st->s->client, e);
+
+	if (!other.ptr) {
+		st->at += f->whole.len;
+		return;
+	}
+	swallow(st, f->whole.len);
+	conn_send_copy(&((struct client *)st->s->client)->conn, other);
+}
+
 /* True: the answer isn't for the client, the request will be repeated. */
 static bool take_error(struct stream *st, const struct frame *f)
 {
@@ -172,6 +186,8 @@ static bool take_error(struct stream *st, const struct frame *f)
 	struct msg_error e;
 
 	backend_read_error(f->body, &e);
+	if (seg && seg->kind == REPLY_NAMES)
+		plain_names_doubt_all(&s->plain);
 	if (!seg || !c) { /* nobody asked: the server is going away */
 		swallow(st, f->whole.len);
 		return false;
@@ -181,6 +197,11 @@ static bool take_error(struct stream *st, const struct frame *f)
 		st->at = st->run;
 		failure_retry(c, &e);
 		return true;
+	}
+	if (seg->kind == REPLY_NAMES) { /* the request in question will fail too */
+		bring_failed(c, f->whole);
+		swallow(st, f->whole.len);
+		return false;
 	}
 	if (replies_is_internal(seg)) { /* the sync or BEGIN in front of the request failed */
 		swallow(st, f->whole.len);
@@ -194,7 +215,7 @@ static bool take_error(struct stream *st, const struct frame *f)
 		return true;
 	}
 	take_request_error(st, seg);
-	st->at += f->whole.len;
+	pass_error(st, f, &e);
 	return false;
 }
 

@@ -528,6 +528,7 @@ void backend_reset(struct server *s)
 
 		s->is_dirty = false;
 		metrics_add(p->metrics, METRIC_SERVER_RESETS, 1);
+		plain_names_doubt_all(&s->plain);
 		prepared_set_doubt_all(&s->prepared); /* the reset query is the operator's */
 		server_set_session(s, empty);
 		session_put(&empty);

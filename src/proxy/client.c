@@ -13,6 +13,7 @@
 #include "base/mem.h"
 #include "base/sm.h"
 #include "pool/session.h"
+#include "proxy/bring.h"
 #include "proxy/cached.h"
 #include "proxy/held.h"
 #include "proxy/link.h"
@@ -170,6 +171,7 @@ static void drop_state(struct client *c)
 	prepared_names_destroy(&c->names);
 	mem_free(c->begin_sql);
 	c->begin_sql = NULL;
+	bring_forget(c);
 	mem_free(c->console_user);
 	c->console_user = NULL;
 	login_end(c);

@@ -67,6 +67,8 @@ struct client {
 	struct judge_tables *writes;     /* owned: tables that the open transaction wrote; NULL: none */
 	struct login *login;             /* owned: only while LOGIN */
 	char *begin_sql;                 /* owned: BEGIN not sent yet */
+	char *names_error;               /* owned: see bring.h; NULL: none */
+	size_t names_error_len;
 	char *console_user;              /* owned; NULL: not a session of the console */
 	struct loop_timer timer;
 	struct loop_deferred deferred;

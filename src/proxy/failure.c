@@ -86,7 +86,8 @@ bool failure_is_retryable(const struct client *c, const struct reply_segment *se
 	if (is_shutdown(e->sqlstate) || is_outdated_plan(c, e))
 		return true;
 	/* SET of what hasn't arrived there yet, a new role. */
-	if (!on_primary && (seg->kind == REPLY_SYNC || track_is_staged(c)))
+	if (!on_primary &&
+	    (seg->kind == REPLY_SYNC || seg->kind == REPLY_NAMES || track_is_staged(c)))
 		return true;
 	if (slice_is(e->sqlstate, "25006")) {
 		/* Of the client's own making when it asked for read only. */

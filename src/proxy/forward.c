@@ -8,6 +8,7 @@
 
 #include "pool/session.h"
 #include "proxy/backend.h"
+#include "proxy/bring.h"
 #include "proxy/cached.h"
 #include "proxy/held.h"
 #include "proxy/link.h"
@@ -185,13 +186,13 @@ void forward_request(struct client *c, const struct request *req, const struct p
 		s->sequence_client = c->id;
 	if (!is_first)
 		held_release(c); /* one behind another can't be repeated alone */
-	else if (!plan->has_named_parse && !plan->executed)
+	else if (!plan->has_named_parse)
 		held_take(c, req);
 	forward_session_sync(c);
+	if (is_first)
+		bring_names(c, plan);
 	if (c->txn.state == TXN_DEFERRED)
 		send_begin(c);
-	if (plan->executed)
-		rewrite_ensure(c, plan->executed);
 	count_request(c, req);
 	send_body(c, req, plan);
 	txn_sent(&c->txn, &plan->txn);

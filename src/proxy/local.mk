@@ -6,6 +6,7 @@ src_proxy_libproxy_a_SOURCES = \
 	src/proxy/answer.c src/proxy/answer.h \
 	src/proxy/authenticate.c src/proxy/authenticate.h \
 	src/proxy/backend.c src/proxy/backend.h \
+	src/proxy/bring.c src/proxy/bring.h \
 	src/proxy/cached.c src/proxy/cached.h \
 	src/proxy/cancel.c src/proxy/cancel.h \
 	src/proxy/client.c src/proxy/client.h \
@@ -24,7 +25,6 @@ src_proxy_libproxy_a_SOURCES = \
 	src/proxy/rewrite.c src/proxy/rewrite.h \
 	src/proxy/serve.c src/proxy/serve.h \
 	src/proxy/settings.c src/proxy/settings.h \
-	src/proxy/sqlname.c src/proxy/sqlname.h \
 	src/proxy/tenant.c src/proxy/tenant.h \
 	src/proxy/track.c src/proxy/track.h \
 	src/proxy/transfer.c src/proxy/transfer.h \

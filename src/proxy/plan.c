@@ -5,7 +5,7 @@
  */
 #include "proxy/plan.h"
 
-#include "proxy/sqlname.h"
+#include "sql/prepare.h"
 #include "wire/frame.h"
 #include "wire/frontend.h"
 #include "wire/reader.h"
@@ -93,12 +93,76 @@ static bool moves_sequence(const struct statement *s)
 	return false;
 }
 
-/* A statement that this request runs. */
-static void fold_run(struct folding *f, const struct run *run)
+/* A copy: what it is taken from may be gone when the plan is carried out. */
+static void take_name(struct folding *f, struct slice name)
 {
+	struct plan *plan = f->plan;
+	struct loop *loop = f->client->proxy->loop;
+	char *copy;
+
+	if (plan->name_count == PLAN_NAMES_MAX) {
+		plan->shows_prepared = true; /* brings them all */
+		return;
+	}
+	if (!plan->names)
+		plan->names = loop_turn_alloc(loop, PLAN_NAMES_MAX * sizeof plan->names[0]);
+	copy = loop_turn_alloc(loop, name.len + 1);
+	memcpy(copy, name.ptr, name.len);
+	plan->names[plan->name_count++] = slice_of(copy, name.len);
+}
+
+static void fold_parsed(struct folding *f, struct statement *s);
+
+/* What a text says about prepared statements, whether it runs or is only described. */
+static void fold_names(struct folding *f, struct statement *s)
+{
+	struct statement_cache *cache = f->client->proxy->statements;
+	struct statement *held = statement_get(s); /* look-ups may drop it from the cache */
+
+	for (uint16_t i = 0; i < held->effect_count; i++) {
+		const struct statement_effect *e = &held->effects[i];
+
+		if (e->kind == EFFECT_SHOW_PREPARED)
+			f->plan->shows_prepared = true;
+		if (e->kind == EFFECT_PREPARE || e->kind == EFFECT_EXECUTE ||
+		    e->kind == EFFECT_DEALLOCATE)
+			take_name(f, slice_str(e->name));
+		if (e->kind != EFFECT_PREPARE)
+			continue;
+		f->plan->makes_statements = true;
+		fold_parsed(f, statement_cache_lookup(cache, prepare_body(slice_str(e->value))));
+	}
+	statement_put(&held);
+}
+
+/* The query that a lone EXECUTE runs, if its arguments do nothing; NULL: not known. */
+static struct statement *executed_by(const struct folding *f, const struct statement *s)
+{
+	const struct prepared_name *n;
+
+	if (strcmp(s->tag, "EXECUTE") != 0 || (s->flags & STATEMENT_MULTI) ||
+	    s->effect_count != 1 || s->effects[0].kind != EFFECT_EXECUTE || s->function_count ||
+	    s->pins)
+		return NULL;
+	n = prepared_names_find(f->client->names, slice_str(s->effects[0].name));
+	return n && n->prepared ? n->prepared->statement : NULL;
+}
+
+/* A statement that this request runs. */
+static void fold_run(struct folding *f, const struct run *given)
+{
+	struct statement *inner = given->statement->effect_count ?
+					  executed_by(f, given->statement) : NULL;
+	struct run real = { .sql = given->sql, .statement = inner };
+	const struct run *run = inner ? &real : given;
 	struct plan *plan = f->plan;
 	struct statement *s = run->statement;
 	uint32_t verdict = judge_cached(s, f->client->tenant->catalog);
+
+	if (inner) { /* its text means another statement to another client */
+		verdict &= ~(uint32_t)VERDICT_CACHEABLE;
+		take_effects(f, given);
+	}
 
 	txn_request_add(&plan->txn, s, verdict);
 	plan->pins |= s->pins;
@@ -109,6 +173,8 @@ static void fold_run(struct folding *f, const struct run *run)
 	if (s->hints.route != HINT_ROUTE_NONE)
 		plan->hint = s->hints.route;
 	take_effects(f, run);
+	if (given->statement->effect_count)
+		fold_names(f, given->statement);
 	take_writes(plan, f->client, s, verdict);
 	if (plan->txn.statement_count == 1) {
 		plan->only = statement_get(s);
@@ -140,6 +206,15 @@ static void fold_parsed(struct folding *f, struct statement *s)
 	if (!(verdict & VERDICT_REPLICA_OK))
 		f->plan->txn.needs_primary = true;
 	f->plan->wants_catalog |= (verdict & VERDICT_UNKNOWN_NAME) != 0;
+	if (s->effect_count)
+		fold_names(f, s);
+}
+
+static bool is_made_by_sql(const struct client *c, struct slice name)
+{
+	const struct prepared_name *n = prepared_names_find(c->names, name);
+
+	return n && n->prepared && n->prepared->is_sql;
 }
 
 static void fold_parse(struct folding *f, struct slice body)
@@ -152,7 +227,9 @@ static void fold_parse(struct folding *f, struct slice body)
 		return;
 	if (m.name.len) {
 		f->plan->must_rewrite = true;
-		f->plan->has_named_parse = true;
+		f->plan->has_named_parse = f->plan->makes_statements = true;
+		if (is_made_by_sql(f->client, m.name))
+			take_name(f, m.name); /* PostgreSQL shall say that it is taken */
 	}
 	if (f->parsed_count == PARSED_HERE_MAX) { /* forget the oldest */
 		memmove(f->parsed, f->parsed + 1, sizeof f->parsed - sizeof f->parsed[0]);
@@ -192,7 +269,9 @@ static void fold_named(struct folding *f, struct slice name, const struct slice 
 		return;
 	known = name.len ? prepared_names_find(c->names, name) : NULL;
 	p = known ? known->prepared : name.len ? NULL : c->unnamed;
-	if (!name.len ? !c->is_unnamed_live : p != NULL)
+	if (name.len && (!p || p->is_sql)) /* made by SQL, or nobody else's must be found */
+		take_name(f, name);
+	if (name.len || !c->is_unnamed_live)
 		f->plan->must_rewrite = true;
 	if (!p) {
 		if (bind)
@@ -351,7 +430,6 @@ static void fold_query(struct folding *f, const struct request *req)
 	fold_run(f, &(struct run){ .sql = sql, .statement = s });
 	f->plan->completions = s->statement_count;
 	note_single_effect(f->plan, s);
-	f->plan->executed = sqlname_executed(f->client, s, sql, &f->plan->executed_name);
 }
 
 void plan_make(struct plan *plan, struct client *c, const struct request *req)

@@ -11,7 +11,7 @@
 #include "proxy/request.h"
 #include "route/judge.h"
 
-enum { PLAN_EFFECTS_INLINE = 4, PLAN_EFFECTS_MAX = 4096 };
+enum { PLAN_EFFECTS_INLINE = 4, PLAN_EFFECTS_MAX = 4096, PLAN_NAMES_MAX = 64 };
 
 struct plan_effects { /* a statement that does something to the session */
 	struct statement *statement; /* counted */
@@ -40,8 +40,10 @@ struct plan {
 	bool wants_catalog;          /* names that it lacks, or code that may change it */
 	uint32_t only_verdict;
 	bool shows_lsn;              /* SHOW pgweir.lsn */
-	struct prepared *executed;   /* by SQL EXECUTE; borrowed from the client's names; NULL: none */
-	struct slice executed_name;  /* where its name stands in only_text */
+	uint32_t name_count;
+	struct slice *names;         /* of statements that SQL speaks of; in turn memory; see bring.h */
+	bool shows_prepared;         /* pg_prepared_statements, or more names than are kept here */
+	bool makes_statements;       /* a named Parse, or PREPARE */
 	struct slice deallocate;     /* name of a simple DEALLOCATE; ptr NULL: none */
 	struct judge_tables writes;  /* filled when the tenant caches */
 };

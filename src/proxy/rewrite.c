@@ -19,6 +19,7 @@ struct rewriting {
 	struct server *s;
 	struct buf out;
 	bool is_parse_only;    /* no Bind: the unnamed statement outlives the request */
+	bool is_plain;         /* statements go by the client's names, see bring.h */
 };
 
 static void op(struct rewriting *rw, enum reply_op_kind kind, uint64_t id)
@@ -88,6 +89,29 @@ static void rewrite_unnamed_parse(struct rewriting *rw, const struct msg_parse *
 	build_parse(&rw->out, m->name, m->sql, m->types);
 }
 
+/* Another client's statement of that name must not be found. An error may skip the Close. */
+static void close_plain(struct rewriting *rw, struct slice name)
+{
+	if (plain_names_id(&rw->s->plain, name) == PLAIN_NONE)
+		return;
+	plain_names_set(&rw->s->plain, name, PLAIN_UNKNOWN);
+	op(rw, REPLY_OP_OWN_CLOSE, 0);
+	build_close(&rw->out, 'S', name);
+}
+
+/* The name is taken: by it the server gets to know the statement, and shall say so. */
+static void parse_taken(struct rewriting *rw, const struct msg_parse *m, const struct prepared *p)
+{
+	if (!p->is_sql && !rw->is_plain) {
+		close_plain(rw, m->name);
+		op(rw, REPLY_OP_OWN_PARSE, 0);
+		build_parse(&rw->out, m->name, p->text, p->param_types);
+		plain_names_set(&rw->s->plain, m->name, PLAIN_UNKNOWN);
+	}
+	op(rw, REPLY_OP_FORWARD, 0);
+	build_parse(&rw->out, m->name, m->sql, m->types);
+}
+
 static void rewrite_named_parse(struct rewriting *rw, const struct msg_parse *m)
 {
 	struct client *c = rw->c;
@@ -98,14 +122,16 @@ static void rewrite_named_parse(struct rewriting *rw, const struct msg_parse *m)
 		c->names = prepared_names_create();
 	stat_add(&c->tenant->stats->client_parse_count, 1);
 	known = prepared_names_find(c->names, m->name);
-	if (known) { /* the name is taken: the server shall say so */
-		ensure_parsed(rw, known->prepared);
-		op(rw, REPLY_OP_FORWARD, 0);
-		build_parse(&rw->out, server_name(known->prepared), m->sql, m->types);
+	if (known) {
+		parse_taken(rw, m, known->prepared);
 		return;
 	}
 	p = intern(rw, m);
-	if (c->txn.state != TXN_FAILED && is_there(rw, p->id)) {
+	if (rw->is_plain) {
+		op(rw, REPLY_OP_PARSED, 0);
+		build_parse(&rw->out, m->name, m->sql, m->types);
+		plain_names_set(&rw->s->plain, m->name, PLAIN_UNKNOWN);
+	} else if (c->txn.state != TXN_FAILED && is_there(rw, p->id)) {
 		op(rw, REPLY_OP_AS_PARSED, 0);
 		build_close(&rw->out, 'S', slice_str(NO_STATEMENT));
 	} else {
@@ -136,10 +162,14 @@ static struct slice name_on_server(struct rewriting *rw, struct slice name)
 	struct prepared_name *n = name.len ? prepared_names_find(rw->c->names, name) : NULL;
 	struct prepared *p = n ? n->prepared : rw->c->unnamed;
 
+	if (name.len && !n)
+		close_plain(rw, name);
 	if (name.len ? !n : rw->c->is_unnamed_live)
 		return slice_of(NULL, 0);
 	if (!p) /* another client's unnamed statement may be there: it must not be found */
 		return slice_str(NO_STATEMENT);
+	if (n && (p->is_sql || rw->is_plain)) /* it was brought */
+		return slice_of(n->name, n->name_len);
 	/* Its Parse is under way: if that fails, this fails too. */
 	if (!n || !list_node_linked(&n->pending) || !prepared_set_may_have(&rw->s->prepared, p->id))
 		ensure_parsed(rw, p);
@@ -260,6 +290,7 @@ void rewrite_send(struct client *c, const struct request *req, const struct plan
 		.c = c,
 		.s = c->server,
 		.is_parse_only = !plan->has_bind,
+		.is_plain = plan->shows_prepared,
 	};
 	struct slice rest = req->bytes;
 	struct frame f;
@@ -272,20 +303,6 @@ void rewrite_send(struct client *c, const struct request *req, const struct plan
 	}
 	if (rest.len)
 		rewrite_cut(&rw, rest);
-	conn_send_copy(&c->server->conn, buf_slice(&rw.out));
-	buf_fini(&rw.out);
-}
-
-void rewrite_ensure(struct client *c, const struct prepared *p)
-{
-	struct rewriting rw = { .c = c, .s = c->server };
-
-	if (prepared_set_use(&c->server->prepared, p->id))
-		return;
-	buf_init(&rw.out, SIZE_MAX / 2);
-	replies_push(&c->server->replies, REPLY_SYNC, true);
-	parse_on_server(&rw, p, REPLY_OP_OWN_PARSE);
-	buf_append_slice(&rw.out, wire_sync);
 	conn_send_copy(&c->server->conn, buf_slice(&rw.out));
 	buf_fini(&rw.out);
 }

@@ -11,8 +11,6 @@
 #include "proxy/plan.h"
 
 void rewrite_send(struct client *c, const struct request *req, const struct plan *plan);
-/* Has the linked server parse the statement in front of what follows, if it doesn't know it. */
-void rewrite_ensure(struct client *c, const struct prepared *p);
 /*
  * A simple query follows in an open batch. The Close of a statement that never exists goes in
  * front: while its answer is due, an error is the batch's, and the query will be skipped.

@@ -12,13 +12,13 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "pool/session.h"
+#include "proxy/bring.h"
 #include "proxy/cached.h"
 #include "proxy/failure.h"
 #include "proxy/forward.h"
 #include "proxy/held.h"
 #include "proxy/link.h"
 #include "proxy/local.h"
-#include "proxy/sqlname.h"
 #include "proxy/track.h"
 #include "tier/catalog.h"
 #include "wire/build.h"
@@ -66,6 +66,10 @@ static bool may_pipeline(struct client *c, const struct request *req, const stru
 	if (last && replies_current(&s->replies)->kind == REPLY_SYNC)
 		return false;
 	if (track_is_staged(c) || cached_is_busy(c) || s->is_copy_in || req->kind != REQUEST_EXTENDED)
+		return false;
+	if ((plan->name_count || plan->shows_prepared) && bring_is_due(c, plan))
+		return false;
+	if (plan->makes_statements && bring_is_over_limit(c, req))
 		return false;
 	return !has_effects && (on_primary || !plan->txn.needs_primary);
 }
@@ -231,6 +235,18 @@ static bool refuse_txn_block(struct client *c, const struct request *req)
 	return true;
 }
 
+static bool refuse_statements(struct client *c, const struct request *req)
+{
+	struct pg_error e;
+
+	pg_error_set(&e, "53400", "too many prepared statements");
+	snprintf(e.hint, sizeof e.hint,
+		 "DEALLOCATE those that aren't needed, or raise prepared_session_max or "
+		 "prepared_total_max of pgweir.");
+	serve_error(c, req, &e);
+	return true;
+}
+
 static bool serve_planned(struct client *c, const struct request *req, struct plan *plan)
 {
 	struct txn_defaults defaults = session_defaults(c);
@@ -242,6 +258,8 @@ static bool serve_planned(struct client *c, const struct request *req, struct pl
 		return failure_answer_lost(c, req, plan);
 	if (c->tenant->pool_mode == POOL_MODE_STATEMENT && is_txn_block(plan))
 		return refuse_txn_block(c, req);
+	if (plan->makes_statements && bring_is_over_limit(c, req))
+		return refuse_statements(c, req);
 	tp = txn_plan(&c->txn, &plan->txn, &defaults);
 	if (local_can_answer(c, req, plan, &tp)) {
 		local_answer(c, req, plan, &tp);
@@ -257,12 +275,6 @@ static bool serve_planned(struct client *c, const struct request *req, struct pl
 		struct request token = local_token_request(c);
 
 		return serve_forward(c, &token, plan, TXN_NODE_PRIMARY);
-	}
-	if (plan->executed) {
-		struct request named = sqlname_request(c, plan->only_text, plan->executed_name,
-						       plan->executed);
-
-		return serve_forward(c, &named, plan, tp.node);
 	}
 	if (plan->deallocate.ptr && local_deallocate(c, plan))
 		return true;

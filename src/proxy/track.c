@@ -11,7 +11,9 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "pool/session.h"
+#include "proxy/bring.h"
 #include "proxy/cached.h"
+#include "sql/prepare.h"
 #include "sql/quote.h"
 #include "wire/frontend.h"
 
@@ -43,9 +45,32 @@ static struct session_base base_of(const struct client *c)
 static void clear_statements(struct client *c, struct server *s)
 {
 	prepared_set_clear(&s->prepared);
+	plain_names_clear(&s->plain);
 	if (c->names)
 		prepared_names_clear(c->names);
 	prepared_put(&c->unnamed);
+}
+
+static void do_prepare(struct client *c, struct server *s, const struct statement_effect *e)
+{
+	struct proxy *p = c->proxy;
+	struct slice name = slice_str(e->name), text = slice_str(e->value);
+	struct prepared *made = prepared_intern_sql(
+		p->prepared, text, statement_cache_lookup(p->statements, prepare_body(text)));
+
+	plain_names_set(&s->plain, name, made->id);
+	if (!c->names)
+		c->names = prepared_names_create();
+	prepared_names_put(c->names, name, &made);
+}
+
+static void do_deallocate(struct client *c, struct server *s, const struct statement_effect *e)
+{
+	struct prepared_name *n = prepared_names_find(c->names, slice_str(e->name));
+
+	plain_names_set(&s->plain, slice_str(e->name), PLAIN_NONE);
+	if (n)
+		prepared_names_remove(c->names, n);
 }
 
 static void commit_settings(struct client *c, struct server *s)
@@ -116,6 +141,12 @@ static void do_step(struct client *c, struct server *s, const struct track_step 
 	case EFFECT_DEALLOCATE_ALL:
 		clear_statements(c, s);
 		break;
+	case EFFECT_PREPARE:
+		do_prepare(c, s, e);
+		break;
+	case EFFECT_DEALLOCATE:
+		do_deallocate(c, s, e);
+		break;
 	case EFFECT_OPAQUE:
 		add_pins(c, PIN_SESSION_STATE);
 		break;
@@ -141,7 +172,8 @@ static void do_step(struct client *c, struct server *s, const struct track_step 
 		do_unpin(c, e);
 		break;
 	case EFFECT_DISCARD_PLANS: /* nothing, or a pin of the statement's */
-	case EFFECT_DEALLOCATE:
+	case EFFECT_EXECUTE:
+	case EFFECT_SHOW_PREPARED:
 	case EFFECT_SHOW:
 	case EFFECT_LISTEN:
 	case EFFECT_UNLISTEN:
@@ -239,6 +271,20 @@ static struct track *track_of(struct client *c)
 	return c->track;
 }
 
+/* Nothing comes of it that would have to wait for its success. */
+static bool is_idle_effect(enum effect_kind kind)
+{
+	return kind == EFFECT_EXECUTE || kind == EFFECT_SHOW_PREPARED || kind == EFFECT_SHOW ||
+	       kind == EFFECT_DISCARD_PLANS || kind == EFFECT_LISTEN || kind == EFFECT_UNLISTEN;
+}
+
+static void add_steps(struct track *t, const struct plan_effects *p)
+{
+	for (uint16_t i = 0; i < p->statement->effect_count; i++)
+		if (!is_idle_effect(p->statement->effects[i].kind))
+			add_step(t, p, &p->statement->effects[i]);
+}
+
 static void line_up(struct client *c, const struct plan *plan)
 {
 	struct track *t = track_of(c);
@@ -248,8 +294,7 @@ static void line_up(struct client *c, const struct plan *plan)
 	/* Parts of a batch that went before without being counted. */
 	t->is_irregular |= plan->is_irregular || (c->state == CLIENT_ACTIVE && !t->count);
 	for (uint32_t i = 0; i < plan->effect_count; i++)
-		for (uint16_t k = 0; k < plan->effects[i].statement->effect_count; k++)
-			add_step(t, &plan->effects[i], &plan->effects[i].statement->effects[k]);
+		add_steps(t, &plan->effects[i]);
 	c->server->is_counted = !t->is_irregular &&
 				(t->sent + plan->completions > 1 || (seg && !seg->has_sync));
 }
@@ -346,6 +391,7 @@ static void request_forget(struct client *c)
 	c->staged_pins = 0;
 	c->is_rollback_request = c->is_commit_request = c->is_begin_request = false;
 	c->had_error = c->has_inner_commit = false;
+	bring_forget(c);
 	if (c->server)
 		c->server->is_counted = false;
 	if (c->track)
@@ -361,14 +407,16 @@ static void request_succeeded(struct client *c, struct server *s)
 	add_pins(c, c->staged_pins);
 }
 
-static void request_failed(struct client *c)
+static void request_failed(struct client *c, struct server *s)
 {
 	struct track *t = c->track;
 
 	/* What no rollback undoes, and what a part of the request may have committed. */
 	add_pins(c, c->has_inner_commit ? c->staged_pins : c->staged_pins & PINS_LASTING);
-	if (t && t->is_irregular && t->next < t->count)
-		add_pins(c, PIN_SESSION_STATE);
+	if (!t || !t->is_irregular || t->next == t->count)
+		return;
+	add_pins(c, PIN_SESSION_STATE);
+	plain_names_doubt_all(&s->plain);
 }
 
 /* At most now and then, less often while no newer catalog comes of it. */
@@ -403,7 +451,7 @@ void track_ready(struct client *c, struct server *s, char status)
 	if (!c->had_error)
 		request_succeeded(c, s);
 	else
-		request_failed(c);
+		request_failed(c, s);
 	if (end.is_over && c->had_error)
 		session_txn_end(&c->settings);
 	else if (end.is_over)

@@ -13,6 +13,7 @@
  */
 #include "sql/analyse.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/assert.h"
@@ -49,6 +50,17 @@ static enum statement_class join_class(enum statement_class a, enum statement_cl
 	return a == STATEMENT_READ || b == STATEMENT_READ ? STATEMENT_READ : STATEMENT_SESSION;
 }
 
+/* The part of the text that a RawStmt is; without a length it goes to the end. */
+static struct slice text_of(const struct analysis *a, const struct tree_node *raw)
+{
+	const char *start = tree_text(raw, "stmt_location"), *len = tree_text(raw, "stmt_len");
+	size_t at = start ? strtoul(start, NULL, 10) : 0;
+	size_t left = at < a->text.len ? a->text.len - at : 0;
+	size_t n = len ? strtoul(len, NULL, 10) : left;
+
+	return slice_of(a->text.ptr + (a->text.len - left), n < left ? n : left);
+}
+
 static void judge_all(struct analysis *a, const struct tree_node *statements)
 {
 	enum statement_class class = STATEMENT_EMPTY;
@@ -60,6 +72,7 @@ static void judge_all(struct analysis *a, const struct tree_node *statements)
 		if (!stmt || !stmt->child)
 			continue;
 		a->class = STATEMENT_WRITE;
+		a->statement_text = text_of(a, n);
 		a->is_plain_dml &= is_plain_dml(stmt->child->key);
 		utility_judge(a, stmt->child);
 		has_txn |= a->class == STATEMENT_TXN || (a->flags & STATEMENT_TWO_PHASE);

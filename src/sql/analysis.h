@@ -32,6 +32,7 @@ struct analysis {
 	struct arena *arena;        /* borrowed */
 	const struct shape *shape;  /* borrowed */
 	struct slice text;          /* borrowed: the SQL text */
+	struct slice statement_text; /* borrowed: its statement at hand */
 	enum statement_class class; /* of the statement at hand, later of the whole text */
 	uint32_t flags;
 	uint32_t pins;

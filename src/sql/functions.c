@@ -20,6 +20,7 @@ enum function_rule {
 	RULE_SEQUENCE_VALUE, /* session's last sequence value: pin */
 	RULE_OPAQUE,         /* session state that can't be replayed: pin */
 	RULE_SET_CONFIG,
+	RULE_SHOW_PREPARED,
 };
 
 static const struct function_entry {
@@ -64,6 +65,7 @@ static const struct function_entry {
 	{ "pg_last_wal_replay_lsn", RULE_NO_CACHE },
 	{ "pg_last_xact_replay_timestamp", RULE_NO_CACHE },
 	{ "pg_notify", RULE_WRITE },
+	{ "pg_prepared_statement", RULE_SHOW_PREPARED },
 	{ "pg_replication_origin_session_setup", RULE_OPAQUE },
 	{ "pg_terminate_backend", RULE_WRITE },
 	{ "pg_try_advisory_lock", RULE_LOCK },
@@ -122,6 +124,9 @@ bool functions_judge(struct analysis *a, struct statement_name name, const struc
 		return false;
 	case RULE_OPAQUE:
 		analysis_opaque(a);
+		return false;
+	case RULE_SHOW_PREPARED:
+		analysis_add_effect(a, EFFECT_SHOW_PREPARED, NULL, NULL);
 		return false;
 	case RULE_SET_CONFIG:
 		effects_set_config(a, call, false);

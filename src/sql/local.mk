@@ -22,6 +22,8 @@ src_sql_libsql_a_SOURCES = \
 	src/sql/lexer.h \
 	src/sql/parse.c \
 	src/sql/parse.h \
+	src/sql/prepare.c \
+	src/sql/prepare.h \
 	src/sql/public.c \
 	src/sql/quote.c \
 	src/sql/quote.h \

@@ -29,11 +29,14 @@ enum effect_kind {
 	EFFECT_DISCARD_PLANS,
 	EFFECT_DISCARD_TEMP,
 	EFFECT_DISCARD_SEQUENCES,
+	EFFECT_PREPARE,    /* name; value: the whole PREPARE statement */
+	EFFECT_EXECUTE,    /* name */
 	EFFECT_DEALLOCATE, /* name */
 	EFFECT_DEALLOCATE_ALL,
 	EFFECT_UNLISTEN_ALL,
 	EFFECT_UNPIN,  /* pins: the reasons that this ends (pg_advisory_unlock_all ...) */
 	EFFECT_OPAQUE, /* changes session state in a way that isn't known: pins */
+	EFFECT_SHOW_PREPARED, /* reads pg_prepared_statements: changes nothing */
 	EFFECT_SHOW,   /* changes nothing; name: the setting shown, "all" for all */
 	EFFECT_LISTEN, /* name: channel, as written */
 	EFFECT_UNLISTEN,

@@ -99,6 +99,16 @@ static void on_ddl(struct analysis *a, const struct tree_node *node)
 		a->pins |= PIN_TEMP_TABLE;
 }
 
+/* What is executed isn't known here: the worst, until who knows the name judges again. */
+static void on_execute(struct analysis *a, const struct tree_node *node)
+{
+	const char *name = tree_text(node, "name");
+
+	on_unknown_write(a, node);
+	analysis_add_effect(a, EFFECT_EXECUTE, name ? name : "", NULL);
+	walk(a, tree_member(node, "params"));
+}
+
 static void on_create_as(struct analysis *a, const struct tree_node *node)
 {
 	const struct tree_node *into = tree_member(node, "into");
@@ -107,7 +117,7 @@ static void on_create_as(struct analysis *a, const struct tree_node *node)
 
 	on_write(a, node);
 	if (tree_member(query, "ExecuteStmt"))
-		a->flags |= STATEMENT_WRITES_UNKNOWN;
+		on_execute(a, tree_member(query, "ExecuteStmt"));
 	walk_target(a, tree_member(into, "rel"));
 	if (!walk_finds_temporary(into))
 		a->flags |= STATEMENT_DDL;
@@ -261,10 +271,15 @@ static void on_show(struct analysis *a, const struct tree_node *node)
 	analysis_add_effect(a, EFFECT_SHOW, name ? analysis_lower(a, name) : NULL, NULL);
 }
 
+/* The query in it is judged when it is run, see prepare_body. */
 static void on_prepare(struct analysis *a, const struct tree_node *node)
 {
-	(void)node;
-	analysis_pin(a, PIN_SQL_PREPARE);
+	const char *name = tree_text(node, "name");
+
+	a->class = STATEMENT_SESSION;
+	a->flags |= STATEMENT_NO_CACHE;
+	analysis_add_effect(a, EFFECT_PREPARE, name ? name : "",
+	                    arena_strdup(a->arena, a->statement_text));
 }
 
 static void on_deallocate(struct analysis *a, const struct tree_node *node)
@@ -378,7 +393,7 @@ static const struct {
 	{ "FetchStmt", on_cursor }, /* MOVE too */
 	{ "ClosePortalStmt", on_close },
 	{ "PrepareStmt", on_prepare },
-	{ "ExecuteStmt", on_unknown_write },
+	{ "ExecuteStmt", on_execute },
 	{ "DeallocateStmt", on_deallocate },
 	{ "ListenStmt", on_listen },
 	{ "UnlistenStmt", on_unlisten },

@@ -60,6 +60,8 @@ static void on_range_var(struct analysis *a, const struct tree_node *node,
 		return;
 	if (is_temporary_schema(name.schema))
 		analysis_write(a);
+	if (strcmp(name.name, "pg_prepared_statements") == 0)
+		analysis_add_effect(a, EFFECT_SHOW_PREPARED, NULL, NULL);
 	analysis_add_name(a, &a->reads, name);
 }
 

@@ -229,3 +229,255 @@ def test_psycopg_default_threshold(weir):
                       (turn * i + k,))
     for conn in conns:
         conn.close()
+
+
+def ask_sql(raw, text):
+    raw.send(query(text))
+    return raw.read_until("Z")
+
+
+def status(messages):
+    return [b.decode() for k, b in messages if k == "Z"][-1]
+
+
+def message(messages):
+    return next((error_fields(b)["M"] for k, b in messages if k == "E"), None)
+
+
+@quick
+def test_sql_statements_need_no_pin(weir):
+    conns = [weir.connect(prepare_threshold=None, application_name=f"sqlprep{i}") for i in range(6)]
+    for i, conn in enumerate(conns):
+        conn.execute(f"PREPARE mul(int) AS SELECT $1 * {i // 2}")    # two of each text
+    for turn in range(4):
+        for i, conn in enumerate(conns):
+            equal(conn.execute(f"EXECUTE mul({turn})").fetchone(), (turn * (i // 2),))
+    if weir.is_pgweir:
+        equal({r["pinned"] for r in weir.show("CLIENTS") if "sqlprep" in r["application_name"]},
+              {""})
+    conns[0].execute("DEALLOCATE mul")
+    for conn in conns[1:]:
+        conn.execute("EXECUTE mul(1)")
+    e = raises("26000", conns[0].execute, "EXECUTE mul(1)")
+    check('"mul"' in str(e), f"{e}")
+    conns[0].execute("PREPARE mul(text) AS SELECT $1 || '!'")
+    for conn in conns[1:]:
+        conn.execute("EXECUTE mul(1)")
+    equal(conns[0].execute("EXECUTE mul('a')").fetchone(), ("a!",))
+    for conn in conns:
+        conn.close()
+
+
+@quick
+def test_execute_inside_larger_texts(weir):
+    with logged_in(weir) as raw, logged_in(weir) as other:
+        ask_sql(raw, "DROP TABLE IF EXISTS it_made")
+        for r, value in ((raw, 7), (other, 8)):
+            equal(message(ask_sql(r, f"PREPARE q(int) AS SELECT $1 + {value} AS n")), None)
+        ask_sql(other, "EXECUTE q(1)")
+        equal(values(ask_sql(raw, "SELECT 1; EXECUTE q(1); EXECUTE q(2)")), [["1"], ["8"], ["9"]])
+        ask_sql(other, "EXECUTE q(1)")
+        check("Result" in str(values(ask_sql(raw, "EXPLAIN EXECUTE q(1)"))), "a plan")
+        check("actual" in str(values(ask_sql(raw, "EXPLAIN ANALYZE EXECUTE q(1)"))), "a run")
+        ask_sql(other, "EXECUTE q(1)")
+        equal(message(ask_sql(raw, "CREATE TABLE it_made AS EXECUTE q(5)")), None)
+        equal(values(ask_sql(raw, "SELECT n FROM it_made")), [["12"]])
+        equal(values(ask_sql(raw, "DEALLOCATE q; PREPARE q AS SELECT 'new'; EXECUTE q")), [["new"]])
+        equal(values(ask_sql(other, "EXECUTE q(1)")), [["9"]])
+        equal(values(ask_sql(raw, "EXECUTE q")), [["new"]])
+        equal(first_error(ask_sql(raw, 'PREPARE "Odd ""name" AS SELECT 3')), None)
+        ask_sql(other, "SELECT 1")
+        equal(values(ask_sql(raw, 'EXECUTE "Odd ""name"')), [["3"]])
+        ask_sql(raw, "DROP TABLE it_made")
+
+
+@quick
+def test_prepared_statements_are_not_transactional(weir):
+    with logged_in(weir) as raw, logged_in(weir) as other:
+        ask_sql(raw, "BEGIN")
+        ask_sql(raw, "PREPARE kept AS SELECT 5")
+        ask_sql(raw, "ROLLBACK")
+        ask_sql(raw, "PREPARE too AS SELECT 6; SELECT 1/0; PREPARE never AS SELECT 7")
+        for _ in range(3):
+            ask_sql(other, "SELECT 1")
+            equal(values(ask_sql(raw, "EXECUTE kept")), [["5"]])
+            equal(values(ask_sql(raw, "EXECUTE too")), [["6"]])
+            equal(first_error(ask_sql(raw, "EXECUTE never")), "26000")
+        ask_sql(raw, "BEGIN")
+        ask_sql(raw, "DEALLOCATE kept")
+        ask_sql(raw, "ROLLBACK")
+        equal(first_error(ask_sql(raw, "EXECUTE kept")), "26000")
+        ask_sql(raw, "DISCARD ALL")
+        equal(first_error(ask_sql(raw, "EXECUTE too")), "26000")
+
+
+@quick
+def test_errors_about_statements_are_postgresqls(weir):
+    with logged_in(weir) as raw, logged_in(weir) as other:
+        for r in (other, raw):
+            ask(r, parse("proto", "SELECT $1::int"))
+            ask_sql(r, "PREPARE mine(int) AS SELECT $1")
+        for text, state, said in (
+                ("PREPARE mine AS SELECT 2", "42P05", 'prepared statement "mine" already exists'),
+                ("PREPARE proto AS SELECT 2", "42P05", 'prepared statement "proto" already exists'),
+                ("EXECUTE none", "26000", 'prepared statement "none" does not exist'),
+                ("DEALLOCATE none", "26000", 'prepared statement "none" does not exist'),
+                ("EXECUTE mine", "42601",
+                 'wrong number of parameters for prepared statement "mine"'),
+                ("EXECUTE proto(1, 2)", "42601",
+                 'wrong number of parameters for prepared statement "proto"'),
+                ("EXPLAIN EXECUTE none", "26000", 'prepared statement "none" does not exist')):
+            ask_sql(other, "EXECUTE mine(1)")
+            got = ask_sql(raw, text)
+            equal((first_error(got), message(got)), (state, said), text)
+        got = ask(raw, parse("mine", "SELECT 3"))
+        equal((first_error(got), message(got)),
+              ("42P05", 'prepared statement "mine" already exists'))
+        got = ask(raw, parse("proto", "SELECT 3"))
+        equal((first_error(got), message(got)),
+              ("42P05", 'prepared statement "proto" already exists'))
+
+
+@quick
+def test_protocol_uses_a_statement_of_sql(weir):
+    with logged_in(weir) as raw, logged_in(weir) as other:
+        ask_sql(raw, "PREPARE s(int) AS SELECT $1 + 1")
+        ask_sql(other, "PREPARE s(int) AS SELECT $1 + 2")
+        for _ in range(3):
+            equal(values(ask(raw, bind("", "s", [1]), execute())), [["2"]])
+            equal(values(ask(other, bind("", "s", [1]), execute())), [["3"]])
+            got = ask(raw, describe("S", "s"))
+            equal([k for k, _ in got], ["t", "T", "Z"])
+        ask(raw, parse("", "EXECUTE s(4)"), bind("", ""), describe("P", ""), execute())
+        equal(values(ask(other, parse("", "EXECUTE s(4)"), bind("", ""), describe("P", ""),
+                         execute())), [["6"]])
+        ask(raw, close("S", "s"))
+        equal(first_error(ask(raw, bind("", "s", [1]), execute())), "26000")
+        equal(first_error(ask_sql(raw, "EXECUTE s(1)")), "26000")
+        equal(values(ask(other, bind("", "s", [1]), execute())), [["3"]])
+
+
+@quick
+def test_the_view_shows_the_clients_statements(weir):
+    view = "SELECT name, statement, from_sql FROM pg_prepared_statements ORDER BY name"
+    with logged_in(weir) as raw, logged_in(weir) as other:
+        ask_sql(other, "PREPARE foreign_one AS SELECT 1")
+        ask(other, parse("foreign_two", "SELECT 2"))
+        ask(other, bind("", "foreign_two"), execute())
+        ask_sql(raw, "PREPARE a_sql(int) AS SELECT $1")
+        ask(raw, parse("b_proto", "SELECT $1::int"))
+        want = [["a_sql", "PREPARE a_sql(int) AS SELECT $1", "t"],
+                ["b_proto", "SELECT $1::int", "f"]]
+        equal(values(ask_sql(raw, view)), want)
+        equal(values(ask(raw, bind("", "b_proto", [3]), execute())), [["3"]])
+        equal(values(ask(raw, parse("", view), bind("", ""), execute())), want)
+        ask(raw, parse("c_view", view))
+        for _ in range(2):
+            equal(values(ask(raw, bind("", "c_view"), execute())), want + [["c_view", view, "f"]])
+        equal(values(ask(other, bind("", "foreign_two"), execute())), [["2"]])
+        ask_sql(raw, "DEALLOCATE a_sql")
+        equal(values(ask_sql(raw, "BEGIN; " + view + "; COMMIT"))[0][0], "b_proto")
+
+
+@quick
+def test_a_statement_whose_table_is_gone(weir):
+    with logged_in(weir) as raw, logged_in(weir) as other:
+        ask_sql(other, "DROP TABLE IF EXISTS it_going")
+        ask_sql(other, "CREATE TABLE it_going(k int)")
+        ask_sql(raw, "PREPARE g AS INSERT INTO it_going VALUES (1)")
+        equal(first_error(ask_sql(raw, "EXECUTE g")), None)
+        ask_sql(other, "PREPARE g AS SELECT 1; EXECUTE g")
+        ask_sql(other, "DROP TABLE it_going")
+        for _ in range(3):
+            ask_sql(other, "EXECUTE g")
+            equal(first_error(ask_sql(raw, "EXECUTE g")), "42P01")
+            equal(values(ask_sql(raw, "SELECT 4")), [["4"]])
+        ask_sql(raw, "BEGIN")
+        ask_sql(raw, "SELECT 1")
+        got = ask_sql(raw, "EXECUTE g")
+        equal((first_error(got), status(got)), ("42P01", "E"))
+        ask_sql(raw, "ROLLBACK")
+        ask_sql(other, "CREATE TABLE it_going(k int)")
+        equal(first_error(ask_sql(raw, "EXECUTE g")), None)
+        ask_sql(other, "DROP TABLE it_going")
+
+
+@quick
+def test_reads_of_statements_run_on_replicas(weir):
+    weir.need_pgweir()
+    with weir.connect(prepare_threshold=None) as conn:
+        conn.execute("PREPARE r(int) AS SELECT count(*) FROM pg_class WHERE oid > $1::oid")
+        conn.execute("PREPARE w AS SELECT txid_current()")
+        before = weir.stat("routed_replica")
+        for _ in range(10):
+            conn.execute("EXECUTE r(1)")
+        check(weir.stat("routed_replica") >= before + 8, "reads leave the primary")
+        before = weir.stat("routed_replica")
+        for _ in range(5):
+            conn.execute("EXECUTE w")
+        equal(weir.stat("routed_replica"), before)
+
+
+@quick
+def test_statements_are_bounded(start):
+    weir = start({"prepared_session_max": 16384, "default_pool_size": 2})
+    with logged_in(weir) as raw:
+        for i in range(100):
+            state = first_error(ask_sql(raw, f"PREPARE s{i} AS SELECT {i} /* {'x' * 900} */"))
+            if state:
+                break
+        equal(state, "53400")
+        check(5 < i < 20, f"after {i}")
+        equal(first_error(ask(raw, parse("p", "SELECT 1 /* " + "x" * 900 + " */"))), "53400")
+        equal(values(ask_sql(raw, "EXECUTE s1")), [["1"]])
+        ask_sql(raw, "DEALLOCATE s1")
+        equal(first_error(ask_sql(raw, "PREPARE again AS SELECT 1")), None)
+        ask_sql(raw, "DEALLOCATE ALL")
+        equal(first_error(ask(raw, parse("p", "SELECT 1 /* " + "x" * 900 + " */"))), None)
+
+
+@quick
+def test_execute_heals_a_changed_result(weir):
+    """Outside a transaction a statement is prepared again; inside PostgreSQL's error is told."""
+    weir.need_pgweir()
+    with logged_in(weir) as raw, logged_in(weir) as other:
+        ask_sql(other, "DROP TABLE IF EXISTS it_grows")
+        ask_sql(other, "CREATE TABLE it_grows(a int); INSERT INTO it_grows VALUES (1)")
+        ask_sql(raw, "PREPARE g AS SELECT * FROM it_grows FOR UPDATE")
+        ask(raw, parse("p", "SELECT * FROM it_grows FOR UPDATE"))
+        equal(values(ask_sql(raw, "EXECUTE g")), [["1"]])
+        equal(values(ask(raw, bind("", "p"), execute())), [["1"]])
+        ask_sql(other, "ALTER TABLE it_grows ADD b int DEFAULT 2")
+        equal(values(ask_sql(raw, "EXECUTE g")), [["1", "2"]])
+        equal(values(ask(raw, bind("", "p"), execute())), [["1", "2"]])
+        ask_sql(other, "ALTER TABLE it_grows ADD c int DEFAULT 3")
+        ask_sql(raw, "BEGIN")
+        ask_sql(raw, "SELECT 1")
+        got = ask_sql(raw, "EXECUTE g")
+        check(first_error(got) in (None, "0A000"), "told, or prepared anew on another server")
+        ask_sql(raw, "ROLLBACK")
+        ask_sql(other, "DROP TABLE it_grows")
+
+
+@limit(90)
+def test_sql_statements_of_many_clients_at_once(weir):
+    problems = []
+
+    def client(number):
+        try:
+            with weir.connect(prepare_threshold=None) as conn:
+                for i in range(40):
+                    conn.execute(f"PREPARE s{i % 3}(int) AS SELECT $1 + {number}")
+                    for k in range(3):
+                        got = conn.execute(f"EXECUTE s{i % 3}({k})").fetchone()
+                        if got != (number + k,):
+                            problems.append((number, k, got))
+                    conn.execute(f"DEALLOCATE s{i % 3}")
+        except Exception as e:    # noqa: BLE001
+            problems.append(e)
+    threads = [threading.Thread(target=client, args=(n % 6,)) for n in range(12)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    equal(problems, [])

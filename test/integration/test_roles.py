@@ -2,7 +2,7 @@
 """The role is part of the session: it follows its client, and nobody else runs under it."""
 import psycopg
 
-from lib import check, equal, quick, raises
+from lib import check, equal, quick, raises, until
 from rawpg import SYNC, Raw, bind, error_fields, execute, parse, query, row_values
 
 OPTIONS = {"default_pool_size": 2}
@@ -250,6 +250,9 @@ def test_the_cache_knows_the_role(start):
         admin.execute("CREATE TABLE it_cached AS SELECT 1 AS k")
         admin.execute("GRANT SELECT ON it_cached TO app, it_role_b")
         conns = crowd(weir, 2, cursor_factory=psycopg.ClientCursor, prepare_threshold=None)
+        hits = weir.stat("cache_hits_local")
+        until("the cache to take part", 20, lambda: conns[1].execute(
+            "SELECT k FROM it_cached").fetchone() and weir.stat("cache_hits_local") > hits)
         hits = weir.stat("cache_hits_local")
         for role, may in (("it_role_a", False), ("it_role_b", True)):
             conns[0].execute(f"SET ROLE {role}")

@@ -7,6 +7,7 @@ test_unit_pool_test_pool_SOURCES = \
 	test/unit/pool/test_datestyle.c \
 	test/unit/pool/test_ledger.c \
 	test/unit/pool/test_params.c \
+	test/unit/pool/test_plain_names.c \
 	test/unit/pool/test_pool.c \
 	test/unit/pool/test_prepared.c \
 	test/unit/pool/test_replies.c \

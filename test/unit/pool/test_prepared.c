@@ -229,3 +229,45 @@ Test(prepared, doubt_ends_when_it_is_parsed_again)
 	cr_assert_not(prepared_set_use(&set, 2));
 	prepared_set_fini(&set);
 }
+
+Test(prepared, one_made_by_sql_is_another_than_one_of_the_protocol)
+{
+	struct statement *s = statement_analyse(slice_str("SELECT 1"));
+	const char *text = "PREPARE a AS SELECT 1";
+	struct prepared *sql = prepared_intern_sql(table, slice_str(text), s);
+	struct prepared *again = prepared_intern_sql(table, slice_str(text), s);
+	struct prepared *other = intern(text, "", 0);
+
+	cr_assert_eq(sql, again);
+	cr_assert_neq(sql, other);
+	cr_assert(sql->is_sql && !other->is_sql);
+	prepared_put(&sql);
+	prepared_put(&again);
+	prepared_put(&other);
+	statement_put(&s);
+}
+
+Test(prepared, names_are_counted_in_bytes)
+{
+	struct prepared_names *names = prepared_names_create();
+	struct prepared *p;
+	size_t one;
+
+	add(names, "a", "SELECT 1");
+	one = prepared_names_bytes(names);
+	cr_assert_gt(one, 8);
+	p = intern("SELECT 1", "\0\0", 2);
+	prepared_names_put(names, slice_str("a"), &p); /* in its place */
+	cr_assert_eq(prepared_names_bytes(names), one);
+	cr_assert_eq(prepared_names_count(names), 1);
+	cr_assert_null(prepared_names_confirm(names));
+	add(names, "b", "SELECT 1");
+	cr_assert_eq(prepared_names_bytes(names), 2 * one);
+	prepared_names_close(names, prepared_names_find(names, slice_str("a")));
+	cr_assert_eq(prepared_names_bytes(names), one);
+	prepared_names_refuse(names, 0, 1);
+	cr_assert_eq(prepared_names_bytes(names), 2 * one);
+	prepared_names_clear(names);
+	cr_assert_eq(prepared_names_bytes(names), 0);
+	prepared_names_destroy(&names);
+}

@@ -12,6 +12,7 @@ test_unit_sql_test_sql_SOURCES = \
 	test/unit/sql/test_cache.c \
 	test/unit/sql/test_hint.c \
 	test/unit/sql/test_lexer.c \
+	test/unit/sql/test_prepare.c \
 	test/unit/sql/test_quote.c \
 	test/unit/sql/test_routes.c \
 	test/unit/sql/test_shape.c \
