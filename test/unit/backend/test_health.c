@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/* Readiness: from the database's first answer to the grace behind its last, and never in a drain. */
+/* Readiness: from the first answer of the database to the grace behind its last; not in a drain. */
 #include "backend/health.h"
 
 #include <criterion/criterion.h>
