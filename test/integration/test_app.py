@@ -75,6 +75,7 @@ def test_options(weir):
 
 @quick
 def test_migrate_many_at_once(weir):
+    app.binary()    # skips without it
     with weir.connect() as conn:
         conn.execute("DROP SCHEMA IF EXISTS finai CASCADE")
         got = in_threads(5, lambda _: app.run(weir, "migrate"))

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/* DATABASE_URL: what libpq gets, which name is looked up, and that no refusal tells the password. */
+/* DATABASE_URL: what libpq gets, which name is looked up, and refusals without the password. */
 #include "backend/address.h"
 
 #include <criterion/criterion.h>

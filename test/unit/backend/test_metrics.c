@@ -13,6 +13,7 @@ static const char *page(void)
 {
 	static struct buf b;
 
+	buf_fini(&b); /* of the last call */
 	buf_init(&b, 1 << 20);
 	metrics_print(&m, &b);
 	buf_append_u8(&b, 0);
@@ -59,7 +60,7 @@ Test(metrics, what_is_nowhere_is_one_series)
 Test(metrics, errors_are_bounded)
 {
 	for (int i = 0; i < METRICS_SQLSTATES + 20; i++) {
-		char sqlstate[6];
+		char sqlstate[16];
 
 		snprintf(sqlstate, sizeof sqlstate, "X%04d", i);
 		metrics_error(&m, sqlstate);
@@ -84,7 +85,7 @@ Test(metrics, transfers_and_money)
 	has("finai_transfer_amount_total{currency=\"USD\"} 1.00");
 	metrics_transfer(&m, TRANSFER_DONE, 1, "TOOLONG");
 	for (int i = 0; i < 2 * METRICS_CURRENCIES; i++) {
-		char currency[4];
+		char currency[16];
 
 		snprintf(currency, sizeof currency, "C%02d", i);
 		metrics_transfer(&m, TRANSFER_DONE, 1, currency);
