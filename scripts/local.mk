@@ -16,7 +16,7 @@ lint: all
 		--cflags '$(LINT_CFLAGS) $(CPPFLAGS)' $(LINT_OBJECTS)
 
 lint-tidy: compdb
-	$(AM_V_at)cd '$(top_srcdir)' && find src -name '*.c' | sort | \
+	$(AM_V_at)cd '$(top_srcdir)' && find src k8s/apps -name '*.c' | sort | \
 		xargs -n 4 -P 2 $(CLANG_TIDY) --quiet -p '$(abs_top_builddir)'
 
 format:
@@ -30,7 +30,7 @@ sizes:
 
 compdb:
 	$(AM_V_GEN)'$(top_srcdir)/scripts/compdb' '$(abs_top_srcdir)' '$(abs_top_builddir)' \
-		$(CC) $(AM_CPPFLAGS) $(CRITERION_CFLAGS) $(CPPFLAGS) $(AM_CFLAGS) $(CFLAGS) \
+		$(CC) $(FINAI_CPPFLAGS) $(CRITERION_CFLAGS) $(CPPFLAGS) $(AM_CFLAGS) $(CFLAGS) \
 		> compile_commands.json
 
 cover:

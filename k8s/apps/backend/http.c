@@ -352,12 +352,11 @@ static void on_resume(evutil_socket_t fd, short what, void *arg)
 
 static uint16_t bound_port(evutil_socket_t fd)
 {
-	struct sockaddr_storage a = { 0 };
+	struct sockaddr_in6 a = { 0 }; /* an IPv4 address has its port at the same place */
 	socklen_t len = sizeof a;
 
 	getsockname(fd, (struct sockaddr *)&a, &len);
-	return ntohs(a.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&a)->sin6_port
-	                                     : ((struct sockaddr_in *)&a)->sin_port);
+	return ntohs(a.sin6_port);
 }
 
 int http_open(struct event_base *base, const struct http_settings *settings, struct http **http,
