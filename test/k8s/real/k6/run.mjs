@@ -8,7 +8,7 @@ import { pathToFileURL } from "node:url";
 register("./hooks.mjs", import.meta.url);
 const { world } = await import("./modules.mjs");
 
-const OPTIONS = { scenarios: 1, thresholds: 1, summaryTrendStats: 1 };
+const OPTIONS = { scenarios: 1, thresholds: 1, summaryTrendStats: 1, noVUConnectionReuse: 1 };
 const SCENARIO = { executor: 1, exec: 1, startVUs: 1, stages: 1, gracefulRampDown: 1, tags: 1 };
 
 function onlyKnown(what, object, known) {
