@@ -4,12 +4,14 @@
 The pods run k8s/redis as it ships. Tests build on one another: formed by the
 Job (and left alone by its second run), a killed master is replaced, pods come
 back with other addresses (one of them, then all), a master that is stopped in
-order hands over first, and users can do what they need and no more.
+order hands over first, and users can do what they need and no more. At the end
+two pgweir share results there, with the address that ships, through all of that.
 """
 import re
 import signal
 import time
 
+from cache_tools import Pair
 from lib import check, equal, limit, needs, quick, until
 from redis_tools import all_ready, cli, credentials, field, masters, role
 
@@ -203,3 +205,54 @@ def test_liveness_waits_for_loading(cluster):
         check(not worked, f"a stopped server lives: {said}")
     finally:
         pod.kill(signo=signal.SIGCONT)
+
+
+def shipped_redis(cluster):
+    """cache_redis as the ConfigMap pgweir-cache has it."""
+    text = cluster.get("ConfigMap", "pgweir", "pgweir-cache")["data"]["cache.ini"]
+    return re.search(r"^cache_redis = (.*)$", text, re.M).group(1)
+
+
+@limit(420)
+@needs("/usr/lib/postgresql/15/bin/initdb")
+def test_two_pgweir_share_results_in_it(cluster, binary, sub):
+    pods = pods_of(cluster)
+    wait_whole(pods, "a whole cluster")
+    options = {"cache_redis": shipped_redis(cluster), "cache_redis_timeout": 0.5,
+               "cache_redis_password": credentials(cluster)["pgweir-password"]}
+    pair = Pair(cluster, binary, options)
+    try:
+        with sub("redis::pgweir: hits of what the other stored"):
+            pair.share()
+            equal(pair.sum("pgweir_cache_redis_errors_total"), 0.0, "commands that Redis refused")
+            equal(pair.sum("pgweir_cache_redis_masters"), 6.0)
+            equal(pair.sum("pgweir_cache_redis_node_up"), 6.0)
+        with sub("redis::pgweir: a master killed under load"):
+            victim = masters(pods)[0]
+            heir = replica_of(victim, pods)[0]
+            with pair.load():
+                victim.kill(signo=signal.SIGSTOP)
+                until("the replica's promotion", 60, lambda: role(heir) == "master", 0.3)
+                victim.kill(signo=signal.SIGKILL)
+                pair.wait_connected()
+            pair.share()
+            wait_whole(pods, "a whole cluster after the kill")
+        with sub("redis::pgweir: a master that stops in order, under load"):
+            victim = masters(pods)[0]
+            with pair.load():
+                victim.stop()
+                pair.wait_connected()
+            pair.share()
+            victim.start()
+            all_ready("it is ready again", [victim])
+            wait_whole(pods, "a whole cluster again")
+        with sub("redis::pgweir: all addresses change at once"):
+            with pair.load():
+                for pod in pods:
+                    pod.crash()
+                STATE["pods"] = pods = cluster.start_all("cache", "redis-cluster", len(pods))
+                wait_whole(pods, "a whole cluster of new addresses", 120)
+                pair.wait_connected()
+            pair.share()
+    finally:
+        pair.stop()

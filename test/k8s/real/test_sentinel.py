@@ -6,8 +6,8 @@ lost is replaced and comes back as a replica with another address; one that is
 stopped in order is replaced before it ends; after a restart of everything the
 servers follow whom the sentinels remember, not redis-0.
 """
+from cache_tools import Pair
 from lib import check, equal, limit, needs, quick, until
-from plain_pg import Plain, metric
 from redis_tools import all_ready, cli, credentials, field, masters, role
 
 DOMAIN = ".redis-nodes.cache.svc.cluster.local"
@@ -143,57 +143,39 @@ def test_sentinels_want_a_password_and_keep_their_state(cluster):
     check("10.42." not in kept, "addresses instead of names:\n" + kept)
 
 
-@limit(150)
+@limit(240)
 @needs("/usr/lib/postgresql/15/bin/initdb")
-def test_two_pgweir_share_results_in_the_master(cluster, binary):
-    """With the rights of the Secret's user pgweir: hits of the one by what the other stored, and its writes seen."""
+def test_two_pgweir_share_results_and_follow_the_master(cluster, binary, sub):
+    """With the rights of the Secret's user pgweir; a switch in order, then a lost master, both under load."""
     servers, sentinels = tier(cluster)
-    master = wait_agreed(servers, sentinels, "agreement")
+    wait_agreed(servers, sentinels, "agreement")
     secret = credentials(cluster)
-    plain = Plain(cluster)
-    options = {"cache_redis": f"redis://pgweir:{secret['pgweir-password']}@{master.name}{DOMAIN}:6379",
-               "cache_redis_timeout": 1}
+    names = ",".join(f"{s.name}.redis-sentinel-nodes.cache.svc.cluster.local" for s in sentinels)
+    options = {"cache_redis": f"redis+sentinel://pgweir:{secret['pgweir-password']}@{names}/finai",
+               "cache_redis_sentinel_password": secret["sentinel-password"], "cache_redis_timeout": 0.5}
+    pair = Pair(cluster, binary, options)
     try:
-        for port in (6432, 6442):
-            plain.weir(binary, port, options)
-        share(plain)
-        for port in (6432, 6442):
-            equal(metric(port, "pgweir_cache_redis_errors_total"), 0.0, "commands that Redis refused")
-        refused = [line for line in (plain.log(6432) + plain.log(6442)).splitlines() if "redis" in line]
-        equal(refused, [], "complaints about Redis")
+        with sub("sentinel::hits of what the other pgweir stored"):
+            pair.share()
+            equal(pair.sum("pgweir_cache_redis_errors_total"), 0.0, "commands that Redis refused")
+        with sub("sentinel::a switch in order is followed under load"):
+            old = wait_agreed(servers, sentinels, "agreement")
+            wait_known(sentinels)
+            with pair.load():
+                cli(sentinels[0], "sentinel", "failover", "finai", port=26379)
+                until("another master", 60, lambda: agree(servers, sentinels) not in (None, old), 0.5)
+                pair.wait_connected()
+            pair.share()
+        with sub("sentinel::a lost master is followed under load"):
+            wait_known(sentinels)
+            old = wait_agreed(servers, sentinels, "agreement")
+            with pair.load():
+                old.crash()
+                new = wait_agreed(servers, sentinels, "another master")
+                pair.wait_connected()
+            check(new is not old, "the same master")
+            pair.share()
+            old.start()
+            all_ready("ready again", [old])
     finally:
-        plain.stop()
-
-
-def share(plain):
-    """The hot query through both: hit rate, whose hits, and a write through the other."""
-    sql = "SELECT price FROM quotes WHERE symbol = 'A'"
-    one, other = plain.connect(6432), plain.connect(6442)
-    one.execute("CREATE TABLE quotes(symbol text PRIMARY KEY, price int)")
-    one.execute("INSERT INTO quotes VALUES ('A', 1), ('B', 2)")
-
-    def is_hit(conn, port):
-        before = metric(port, "pgweir_cache_hits_local_total") + metric(port, "pgweir_cache_hits_redis_total")
-        conn.execute(sql).fetchone()
-        return metric(port, "pgweir_cache_hits_local_total") + \
-            metric(port, "pgweir_cache_hits_redis_total") > before
-
-    until("a hit", 30, lambda: is_hit(one, 6432), 0.2)
-    until("a hit by what the other stored", 30,
-          lambda: is_hit(other, 6442) and metric(6442, "pgweir_cache_hits_redis_total") > 0, 0.2)
-    before = {port: hits_and_misses(port) for port in (6432, 6442)}
-    for _ in range(300):
-        equal(one.execute(sql).fetchone()[0], 1)
-        equal(other.execute(sql).fetchone()[0], 1)
-    for port, (hits, misses) in before.items():
-        now_hits, now_misses = hits_and_misses(port)
-        rate = (now_hits - hits) / (now_hits - hits + now_misses - misses)
-        check(rate > 0.9, f"hit rate {rate:.2f} on {port}")
-    other.execute("UPDATE quotes SET price = 7 WHERE symbol = 'A'")
-    equal(other.execute(sql).fetchone()[0], 7, "own write")
-    until("the other's write", 10, lambda: one.execute(sql).fetchone()[0] == 7)
-
-
-def hits_and_misses(port):
-    return (metric(port, "pgweir_cache_hits_local_total") + metric(port, "pgweir_cache_hits_redis_total"),
-            metric(port, "pgweir_cache_misses_total"))
+        pair.stop()
