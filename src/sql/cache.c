@@ -3,7 +3,8 @@
  * The two statement caches of a worker: by text and by shape, in two maps over
  * one kind of entry, with one byte bound and one eviction order. The order is
  * second chance: a hit sets a bit (no list is touched on the hot path), the
- * evictor gives entries with the bit another round.
+ * evictor gives entries with the bit another round. In front of both is a small
+ * table of texts that differ in plain literals only (template.h).
  *
  * A text whose shape is known gets an entry of its own only when it comes again
  * in a later period while its mark is still in the small `seen` table; so programs
@@ -24,6 +25,7 @@
 #include "sql/analyse.h"
 #include "sql/shape.h"
 #include "sql/statement.h"
+#include "sql/template.h"
 
 enum { ARENA_BLOCK_BYTES = 64 * 1024, SEEN_SLOTS = 4096, SEEN_PERIOD = 4096 /* look-ups */ };
 
@@ -54,6 +56,7 @@ struct statement_cache {
 	size_t scratch_bytes;
 	struct statement_cache_stats stats;
 	struct seen seen[SEEN_SLOTS];
+	struct template_table templates;
 };
 
 static bool entry_equal(const struct map_node *node, const void *key)
@@ -107,6 +110,7 @@ void statement_cache_destroy(struct statement_cache *c)
 		return;
 	while (c->order.count > 0)
 		entry_drop(c, list_entry(list_last(&c->order), struct entry, order));
+	template_table_fini(&c->templates);
 	WEIR_ASSERT(c->stats.bytes == 0 && c->stats.count == 0);
 	statement_put(&c->last);
 	map_fini(&c->by_text);
@@ -229,13 +233,19 @@ static struct statement *lookup_large(struct statement_cache *c, struct slice te
 
 struct statement *statement_cache_lookup(struct statement_cache *c, struct slice text)
 {
-	uint64_t hash;
+	struct shape_literals literals;
 	struct statement *s;
 	struct shape shape;
 	size_t shape_len;
+	uint64_t hash;
 
 	if (text.len > c->max_text_bytes)
 		return lookup_large(c, text);
+	s = template_find(&c->templates, text);
+	if (s) {
+		c->stats.template_hits++;
+		return s;
+	}
 	hash = hash_bytes(text.ptr, text.len);
 	s = find(&c->by_text, text, hash);
 	if (s) {
@@ -244,12 +254,14 @@ struct statement *statement_cache_lookup(struct statement_cache *c, struct slice
 	}
 	if (!reserve_scratch(c, shape_bound(text.len)))
 		return lookup_large(c, text);
-	shape_len = shape_make(&shape, text, c->scratch);
+	shape_len = shape_make_noting(&shape, text, c->scratch, &literals);
 	s = find(&c->by_shape, slice_of(c->scratch, shape_len), shape.hash);
 	if (!s)
 		return analyse_new(c, text, hash, &shape, shape_len);
 	c->stats.shape_hits++;
 	keep_last(c, statement_get(s)); /* making room for the text may evict the shape */
+	if (!shape.is_text_only)
+		template_add(&c->templates, text, &literals, s);
 	if (note_seen(c, hash))
 		insert(c, &c->by_text, text, hash, s);
 	return s;

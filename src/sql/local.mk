@@ -31,6 +31,8 @@ src_sql_libsql_a_SOURCES = \
 	src/sql/shape.c \
 	src/sql/shape.h \
 	src/sql/statement.h \
+	src/sql/template.c \
+	src/sql/template.h \
 	src/sql/tree.c \
 	src/sql/tree.h \
 	src/sql/utility.c \

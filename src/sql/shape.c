@@ -18,6 +18,8 @@ enum { TIME_LITERAL_MAX = 64 };
 
 struct writer {
 	struct shape *shape;
+	struct shape_literals *literals;
+	const char *text; /* its start */
 	char *out;
 	size_t len;
 	size_t list_end; /* after the literal that a following ", literal" joins; 0: none */
@@ -253,19 +255,50 @@ static void note_param(struct shape *shape, struct slice text)
 		shape->param_count = (uint16_t)n;
 }
 
+static bool is_digits(struct slice text)
+{
+	for (size_t i = 0; i < text.len; i++) {
+		if (text.ptr[i] < '0' || text.ptr[i] > '9')
+			return false;
+	}
+	return true;
+}
+
+/* One pair of quotes, nothing in front. */
+static bool is_plain_string(const struct token *t)
+{
+	return *t->text.ptr == '\'' && !t->has_escape &&
+	       memchr(t->text.ptr + 1, '\'', t->text.len - 1) == t->text.ptr + t->text.len - 1;
+}
+
+static void note_literal(struct writer *w, const struct token *t, char kind)
+{
+	struct shape_literals *l = w->literals;
+	size_t from = (size_t)(t->text.ptr - w->text);
+
+	if (!l->are_plain)
+		return;
+	l->are_plain = l->count < SHAPE_LITERALS_MAX && from + t->text.len <= UINT16_MAX &&
+	               ((kind == 'n' && is_digits(t->text)) || (kind == 's' && is_plain_string(t)));
+	if (l->are_plain)
+		l->at[l->count++] =
+			(struct shape_literal){ (uint16_t)from, (uint16_t)t->text.len, kind };
+}
+
 static void put_token(struct writer *w, const struct token *t)
 {
+	char kind = 'n';
+
 	switch (t->kind) {
 	case TOKEN_STRING:
-		if (may_be_moment(t)) {
-			w->shape->has_time_word = true;
-			put_literal(w, 't');
-		} else {
-			put_literal(w, 's');
-		}
+		kind = may_be_moment(t) ? 't' : 's';
+		w->shape->has_time_word |= kind == 't';
+		note_literal(w, t, kind);
+		put_literal(w, kind);
 		return;
 	case TOKEN_NUMBER:
-		put_literal(w, 'n');
+		note_literal(w, t, kind);
+		put_literal(w, kind);
 		return;
 	case TOKEN_PARAM:
 		note_param(w->shape, t->text);
@@ -302,14 +335,25 @@ static void on_comment(void *arg, struct slice body)
 
 size_t shape_make(struct shape *shape, struct slice text, char *out)
 {
-	struct writer w = { .shape = shape, .out = out, .open_from = SIZE_MAX };
+	struct shape_literals literals;
+
+	return shape_make_noting(shape, text, out, &literals);
+}
+
+size_t shape_make_noting(struct shape *shape, struct slice text, char *out,
+                         struct shape_literals *literals)
+{
+	struct writer w = { .shape = shape, .literals = literals, .out = out, .open_from = SIZE_MAX };
 	size_t from;
 	struct height h;
 	struct lexer l;
 
 	*shape = (struct shape){ 0 };
 	h.run = h.joins = h.below = h.nest = 0;
+	literals->are_plain = true;
+	literals->count = 0;
 	lexer_init(&l, text);
+	w.text = l.at;
 	l.on_comment = on_comment;
 	l.arg = &w;
 	for (struct token t = lexer_next(&l); t.kind != TOKEN_END; t = lexer_next(&l)) {

@@ -28,10 +28,26 @@ struct shape {
 	bool is_too_deep;   /* must not reach the parser */
 };
 
+enum { SHAPE_LITERALS_MAX = 16 };
+
+struct shape_literal {
+	uint16_t from, len; /* in the text, quotes included */
+	char kind;          /* 'n': digits only; 's': '...' without a quote inside, no moment */
+};
+
+struct shape_literals {
+	bool are_plain; /* all of them are as above, and no more than fit */
+	uint8_t count;
+	struct shape_literal at[SHAPE_LITERALS_MAX];
+};
+
 /* Bytes that out needs for a text of that length. */
 size_t shape_bound(size_t text_len);
 /* Fills *shape, writes the normalised text to out and returns its length. */
 size_t shape_make(struct shape *shape, struct slice text, char *out);
+/* The same, and the places of the literals. */
+size_t shape_make_noting(struct shape *shape, struct slice text, char *out,
+                         struct shape_literals *literals);
 
 /* True for a value in text form that date and time input may take for a moving moment. */
 bool shape_names_moment(struct slice value);

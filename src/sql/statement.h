@@ -90,7 +90,7 @@ struct statement {
 
 /* The caches by text and by shape. One per worker, no lock; max_bytes bounds both together. */
 struct statement_cache_stats {
-	uint64_t text_hits, shape_hits, parses, parse_failures, evictions;
+	uint64_t template_hits, text_hits, shape_hits, parses, parse_failures, evictions;
 	size_t bytes, count;
 };
 struct statement_cache *statement_cache_create(size_t max_bytes, size_t max_text_bytes);

@@ -17,7 +17,8 @@ FUZZ_TARGETS = \
 	test/fuzz/fuzz_redis \
 	test/fuzz/fuzz_request \
 	test/fuzz/fuzz_scram \
-	test/fuzz/fuzz_startup
+	test/fuzz/fuzz_startup \
+	test/fuzz/fuzz_template
 
 test_fuzz_fuzz_entry_SOURCES = test/fuzz/fuzz_entry.c $(FUZZ_MAIN)
 test_fuzz_fuzz_entry_CPPFLAGS = $(TEST_CPPFLAGS)
@@ -28,6 +29,8 @@ test_fuzz_fuzz_cluster_CPPFLAGS = $(TEST_CPPFLAGS)
 test_fuzz_fuzz_lexer_SOURCES = test/fuzz/fuzz_lexer.c test/unit/sql/describe.c \
 	test/unit/sql/rebuild.c $(FUZZ_MAIN)
 test_fuzz_fuzz_lexer_CPPFLAGS = $(TEST_CPPFLAGS)
+test_fuzz_fuzz_template_SOURCES = test/fuzz/fuzz_template.c $(FUZZ_MAIN)
+test_fuzz_fuzz_template_CPPFLAGS = $(TEST_CPPFLAGS)
 test_fuzz_fuzz_log_line_SOURCES = test/fuzz/fuzz_log_line.c $(FUZZ_MAIN)
 test_fuzz_fuzz_log_line_CPPFLAGS = $(TEST_CPPFLAGS)
 test_fuzz_fuzz_framing_SOURCES = test/fuzz/fuzz_framing.c $(FUZZ_MAIN)

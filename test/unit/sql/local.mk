@@ -16,6 +16,7 @@ test_unit_sql_test_sql_SOURCES = \
 	test/unit/sql/test_quote.c \
 	test/unit/sql/test_routes.c \
 	test/unit/sql/test_shape.c \
+	test/unit/sql/test_template.c \
 	test/unit/sql/test_tree.c
 test_unit_sql_test_sql_CPPFLAGS = $(TEST_CPPFLAGS)
 test_unit_sql_test_sql_LDADD = $(TEST_LIBS_1)
