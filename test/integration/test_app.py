@@ -11,8 +11,9 @@ from decimal import Decimal
 
 import app
 from app import App
-from lib import check, equal, limit, quick, until
+from lib import check, equal, limit, needs, quick, until
 from nodes import Nodes
+from test_tls import make_certificate
 
 OPTIONS = {"default_pool_size": 20, "query_wait_timeout": 60, "failover_wait_timeout": 60,
            "client_idle_timeout": 0}
@@ -588,6 +589,36 @@ def test_metrics(weir, tier):
 
 
 @quick
+@needs("openssl")
+def test_a_name_and_tls(weir, tier, start, session):
+    """As in the cluster: DATABASE_URL has a host name and sslmode=verify-full. An unknown name is no end."""
+    weir.need_pgweir()
+    backend(weir, tier).stop()
+    key, cert = make_certificate(session.dir, session)
+    other = start({**OPTIONS, "client_tls_sslmode": "require", "client_tls_key_file": key,
+                   "client_tls_cert_file": cert})
+
+    class Named:
+        is_pgweir, session = True, weir.session
+
+        @staticmethod
+        def url(host="localhost"):
+            plain = other.url().replace("@127.0.0.1:", f"@{host}:")
+            return f"{plain}?sslmode=verify-full&sslrootcert={cert}"
+    with App(Named) as a:
+        equal(a.ask("/api/quotes").status, 200)
+        equal(a.transfer(61, 62, "1").status, 201)
+    check(any("tls=TLS" in line or "tls=1" in line for line in other.log_lines() if "client_login" in line),
+          "logged in by TLS")
+    Named.url = staticmethod(lambda: other.url().replace("@127.0.0.1:", "@no-such-host.invalid:"))
+    lost = App(Named, request_timeout_ms=1000)
+    until("it listens", 20, lambda: not is_refused(lost.port))
+    problem(lost.ask("/api/quotes"), 503)
+    check(any(e["event"] == "database_name_unknown" for e in lost.events()), lost.log_text())
+    equal(lost.stop(), None)
+
+
+@quick
 def test_readiness_without_database(weir, tier, start):
     """It stays ready for the grace, is unready behind it, and comes back by itself."""
     weir.need_pgweir()
@@ -602,3 +633,6 @@ def test_readiness_without_database(weir, tier, start):
         other.start()
         until("ready again", 20, lambda: a.ask("/readyz").status == 200)
         equal(a.ask("/api/quotes").status, 200)
+        said = [e["event"] for e in a.events()]
+        check("database_reached" in said, said)
+        check(said.count("database_connection_lost") < 6, "each failed log-in is told")

@@ -129,6 +129,21 @@ static void open_pool(struct app *app)
 	app->pool = pool_create(&settings);
 }
 
+/* Host names are looked up by this, never by a blocking call. */
+static struct evdns_base *open_dns(struct event_base *base)
+{
+	struct evdns_base *dns =
+		evdns_base_new(base, EVDNS_BASE_INITIALIZE_NAMESERVERS | EVDNS_BASE_DISABLE_WHEN_INACTIVE);
+
+	if (dns)
+		return dns;
+	/* No name server is configured: names of /etc/hosts are still known. */
+	dns = evdns_base_new(base, EVDNS_BASE_DISABLE_WHEN_INACTIVE);
+	WEIR_ASSERT(dns);
+	evdns_base_load_hosts(dns, "/etc/hosts");
+	return dns;
+}
+
 static int app_init(struct app *app, const struct options *options, char *why, size_t why_size)
 {
 	int rc;
@@ -141,10 +156,8 @@ static int app_init(struct app *app, const struct options *options, char *why, s
 	if (rc < 0)
 		return rc;
 	app->base = event_base_new();
-	/* Host names are looked up by this, never by a blocking call. */
-	app->dns = evdns_base_new(app->base,
-	                          EVDNS_BASE_INITIALIZE_NAMESERVERS | EVDNS_BASE_DISABLE_WHEN_INACTIVE);
 	WEIR_ASSERT(app->base);
+	app->dns = open_dns(app->base);
 	return open_http(app, why, why_size);
 }
 

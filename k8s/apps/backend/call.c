@@ -137,7 +137,7 @@ static void wait_for_link(struct call *c)
 {
 	if (pool_wait(c->app->pool, &c->waiter) < 0) {
 		c->app->metrics.queue_refused++;
-		refuse(c, &queue_full);
+		refuse(c, c->may_be_done ? &not_known : &queue_full);
 	}
 }
 

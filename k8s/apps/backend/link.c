@@ -29,6 +29,7 @@ enum { LINK_MAGIC = 0x664c6e6b, HOSTADDR_MAX = 64 };
 struct link {
 	unsigned magic;
 	enum link_state state;
+	enum journal_level failure_level; /* of the line that the next failure leaves */
 	struct link_settings settings;
 	PGconn *conn;                             /* owned */
 	struct event *reading, *writing;          /* owned */
@@ -95,7 +96,7 @@ static void fail(struct link *l, const char *why)
 	struct link_outcome outcome = { .sqlstate = "08006" };
 
 	snprintf(outcome.message, sizeof outcome.message, "%s", why);
-	journal(JOURNAL_WARN, "database_connection_lost", "{s:s s:b}", "reason", outcome.message,
+	journal(l->failure_level, "database_connection_lost", "{s:s s:b}", "reason", outcome.message,
 	        "in_request", done != NULL);
 	metrics_error(l->settings.metrics, "08006");
 	link_drop(l);
@@ -168,6 +169,7 @@ static void become_up(struct link *l)
 		return;
 	}
 	l->state = LINK_IDLE;
+	l->failure_level = JOURNAL_WARN;
 	watch(l, false);
 	l->settings.on_change(l->settings.arg, l, true);
 }
@@ -203,7 +205,7 @@ static void start_connect(struct link *l, const char *hostaddr)
 	l->conn = PQconnectStartParams(names, values, 0);
 	l->state = LINK_CONNECTING;
 	if (!l->conn || PQstatus(l->conn) == CONNECTION_BAD) {
-		journal(JOURNAL_WARN, "database_connect_failed", "{s:s}", "reason",
+		journal(l->failure_level, "database_connect_failed", "{s:s}", "reason",
 		        l->conn ? PQerrorMessage(l->conn) : "out of memory");
 		link_drop(l);
 		timer_set(l->timer, 0);
@@ -234,13 +236,13 @@ static void on_resolved(int result, struct evutil_addrinfo *found, void *arg)
 		start_connect(l, text);
 		return;
 	}
-	journal(JOURNAL_WARN, "database_name_unknown", "{s:s s:s}", "host", l->settings.address->host,
-	        "reason", evutil_gai_strerror(result));
+	journal(l->failure_level, "database_name_unknown", "{s:s s:s}", "host",
+	        l->settings.address->host, "reason", evutil_gai_strerror(result));
 	link_drop(l);
 	timer_set(l->timer, 0);
 }
 
-void link_open(struct link *l)
+void link_open(struct link *l, bool is_repeat)
 {
 	uint32_t ms = l->settings.connect_timeout_ms;
 	struct evutil_addrinfo hints = { .ai_family = AF_UNSPEC,
@@ -249,6 +251,7 @@ void link_open(struct link *l)
 
 	WEIR_CHECK_MAGIC(l, LINK_MAGIC);
 	WEIR_ASSERT(l->state == LINK_DOWN);
+	l->failure_level = is_repeat ? JOURNAL_DEBUG : JOURNAL_WARN;
 	timer_set(l->timer, ms);
 	if (!l->settings.address->host) {
 		start_connect(l, NULL);

@@ -52,7 +52,8 @@ typedef void link_done_fn(void *arg, struct link *link, const struct link_outcom
 
 struct link *link_create(const struct link_settings *settings);
 void link_destroy(struct link *link); /* NULL is fine; no callback comes any more */
-void link_open(struct link *link);    /* down before */
+/* Down before. is_repeat: the last log-in failed, so another failure is told at level debug. */
+void link_open(struct link *link, bool is_repeat);
 /* Ends it without a callback; a running batch is given up, and its callback doesn't come. */
 void link_drop(struct link *link);
 

@@ -5,6 +5,7 @@
  * which grows, so that a database that is down isn't hammered. Loop's thread.
  */
 #include "backend/pool.h"
+#include "backend/journal.h"
 #include "backend/timer.h"
 
 #include <event2/event.h>
@@ -73,7 +74,7 @@ static void serve(struct pool *p)
 		struct slot *s = first(p, SLOT_CLOSED);
 
 		set_state(p, s, SLOT_OPENING);
-		link_open(s->link);
+		link_open(s->link, p->pause_ms > 0);
 	}
 }
 
@@ -97,6 +98,8 @@ static void on_change(void *arg, struct link *link, bool is_up)
 	struct slot *s = slot_of(p, link);
 
 	if (is_up) {
+		if (p->pause_ms)
+			journal(JOURNAL_INFO, "database_reached", NULL);
 		p->pause_ms = 0;
 		set_state(p, s, SLOT_IDLE);
 	} else {

@@ -28,6 +28,7 @@ struct task {
 	struct event *timer, *bound; /* owned */
 	struct pool_waiter waiter;
 	struct link *link; /* borrowed while it runs */
+	bool is_failing;   /* the last round failed: another failure is told at level debug */
 	uint64_t round;    /* differs between pods and rounds: the feed's random walk */
 };
 
@@ -54,10 +55,11 @@ static void on_done(void *arg, struct link *link, const struct link_outcome *out
 	t->link = NULL;
 	evtimer_del(t->bound);
 	if (*outcome->sqlstate)
-		journal(JOURNAL_WARN, "task_failed", "{s:i s:s s:s}", "task", t->kind, "sqlstate",
-		        outcome->sqlstate, "message", outcome->message);
+		journal(t->is_failing ? JOURNAL_DEBUG : JOURNAL_WARN, "task_failed", "{s:i s:s s:s}",
+		        "task", t->kind, "sqlstate", outcome->sqlstate, "message", outcome->message);
 	else
 		on_good(t, outcome->results[0]);
+	t->is_failing = *outcome->sqlstate != '\0';
 	pool_put(t->tasks->app->pool, link);
 }
 
