@@ -228,7 +228,7 @@ def beside():
     found = [f for where in ("k8s", "overlays") for f in (TOP / where).rglob("*")
              if f.is_file() and (f.name in ("Dockerfile", "kustomization.yaml", "README.md") or where == "overlays")]
     found += [f for f in (TOP / "etc").iterdir() if f.suffix == ".ini"]
-    found += [TOP / "docs/runbooks.md", TOP / "docs/metrics.md", TOP / "bench/README.md"]
+    found += [TOP / "k8s/apps/backend/options.def", TOP / "docs/runbooks.md", TOP / "docs/metrics.md", TOP / "bench/README.md"]
     return sorted(str(f.relative_to(TOP)) for f in found if f.exists())
 
 

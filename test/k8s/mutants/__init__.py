@@ -64,4 +64,4 @@ MONGOS = ("Deployment", "mongodb", "mongos")
 INI = ("ConfigMap", "pgweir", "pgweir-config")
 
 from . import tier  # noqa: E402,F401
-from . import access, agreement, load, monitoring, schema, sums  # noqa: E402,F401
+from . import access, agreement, choices, load, monitoring, schema, sums  # noqa: E402,F401
