@@ -191,6 +191,7 @@ bool session_txn_savepoint(struct session_txn *t, const char *name)
 	s->name = mem_strdup(name);
 	s->client = get_or_null(t->client);
 	s->server = get_or_null(t->server);
+	s->marks = t->marks;
 	return true;
 }
 
@@ -233,6 +234,7 @@ void session_txn_rollback_to(struct session_txn *t, const char *name)
 	session_put(&t->server);
 	t->client = get_or_null(t->savepoints[i].client);
 	t->server = get_or_null(t->savepoints[i].server);
+	t->marks = t->savepoints[i].marks;
 	drop_from(t, i + 1); /* it stays */
 }
 
@@ -241,6 +243,7 @@ void session_txn_end(struct session_txn *t)
 	drop_from(t, 0);
 	session_put(&t->client);
 	session_put(&t->server);
+	t->marks = 0;
 	t->has_changed = false;
 }
 

@@ -25,6 +25,7 @@ struct session_savepoint {
 	char *name;                   /* owned */
 	struct session_state *client; /* counted; what a ROLLBACK TO finds again */
 	struct session_state *server; /* counted */
+	uint32_t marks;
 };
 
 /* Zero-initialise. client and server are both NULL (nothing changed) or both not. */
@@ -33,6 +34,7 @@ struct session_txn {
 	struct session_state *server; /* counted: what its server has */
 	struct session_savepoint *savepoints; /* owned; oldest first */
 	uint32_t count, cap;
+	uint32_t marks;   /* the owner's count of what else it does at the end; savepoints keep it */
 	bool has_changed; /* settings were set since it began, SET LOCAL counts too */
 };
 

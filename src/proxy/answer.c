@@ -18,6 +18,7 @@
 #include "proxy/cached.h"
 #include "proxy/failure.h"
 #include "proxy/link.h"
+#include "proxy/listen.h"
 #include "proxy/login.h"
 #include "proxy/rewrite.h"
 #include "proxy/track.h"
@@ -258,6 +259,8 @@ static void request_done(struct stream *st, struct client *c)
 	client_settle(c);
 	client_set_state(c, CLIENT_IDLE);
 	c->idle_us = loop_now_us(c->proxy->loop);
+	if (c->listening)
+		listen_flush(c);
 	if (client_is_free(c) && s->txn_status == 'I' && !conn_kept_bytes(&c->conn))
 		link_release(c);
 	else if (conn_kept_bytes(&c->conn))
@@ -305,7 +308,9 @@ static void take_ready(struct stream *st, const struct frame *f)
 /* An async notification without request, or one behind a request: the linked client's. */
 static void take_notification(struct stream *st, const struct frame *f)
 {
-	if (st->s->client)
+	const struct client *c = st->s->client;
+
+	if (c && ((c->pins & PIN_LISTEN) || c->tenant->pool_mode == POOL_MODE_SESSION))
 		st->at += f->whole.len;
 	else
 		swallow(st, f->whole.len);

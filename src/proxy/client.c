@@ -17,6 +17,7 @@
 #include "proxy/cached.h"
 #include "proxy/held.h"
 #include "proxy/link.h"
+#include "proxy/listen.h"
 #include "proxy/login.h"
 #include "proxy/serve.h"
 #include "proxy/track.h"
@@ -71,6 +72,8 @@ static void on_drained(struct conn *conn)
 
 	if (c->server)
 		conn_resume_read(&c->server->conn);
+	if (c->listening)
+		listen_flush(c);
 }
 
 static void on_tls_hello(struct conn *conn)
@@ -181,6 +184,7 @@ static void drop_state(struct client *c)
 	mem_free(c->writes);
 	c->writes = NULL;
 	held_release(c);
+	listen_fini(c);
 }
 
 static void unlink_everywhere(struct client *c)

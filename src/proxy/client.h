@@ -37,6 +37,7 @@ enum client_state {
 };
 
 struct held_request;
+struct listening;
 struct cached_request;
 struct judge_tables;
 struct login;
@@ -65,6 +66,7 @@ struct client {
 	struct held_request *held;       /* owned: copy of the request until its answer begins */
 	struct cached_request *cached;   /* owned: look-up or fill; NULL until it asks the cache */
 	struct judge_tables *writes;     /* owned: tables that the open transaction wrote; NULL: none */
+	struct listening *listening;     /* owned: channels it listens on; NULL: none */
 	struct login *login;             /* owned: only while LOGIN */
 	char *begin_sql;                 /* owned: BEGIN not sent yet */
 	char *names_error;               /* owned: see bring.h; NULL: none */
@@ -121,6 +123,12 @@ void client_send_notice(struct client *c, const char *severity, const char *sqls
                         const char *text);
 void client_send_buf(struct client *c, struct buf *b); /* sends a copy, then frees b */
 void client_send_ready(struct client *c);              /* ReadyForQuery as the transaction stands */
+
+/* The process id that it was told of itself at log-in. */
+static inline uint32_t client_told_pid(const struct client *c)
+{
+	return (uint32_t)c->id;
+}
 
 void client_wait_leave(struct client *c);              /* leaves whatever list it waits in */
 void client_wait_join(struct client *c, struct list *list);

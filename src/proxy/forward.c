@@ -12,6 +12,7 @@
 #include "proxy/cached.h"
 #include "proxy/held.h"
 #include "proxy/link.h"
+#include "proxy/listen.h"
 #include "proxy/rewrite.h"
 #include "proxy/track.h"
 #include "wire/build.h"
@@ -193,6 +194,8 @@ void forward_request(struct client *c, const struct request *req, const struct p
 		bring_names(c, plan);
 	if (c->txn.state == TXN_DEFERRED)
 		send_begin(c);
+	if (plan->txn.may_write)
+		listen_note_writer(c);
 	count_request(c, req);
 	send_body(c, req, plan);
 	txn_sent(&c->txn, &plan->txn);

@@ -25,6 +25,13 @@ static bool has_plain_bind(const struct plan *plan)
 	return frontend_read_bind(plan->only_bind, &m) == WEIR_OK && m.param_count == 0;
 }
 
+bool local_is_plain_batch(const struct request *req, const struct plan *plan)
+{
+	return req->has_sync && plan->has_bind && plan->has_execute && !plan->has_named_parse &&
+	       !plan->describes_statement && plan->only && plan->only->param_count == 0 &&
+	       has_plain_bind(plan) && request_is_plain_batch(req->bytes);
+}
+
 bool local_can_answer(const struct client *c, const struct request *req, const struct plan *plan,
 		      const struct txn_plan *tp)
 {
@@ -33,10 +40,7 @@ bool local_can_answer(const struct client *c, const struct request *req, const s
 		return false;
 	if (req->kind == REQUEST_QUERY)
 		return true;
-	/* An extended batch: exactly the common shape, and only if nothing of it must last. */
-	return req->has_sync && plan->has_bind && plan->has_execute && !plan->has_named_parse &&
-	       !plan->describes_statement && plan->only->param_count == 0 &&
-	       has_plain_bind(plan) && request_is_plain_batch(req->bytes);
+	return local_is_plain_batch(req, plan);
 }
 
 static const char *local_tag(enum txn_act act, const struct statement *s)
@@ -69,26 +73,41 @@ static void answer_message(struct buf *out, char type, const char *tag)
 	}
 }
 
-void local_answer(struct client *c, const struct request *req, const struct plan *plan,
-		  const struct txn_plan *tp)
+void local_complete(struct client *c, const char *tag)
 {
-	const char *tag = local_tag(tp->act, plan->only);
+	struct buf out;
+
+	buf_init(&out, LOCAL_ANSWER_MAX);
+	build_command_complete(&out, tag);
+	client_send_buf(c, &out);
+}
+
+void local_answer_batch(struct client *c, const struct request *req, const char *tag)
+{
 	struct slice rest = req->bytes;
 	struct frame f;
 	struct buf out;
 	size_t used;
 
-	if (tp->warning)
-		client_send_notice(c, "WARNING", "25P01", tp->warning);
 	buf_init(&out, LOCAL_ANSWER_MAX);
-	if (req->kind == REQUEST_QUERY)
-		build_command_complete(&out, tag);
-	while (req->kind == REQUEST_EXTENDED && rest.len &&
-	       frame_next(rest, SIZE_MAX, &f, &used) == WEIR_OK) {
+	while (rest.len && frame_next(rest, SIZE_MAX, &f, &used) == WEIR_OK) {
 		answer_message(&out, f.type, tag);
 		rest = slice_of(rest.ptr + used, rest.len - used);
 	}
 	client_send_buf(c, &out);
+}
+
+void local_answer(struct client *c, const struct request *req, const struct plan *plan,
+		  const struct txn_plan *tp)
+{
+	const char *tag = local_tag(tp->act, plan->only);
+
+	if (tp->warning)
+		client_send_notice(c, "WARNING", "25P01", tp->warning);
+	if (req->kind == REQUEST_QUERY)
+		local_complete(c, tag);
+	else
+		local_answer_batch(c, req, tag);
 	stat_add(&c->tenant->stats->local_answers, 1);
 }
 

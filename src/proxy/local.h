@@ -12,6 +12,11 @@
 
 bool local_can_answer(const struct client *c, const struct request *req, const struct plan *plan,
 		      const struct txn_plan *tp);
+/* Bind, Describe? and Execute of one statement without parameters, and nothing that must last. */
+bool local_is_plain_batch(const struct request *req, const struct plan *plan);
+void local_complete(struct client *c, const char *tag); /* a CommandComplete */
+/* To each message of a plain batch its reply. */
+void local_answer_batch(struct client *c, const struct request *req, const char *tag);
 /* Everything but the ReadyForQuery at the end, which depends on the transaction's new state. */
 void local_answer(struct client *c, const struct request *req, const struct plan *plan,
 		  const struct txn_plan *tp);

@@ -16,6 +16,7 @@ src_proxy_libproxy_a_SOURCES = \
 	src/proxy/gauges.c src/proxy/gauges.h \
 	src/proxy/held.c src/proxy/held.h \
 	src/proxy/link.c src/proxy/link.h \
+	src/proxy/listen.c src/proxy/listen.h \
 	src/proxy/local.c src/proxy/local.h \
 	src/proxy/login.c src/proxy/login.h src/proxy/login_priv.h \
 	src/proxy/options.c src/proxy/options.h \

@@ -23,6 +23,7 @@
 #include "proxy/held.h"
 #include "proxy/gauges.h"
 #include "proxy/link.h"
+#include "proxy/listen.h"
 #include "proxy/tenant.h"
 #include "sql/statement.h"
 #include "tier/catalog.h"
@@ -140,6 +141,7 @@ struct proxy *proxy_create(struct proxy_shared *shared, unsigned index, struct l
 	list_init(&p->cancelers);
 	gates_init(&p->gates);
 	map_init(&p->clients_by_id, client_id_equal);
+	map_init(&p->channels, listen_channel_equal);
 	map_init(&p->tenants, tenant_equal);
 	map_init(&p->pools, tenant_pool_equal);
 	p->statements = statement_cache_create(g->statement_cache_bytes, g->statement_max_bytes);
@@ -212,6 +214,8 @@ void proxy_destroy(struct proxy *p)
 	key_cache_destroy(p->login_keys);
 	statement_cache_destroy(p->statements);
 	held_free_spares(p);
+	WEIR_ASSERT(p->channels.count == 0);
+	map_fini(&p->channels);
 	map_fini(&p->tenants);
 	map_fini(&p->pools);
 	map_fini(&p->clients_by_id);

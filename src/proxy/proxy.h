@@ -40,6 +40,8 @@ struct proxy_hooks {
 	void (*suspect)(void *ctx, const char *cluster, uint16_t node_id);
 	void (*catalog_stale)(void *ctx, const char *database);
 	void (*probe)(void *ctx, const char *cluster);
+	/* What is notified on the channel is wanted, or no longer; see listen.h. */
+	void (*listen)(void *ctx, const char *database, const char *channel, bool is_on);
 	/* Asks for the user's secret by auth_query of a database entry; login_secret answers. */
 	void (*secret)(void *ctx, struct proxy *proxy, struct client *client, struct slice database,
 		       struct slice user);
@@ -52,6 +54,14 @@ struct proxy_hooks {
 /* A client's id is its cancel key's pid: worker above, number below. */
 enum { CLIENT_ID_BITS = 25 };
 
+/* Who wrote last on a server process: told in the place of its pid, see listen.c. */
+enum { NOTIFIERS = 1024 };
+struct notifier {
+	_Atomic uint64_t who;      /* server's pid above, the pid told to the client below */
+	_Atomic uint64_t since_us; /* it is that one, right behind another; 0: no other was near */
+	_Atomic uint64_t last_us;  /* wrote last */
+};
+
 struct proxy_shared { /* borrowed by every proxy: outlives them */
 	struct ledger *ledger;
 	struct session_table *sessions;
@@ -61,6 +71,8 @@ struct proxy_shared { /* borrowed by every proxy: outlives them */
 	unsigned worker_count;
 	struct proxy *proxies[64];      /* by worker index, set before the threads start */
 	_Atomic uint32_t client_count;  /* connected, all workers */
+	_Atomic uint32_t listener_count; /* clients that listen, all workers */
+	struct notifier notifiers[NOTIFIERS];
 	const struct proxy_hooks *hooks;
 	void *hooks_ctx;
 };
@@ -97,6 +109,7 @@ struct proxy {
 	struct list catalogs;        /* struct catalog_view */
 	struct map tenants;
 	struct map pools;            /* struct tenant_pool by ledger entry */
+	struct map channels;         /* struct listen_channel by database and name */
 	struct statement_cache *statements;
 	struct prepared_table *prepared;
 	struct key_cache *login_keys; /* owned: of log-ins to servers */

@@ -18,6 +18,7 @@
 #include "proxy/forward.h"
 #include "proxy/held.h"
 #include "proxy/link.h"
+#include "proxy/listen.h"
 #include "proxy/local.h"
 #include "proxy/track.h"
 #include "tier/catalog.h"
@@ -261,9 +262,13 @@ static bool serve_planned(struct client *c, const struct request *req, struct pl
 	if (plan->makes_statements && bring_is_over_limit(c, req))
 		return refuse_statements(c, req);
 	tp = txn_plan(&c->txn, &plan->txn, &defaults);
+	if (plan->effect_count && listen_is_ours(c, req, plan))
+		return listen_serve(c, req, plan);
 	if (local_can_answer(c, req, plan, &tp)) {
 		local_answer(c, req, plan, &tp);
 		txn_answered(&c->txn, &tp, &plan->txn, &defaults);
+		if (c->listening && tp.act != TXN_ANSWER_BEGIN)
+			track_answered_end(c, tp.act == TXN_ANSWER_COMMIT);
 		if (tp.act == TXN_ANSWER_BEGIN) {
 			mem_free(c->begin_sql);
 			c->begin_sql = mem_slicedup(plan->only_text);
@@ -491,6 +496,8 @@ size_t serve_bytes(struct client *c, struct slice bytes)
 			break;
 	}
 	c->is_serving = false;
+	if (c->listening)
+		listen_flush(c);
 	return c->state == CLIENT_CLOSED ? bytes.len : used;
 }
 
@@ -506,6 +513,8 @@ void serve_held(struct client *c)
 		c->is_retrying = c->state != CLIENT_IDLE;
 	} while (c->state == CLIENT_IDLE);
 	c->is_serving = false;
+	if (c->listening)
+		listen_flush(c);
 	if (c->state == CLIENT_CLOSED)
 		c->is_retrying = false;
 	else if (!c->is_retrying && c->state == CLIENT_IDLE)

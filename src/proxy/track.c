@@ -13,6 +13,7 @@
 #include "pool/session.h"
 #include "proxy/bring.h"
 #include "proxy/cached.h"
+#include "proxy/listen.h"
 #include "sql/prepare.h"
 #include "sql/quote.h"
 #include "wire/frontend.h"
@@ -77,6 +78,7 @@ static void commit_settings(struct client *c, struct server *s)
 {
 	struct session_txn *t = &c->settings;
 
+	listen_commit(c);
 	if (t->client) {
 		server_set_session(s, t->server);
 		session_put(&c->session);
@@ -84,6 +86,12 @@ static void commit_settings(struct client *c, struct server *s)
 		t->client = NULL;
 	}
 	session_txn_end(t);
+}
+
+static void rollback_settings(struct client *c)
+{
+	listen_rollback(c);
+	session_txn_end(&c->settings);
 }
 
 static void do_set(struct client *c, const struct track_step *step)
@@ -104,7 +112,7 @@ static void do_end(struct client *c, struct server *s, bool is_commit)
 
 	c->track->was_failed = false;
 	if (is_rollback)
-		session_txn_end(&c->settings);
+		rollback_settings(c);
 	else
 		commit_settings(c, s);
 }
@@ -133,6 +141,7 @@ static void do_step(struct client *c, struct server *s, const struct track_step 
 	case EFFECT_DISCARD_ALL:
 		clear_statements(c, s);
 		session_txn_discard_all(&c->settings, base_of(c));
+		listen_unlisten(c, NULL);
 		c->pins = 0;
 		break;
 	case EFFECT_RESET_ALL:
@@ -165,8 +174,14 @@ static void do_step(struct client *c, struct server *s, const struct track_step 
 		session_txn_rollback_to(&c->settings, e->name);
 		c->track->was_failed = false;
 		break;
-	case EFFECT_UNPIN:
+	case EFFECT_UNLISTEN:
+		listen_unlisten(c, e->name);
+		break;
 	case EFFECT_UNLISTEN_ALL:
+		listen_unlisten(c, NULL);
+		do_unpin(c, e);
+		break;
+	case EFFECT_UNPIN:
 	case EFFECT_DISCARD_TEMP:
 	case EFFECT_DISCARD_SEQUENCES:
 		do_unpin(c, e);
@@ -176,7 +191,6 @@ static void do_step(struct client *c, struct server *s, const struct track_step 
 	case EFFECT_SHOW_PREPARED:
 	case EFFECT_SHOW:
 	case EFFECT_LISTEN:
-	case EFFECT_UNLISTEN:
 		break;
 	}
 }
@@ -275,7 +289,7 @@ static struct track *track_of(struct client *c)
 static bool is_idle_effect(enum effect_kind kind)
 {
 	return kind == EFFECT_EXECUTE || kind == EFFECT_SHOW_PREPARED || kind == EFFECT_SHOW ||
-	       kind == EFFECT_DISCARD_PLANS || kind == EFFECT_LISTEN || kind == EFFECT_UNLISTEN;
+	       kind == EFFECT_DISCARD_PLANS || kind == EFFECT_LISTEN;
 }
 
 static void add_steps(struct track *t, const struct plan_effects *p)
@@ -453,7 +467,7 @@ void track_ready(struct client *c, struct server *s, char status)
 	else
 		request_failed(c, s);
 	if (end.is_over && c->had_error)
-		session_txn_end(&c->settings);
+		rollback_settings(c);
 	else if (end.is_over)
 		commit_settings(c, s);
 	if (end.has_written) {
@@ -496,12 +510,19 @@ void track_request_done(struct client *c, struct server *s)
 	}
 }
 
+void track_answered_end(struct client *c, bool is_commit)
+{
+	if (is_commit)
+		listen_commit(c);
+	rollback_settings(c);
+}
+
 void track_lost(struct client *c)
 {
 	if (txn_lost(&c->txn)) { /* it may have been committed all the same */
 		session_write_done(&c->reads, clock_monotonic_us());
 		cached_invalidate(c);
 	}
-	session_txn_end(&c->settings);
+	rollback_settings(c);
 	request_forget(c);
 }

@@ -38,6 +38,8 @@ void track_hidden_change(struct client *c);
 void track_ready(struct client *c, struct server *s, char status);
 /* The last one came: statistics, pins, invalidation. */
 void track_request_done(struct client *c, struct server *s);
+/* COMMIT or ROLLBACK of a transaction that no server knows. */
+void track_answered_end(struct client *c, bool is_commit);
 /* The transaction is gone with its server. */
 void track_lost(struct client *c);
 /* True while a further request mustn't overtake: its meaning depends on this one's outcome. */

@@ -312,8 +312,6 @@ static void on_unlisten(struct analysis *a, const struct tree_node *node)
 	a->class = STATEMENT_SESSION;
 	a->flags |= STATEMENT_NO_CACHE;
 	analysis_add_effect(a, name ? EFFECT_UNLISTEN : EFFECT_UNLISTEN_ALL, name, NULL);
-	if (!name)
-		analysis_add_unpin(a, PIN_LISTEN);
 }
 
 /* READ ONLY, isolation: the options of BEGIN and START TRANSACTION. */

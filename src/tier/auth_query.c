@@ -131,7 +131,7 @@ static const struct topology_node *choose_node(const struct topology *t)
 
 static void on_rows(void *arg, const struct pg_rows *rows);
 static void on_failed(void *arg, const char *reason);
-static const struct pg_session_ops session_ops = { on_rows, on_failed };
+static const struct pg_session_ops session_ops = { on_rows, on_failed, NULL };
 
 static void open_session(struct auth_lookup *l, const struct topology_node *node)
 {

@@ -134,7 +134,7 @@ static void on_failed(void *arg, const char *reason)
 	arm(r, r->retry_us);
 }
 
-static const struct pg_session_ops session_ops = { on_rows, on_failed };
+static const struct pg_session_ops session_ops = { on_rows, on_failed, NULL };
 
 struct catalog_reader *catalog_reader_create(const struct pg_session_net *net,
 					     const struct catalog_reader_ops *ops, void *arg,

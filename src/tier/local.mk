@@ -15,6 +15,8 @@ src_tier_libtier_a_SOURCES = \
 	src/tier/catalog_reader.h \
 	src/tier/catalog_sql.c \
 	src/tier/catalog_sql.h \
+	src/tier/channels.c \
+	src/tier/channels.h \
 	src/tier/cluster.c \
 	src/tier/cluster.h \
 	src/tier/cluster_log.c \

@@ -119,6 +119,21 @@ void pg_session_destroy(struct pg_session *s)
 	mem_free(s);
 }
 
+bool pg_session_is_for(const struct pg_session *s, const struct pg_session_target *t)
+{
+	const char *const pairs[][2] = {
+		{ s->host, t->host }, { s->user, t->user }, { s->password, t->password },
+		{ s->dbname, t->dbname }, { s->sslmode, t->sslmode },
+		{ s->sslrootcert, t->sslrootcert }, { s->sslcert, t->sslcert },
+		{ s->sslkey, t->sslkey },
+	};
+
+	for (size_t i = 0; i < WEIR_COUNTOF(pairs); i++)
+		if (strcmp(pairs[i][0], pairs[i][1]) != 0)
+			return false;
+	return s->port == t->port;
+}
+
 bool pg_session_is_busy(const struct pg_session *s)
 {
 	return s->state != SESSION_DOWN && s->state != SESSION_IDLE;
@@ -336,6 +351,19 @@ static void session_finish(struct pg_session *s)
 	PQclear(rows.result);
 }
 
+static void take_notifications(struct pg_session *s)
+{
+	PGnotify *n;
+
+	while ((n = PQnotifies(s->conn)) != NULL) {
+		struct pg_notification told = { n->relname, n->extra, n->be_pid };
+
+		if (s->ops->on_notification)
+			s->ops->on_notification(s->arg, &told);
+		PQfreemem(n);
+	}
+}
+
 static void on_running(struct pg_session *s, short what)
 {
 	PGresult *result;
@@ -348,6 +376,7 @@ static void on_running(struct pg_session *s, short what)
 		session_fail(s, PQerrorMessage(s->conn));
 		return;
 	}
+	take_notifications(s);
 	while (!PQisBusy(s->conn)) {
 		result = PQgetResult(s->conn);
 		if (result == NULL) {
@@ -376,6 +405,8 @@ static void on_socket(evutil_socket_t fd, short what, void *arg)
 		/* Parameter changes and notices are fine; the end isn't. */
 		if (!PQconsumeInput(s->conn) || PQstatus(s->conn) == CONNECTION_BAD)
 			session_fail(s, "connection ended");
+		else
+			take_notifications(s);
 		return;
 	case SESSION_DOWN:
 	case SESSION_RESOLVING:

@@ -36,17 +36,26 @@ struct pg_session_net { /* borrowed: outlives the session */
 	struct mailbox *mailbox;
 };
 
+struct pg_notification { /* borrowed for the callback */
+	const char *channel, *payload;
+	int pid; /* of the backend that notified */
+};
+
 struct pg_session_ops {
 	/* The query's rows, borrowed for the call. Another query may be started from inside. */
 	void (*on_rows)(void *arg, const struct pg_rows *rows);
 	/* The query failed, or an idle connection ended. The next query connects anew. */
 	void (*on_failed)(void *arg, const char *reason);
+	/* NULL: not wanted. Mustn't start a query. */
+	void (*on_notification)(void *arg, const struct pg_notification *n);
 };
 
 struct pg_session *pg_session_create(const struct pg_session_net *net,
 				     const struct pg_session_target *target,
 				     const struct pg_session_ops *ops, void *arg);
 void pg_session_destroy(struct pg_session *s); /* not from inside its callbacks */
+/* It goes there, by the same credentials. */
+bool pg_session_is_for(const struct pg_session *s, const struct pg_session_target *target);
 bool pg_session_is_busy(const struct pg_session *s);
 /* Not while busy. Answers through ops, never from inside; timeout_us is for connecting too. */
 void pg_session_query(struct pg_session *s, const char *sql, uint64_t timeout_us);

@@ -94,7 +94,7 @@ static void on_failed(void *arg, const char *reason)
 	probe_failed(p, reason);
 }
 
-static const struct pg_session_ops session_ops = { on_rows, on_failed };
+static const struct pg_session_ops session_ops = { on_rows, on_failed, NULL };
 
 struct probe *probe_create(const struct pg_session_net *net, const struct pg_session_target *target,
 			   const struct probe_ops *ops, void *arg, uint16_t id)

@@ -18,6 +18,7 @@
 #include "tier/auth_query.h"
 #include "tier/catalog.h"
 #include "tier/catalog_reader.h"
+#include "tier/channels.h"
 #include "tier/cluster.h"
 
 enum { TIER_MAGIC = 0x74696572, FALLBACK_CATALOGS_MAX = 64 };
@@ -34,6 +35,7 @@ struct tier_database {
 	struct tier *tier;             /* borrowed: owner */
 	char *name;                    /* owned: of the entry, or one that the fallback stands for */
 	struct catalog_reader *reader; /* owned */
+	struct channels *channels;     /* owned */
 	struct catalog *catalog;       /* counted; NULL: none yet */
 	char host[NODE_HOST_MAX];      /* read from now; empty: none */
 	uint16_t port;
@@ -50,12 +52,13 @@ struct tier {
 	struct auth_query *auth;       /* owned */
 };
 
-enum tier_mail_kind { MAIL_SUSPECT, MAIL_STALE, MAIL_PROBE };
+enum tier_mail_kind { MAIL_SUSPECT, MAIL_STALE, MAIL_PROBE, MAIL_LISTEN, MAIL_UNLISTEN };
 
 struct tier_mail {
 	struct mail mail;
 	enum tier_mail_kind kind;
 	uint16_t node_id;
+	char *channel; /* owned; LISTEN, UNLISTEN */
 	char name[];
 };
 
@@ -95,6 +98,24 @@ static void on_catalog(void *arg, struct catalog_reader *reader, struct catalog 
 
 static const struct catalog_reader_ops reader_ops = { on_catalog };
 
+/* ---- channels ---- */
+
+static void on_listening(void *arg, const char *channel)
+{
+	struct tier_database *d = arg;
+
+	d->tier->callbacks.on_listening(d->tier->callbacks.ctx, d->name, channel);
+}
+
+static void on_notification(void *arg, const struct pg_notification *n)
+{
+	struct tier_database *d = arg;
+
+	d->tier->callbacks.on_notification(d->tier->callbacks.ctx, d->name, n);
+}
+
+static const struct channels_ops channels_ops = { on_listening, on_notification };
+
 /* The cluster's role for pgweir's own sessions, else the one forced on the database. */
 static bool has_credentials(const struct config_database *db)
 {
@@ -122,6 +143,7 @@ static void target_database(struct tier_database *d, const struct config_databas
 	memcpy(d->host, primary->host, sizeof d->host);
 	d->port = primary->port;
 	catalog_reader_target(d->reader, &target);
+	channels_target(d->channels, &target);
 	mem_free(dbname);
 }
 
@@ -141,6 +163,7 @@ static void aim_database(struct tier_database *d, const struct config_database *
 	d->host[0] = '\0';
 	d->port = 0;
 	catalog_reader_target(d->reader, NULL);
+	channels_target(d->channels, NULL);
 }
 
 static void aim_databases(struct tier *t, const char *cluster)
@@ -201,6 +224,7 @@ static struct tier_database *take_database(struct tier *t, const struct config_d
 		d->tier = t;
 		d->name = mem_strdup(name);
 		d->reader = catalog_reader_create(&t->net, &reader_ops, d, d->name);
+		d->channels = channels_create(&t->net, &channels_ops, d, d->name);
 		list_append(&t->databases, &d->node);
 	}
 	d->is_seen = true;
@@ -239,6 +263,7 @@ static void drop_database(struct tier *t, struct tier_database *d)
 {
 	list_remove(&t->databases, &d->node);
 	catalog_reader_destroy(d->reader);
+	channels_destroy(d->channels);
 	catalog_put(&d->catalog);
 	mem_free(d->name);
 	mem_free(d);
@@ -275,6 +300,19 @@ static void stale_all(struct tier *t)
 {
 	list_foreach(&t->databases, n)
 		catalog_reader_stale(list_entry(n, struct tier_database, node)->reader);
+}
+
+static void deliver_channel(struct mail *mail, void *receiver)
+{
+	struct tier_mail *m = mail_of(mail);
+	struct tier_database *d = find_database(receiver, m->name);
+
+	if (d && m->kind == MAIL_LISTEN)
+		channels_want(d->channels, m->channel);
+	else if (d)
+		channels_unwant(d->channels, m->channel);
+	mem_free(m->channel);
+	mem_free(m);
 }
 
 static void deliver(struct mail *mail, void *receiver)
@@ -323,6 +361,18 @@ void tier_catalog_stale_post(struct tier *tier, const char *database)
 void tier_probe_post(struct tier *tier, const char *cluster)
 {
 	post(tier, MAIL_PROBE, cluster, 0);
+}
+
+void tier_listen_post(struct tier *tier, const char *database, const char *channel, bool is_on)
+{
+	size_t size = strlen(database) + 1;
+	struct tier_mail *m = mem_zalloc(sizeof *m + size);
+
+	m->kind = is_on ? MAIL_LISTEN : MAIL_UNLISTEN;
+	m->channel = mem_strdup(channel);
+	memcpy(m->name, database, size);
+	m->mail.deliver = deliver_channel;
+	mailbox_post(tier->net.mailbox, &m->mail);
 }
 
 /* ---- life ---- */

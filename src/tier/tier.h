@@ -8,6 +8,7 @@
 #ifndef WEIR_TIER_TIER_H
 #define WEIR_TIER_TIER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct catalog;
@@ -16,11 +17,16 @@ struct loop;
 struct tier;
 struct topology;
 
+struct pg_notification;
+
 struct tier_callbacks { /* on the control thread */
 	void *ctx; /* borrowed: outlives the tier */
 	/* The callee takes its own reference (topology_get) if it keeps it. */
 	void (*on_topology)(void *ctx, const char *cluster, struct topology *topology);
 	void (*on_catalog)(void *ctx, const char *database, struct catalog *catalog);
+	/* See channels.h. */
+	void (*on_listening)(void *ctx, const char *database, const char *channel);
+	void (*on_notification)(void *ctx, const char *database, const struct pg_notification *n);
 };
 
 /* Calls on_topology once for each cluster from inside, with what is known by then. */
@@ -50,5 +56,8 @@ void tier_suspect_post(struct tier *tier, const char *cluster, uint16_t node_id)
 void tier_catalog_stale_post(struct tier *tier, const char *database);
 /* Any thread: a session waits for fresher replicas; probe now (rate-limited). */
 void tier_probe_post(struct tier *tier, const char *cluster);
+
+/* Any thread: a worker wants what is notified on the channel, or no more of it. */
+void tier_listen_post(struct tier *tier, const char *database, const char *channel, bool is_on);
 
 #endif

@@ -5,7 +5,9 @@
 #include "worker/broadcast.h"
 
 #include "base/mem.h"
+#include "proxy/listen.h"
 #include "tier/catalog.h"
+#include "tier/pg_session.h"
 #include "tier/topology.h"
 #include "worker/control_priv.h"
 
@@ -25,6 +27,20 @@ static void run_catalog(struct task *t, struct proxy *p)
 
 	proxy_set_catalog(p, t->text, catalog);
 	catalog_put(&catalog);
+}
+
+static void run_listening(struct task *t, struct proxy *p)
+{
+	listen_is_live(p, t->text, t->ptr);
+	mem_free(t->ptr);
+}
+
+static void run_notification(struct task *t, struct proxy *p)
+{
+	struct notification *n = t->ptr;
+
+	listen_notified(p, t->text, n);
+	mem_free(n);
 }
 
 static void run_settings(struct task *t, struct proxy *p)
@@ -75,6 +91,42 @@ void broadcast_catalog(struct control *c, const char *database, struct catalog *
 
 		t->text = mem_strdup(database);
 		t->ptr = catalog_get(catalog);
+		worker_post(c->workers[i], t);
+	}
+}
+
+void broadcast_listening(struct control *c, const char *database, const char *channel)
+{
+	for (unsigned i = 0; i < c->worker_count; i++) {
+		struct task *t = task_create(run_listening);
+
+		t->text = mem_strdup(database);
+		t->ptr = mem_strdup(channel);
+		worker_post(c->workers[i], t);
+	}
+}
+
+/* Texts behind the struct, in one block. */
+static struct notification *copy_notification(const struct pg_notification *n)
+{
+	size_t channel = strlen(n->channel) + 1, payload = strlen(n->payload) + 1;
+	struct notification *copy = mem_alloc(sizeof *copy + channel + payload);
+	char *text = (char *)(copy + 1);
+
+	copy->pid = (uint32_t)n->pid;
+	copy->channel = memcpy(text, n->channel, channel);
+	copy->payload = memcpy(text + channel, n->payload, payload);
+	return copy;
+}
+
+void broadcast_notification(struct control *c, const char *database,
+			    const struct pg_notification *n)
+{
+	for (unsigned i = 0; i < c->worker_count; i++) {
+		struct task *t = task_create(run_notification);
+
+		t->text = mem_strdup(database);
+		t->ptr = copy_notification(n);
 		worker_post(c->workers[i], t);
 	}
 }

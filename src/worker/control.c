@@ -48,6 +48,16 @@ static void on_catalog(void *ctx, const char *database, struct catalog *catalog)
 	broadcast_catalog(ctx, database, catalog);
 }
 
+static void on_listening(void *ctx, const char *database, const char *channel)
+{
+	broadcast_listening(ctx, database, channel);
+}
+
+static void on_notification(void *ctx, const char *database, const struct pg_notification *n)
+{
+	broadcast_notification(ctx, database, n);
+}
+
 static void hook_suspect(void *ctx, const char *cluster, uint16_t node_id)
 {
 	tier_suspect_post(((struct control *)ctx)->tier, cluster, node_id);
@@ -61,6 +71,11 @@ static void hook_catalog_stale(void *ctx, const char *database)
 static void hook_probe(void *ctx, const char *cluster)
 {
 	tier_probe_post(((struct control *)ctx)->tier, cluster);
+}
+
+static void hook_listen(void *ctx, const char *database, const char *channel, bool is_on)
+{
+	tier_listen_post(((struct control *)ctx)->tier, database, channel, is_on);
 }
 
 static unsigned least_loaded(struct control *c)
@@ -134,6 +149,7 @@ static void create_shared(struct control *c)
 		.suspect = hook_suspect,
 		.catalog_stale = hook_catalog_stale,
 		.probe = hook_probe,
+		.listen = hook_listen,
 		.secret = credentials_hook,
 		.console = console_hook,
 		.console_greeting = admin_greeting,
@@ -166,7 +182,8 @@ static int start_threads(struct control *c, char *why, size_t why_size)
 struct control *control_create(struct config *config, char *why, size_t why_size)
 {
 	struct control *c = mem_zalloc(sizeof *c);
-	struct tier_callbacks callbacks = { c, on_topology, on_catalog };
+	struct tier_callbacks callbacks = { c, on_topology, on_catalog, on_listening,
+					    on_notification };
 
 	c->config_path = mem_strdup(config->path);
 	list_init(&c->timelines);

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * LISTEN, UNLISTEN and notifications in transaction mode. Clients listen here:
+ * the one session that listens in PostgreSQL is the tier's (tier/channels.h), and
+ * every worker hears of each notification and hands it to its listeners, in order,
+ * while they are idle outside a transaction. LISTEN is answered once the tier's
+ * session listens, and takes effect at the end of its transaction. Worker's thread.
+ */
+#ifndef WEIR_PROXY_LISTEN_H
+#define WEIR_PROXY_LISTEN_H
+
+#include "proxy/client.h"
+#include "proxy/plan.h"
+
+struct notification {
+	uint32_t pid; /* of the server process that notified */
+	const char *channel, *payload;
+};
+
+/* The request is nothing but LISTEN and UNLISTEN, and they are pgweir's to do. */
+bool listen_is_ours(const struct client *c, const struct request *req, const struct plan *plan);
+/* Answers all of it. False: nothing was done, the client waits for the tier's session. */
+bool listen_serve(struct client *c, const struct request *req, const struct plan *plan);
+/* An UNLISTEN that a server has executed among other statements. name NULL: all. */
+void listen_unlisten(struct client *c, const char *name);
+/* The end of the transaction. settings.marks says how much of it a savepoint has left. */
+void listen_commit(struct client *c);
+void listen_rollback(struct client *c);
+/* The client is idle: what was kept for it leaves. */
+void listen_flush(struct client *c);
+void listen_fini(struct client *c);
+size_t listen_count(const struct client *c); /* channels */
+
+/* The request may notify: whose it is, is told to those who hear of it. */
+void listen_note_writer(struct client *c);
+
+/* From the tier: its session listens; something was notified. */
+void listen_is_live(struct proxy *p, const char *database, const char *channel);
+void listen_notified(struct proxy *p, const char *database, const struct notification *n);
+
+bool listen_channel_equal(const struct map_node *node, const void *key); /* for proxy.c's map */
+
+#endif

@@ -1,0 +1,259 @@
+# SPDX-License-Identifier: PostgreSQL
+"""LISTEN in transaction mode: nobody is pinned, and every notification comes, in order."""
+import time
+
+import psycopg
+
+from lib import Skip, check, equal, limit, quick, until
+from rawpg import SYNC, Raw, bind, describe, error_fields, execute, parse, query
+
+OPTIONS = {"default_pool_size": 2}
+
+
+class Listener:
+    """A session by hand: what it was told, as (channel, payload)."""
+
+    def __init__(self, weir, **params):
+        self.raw = Raw(weir.port, 20)
+        equal(self.raw.log_in(**params), None)
+        self.heard, self.pids = [], []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.raw.sock.close()
+
+    def note(self, kind, body):
+        if kind == "A":
+            self.pids.append(int.from_bytes(body[:4], "big"))
+            self.heard.append(tuple(t.decode() for t in body[4:].split(b"\0")[:2]))
+
+    def run(self, *parts):
+        """Send, read up to ReadyForQuery: the SQLSTATE of an error, the tags, the status."""
+        self.raw.send(*parts)
+        error, tags = None, []
+        while True:
+            kind, body = self.raw.read()
+            self.note(kind, body)
+            if kind == "E":
+                error = error_fields(body)["C"]
+            if kind == "C":
+                tags.append(body[:-1].decode())
+            if kind == "Z":
+                return error, tags, body.decode()
+
+    def sql(self, text):
+        return self.run(query(text))
+
+    def hear(self, count, seconds=15):
+        """Without asking anything: the first `count` notifications so far."""
+        deadline = time.monotonic() + seconds
+        while len(self.heard) < count and time.monotonic() < deadline:
+            try:
+                self.note(*self.raw.read())
+            except TimeoutError:
+                break
+        return self.heard[:count]
+
+
+
+def pinned(weir, name):
+    return [r["pinned"] for r in weir.show("CLIENTS") if r["application_name"] == name]
+
+
+def settle(weir):
+    """LISTEN is pgweir's own once the catalog was read; until then it pins."""
+    if weir.is_pgweir:
+        until("the catalog", 20, lambda: any("catalog_read" in line for line in weir.log_lines()))
+
+
+@quick
+def test_listeners_share_servers(weir, tier):
+    settle(weir)
+    listeners = [Listener(weir, application_name=f"listener{i}") for i in range(8)]
+    sender = Listener(weir)
+    for i, one in enumerate(listeners):
+        equal(one.sql("LISTEN it_all"), (None, ["LISTEN"], "I"))
+        equal(one.sql(f"LISTEN it_{i % 2}; LISTEN \"It Odd\""), (None, ["LISTEN"] * 2, "I"))
+        equal(one.sql("SELECT 1")[0], None)
+    if weir.is_pgweir:
+        equal({p for i in range(8) for p in pinned(weir, f"listener{i}")}, {""})
+    for k in range(20):
+        sender.sql(f"NOTIFY it_all, '{k}'")
+    with tier.connect() as outside:
+        outside.execute("SELECT pg_notify('it_1', 'past pgweir')")
+    sender.sql("SELECT pg_notify('It Odd', 'last')")
+    for i, one in enumerate(listeners):
+        want = [("it_all", str(k)) for k in range(20)]
+        want += [("it_1", "past pgweir")] * (i % 2) + [("It Odd", "last")]
+        equal(one.hear(len(want)), want, f"listener {i}")
+        one.raw.sock.close()
+    sender.raw.sock.close()
+
+
+@quick
+def test_listen_in_a_transaction(weir):
+    settle(weir)
+    with Listener(weir) as a, Listener(weir) as b:
+        a.sql("BEGIN")
+        equal(a.sql("LISTEN it_txn"), (None, ["LISTEN"], "T"))
+        a.sql("SELECT 1")
+        b.sql("NOTIFY it_txn, 'too early'")
+        time.sleep(0.3)
+        a.sql("COMMIT")
+        b.sql("NOTIFY it_txn, 'heard'")
+        equal(a.hear(1), [("it_txn", "heard")])
+        for end in ("ROLLBACK", "COMMIT"):
+            a.sql("BEGIN")
+            a.sql("SAVEPOINT s")
+            a.sql("LISTEN it_other")
+            a.sql("ROLLBACK TO s")
+            a.sql("UNLISTEN it_txn")
+            a.sql("SAVEPOINT t")
+            a.sql("LISTEN it_third")
+            a.sql("RELEASE t")
+            a.sql(end)
+            for channel in ("it_other", "it_txn", "it_third"):
+                b.sql(f"NOTIFY {channel}, '{end}'")
+            want = [("it_txn", "ROLLBACK")] if end == "ROLLBACK" else [("it_third", "COMMIT")]
+            equal(a.hear(2 if end == "ROLLBACK" else 3)[-1:], want)
+        a.sql("BEGIN")
+        a.sql("LISTEN it_last")
+        equal(a.sql("SELECT 1/0")[0], "22012")
+        equal(a.sql("LISTEN it_last")[0], "25P02")
+        a.sql("COMMIT")
+        b.sql("NOTIFY it_last, 'no'; NOTIFY it_third, 'yes'")
+        equal(a.hear(4)[-1:], [("it_third", "yes")])
+
+
+@quick
+def test_a_transaction_hears_at_its_end(weir):
+    settle(weir)
+    with Listener(weir) as a, Listener(weir) as b:
+        a.sql("LISTEN it_busy")
+        a.sql("BEGIN")
+        a.sql("SELECT 1")
+        for i in range(5):
+            b.sql(f"NOTIFY it_busy, '{i}'")
+        time.sleep(0.5)
+        a.sql("SELECT 2")
+        equal(a.heard, [])
+        a.sql("COMMIT")
+        equal(a.hear(5), [("it_busy", str(i)) for i in range(5)])
+
+
+@quick
+def test_ways_to_stop(weir):
+    settle(weir)
+    with Listener(weir) as a, Listener(weir) as b:
+        count = 0
+        for stop in ("UNLISTEN it_stop", "UNLISTEN *", "DISCARD ALL"):
+            a.sql("LISTEN it_stop")
+            b.sql("NOTIFY it_stop, 'one'")
+            count += 1
+            equal(a.hear(count)[-1:], [("it_stop", "one")])
+            equal(a.sql(stop)[0], None)
+            a.sql("LISTEN it_mark")
+            b.sql("NOTIFY it_stop, 'two'")
+            b.sql("NOTIFY it_mark, 'behind it'")
+            count += 1
+            equal(a.hear(count)[-1:], [("it_mark", "behind it")], stop)
+            a.sql("UNLISTEN *")
+        equal(a.sql("UNLISTEN it_never"), (None, ["UNLISTEN"], "I"))
+
+
+@quick
+def test_own_notifications_and_pids(weir):
+    settle(weir)
+    with psycopg.connect(weir.url(), autocommit=True) as conn:
+        conn.execute("LISTEN it_own")
+        heard = []
+        conn.add_notify_handler(lambda n: heard.append((n.channel, n.payload, n.pid)))
+        time.sleep(0.3)
+        for i in range(3):
+            conn.execute(f"NOTIFY it_own, '{i}'")
+
+        def all_heard():
+            conn.execute("SELECT 1")
+            return len(heard) == 3
+        until("three notifications", 10, all_heard)
+        equal(heard, [("it_own", str(i), conn.info.backend_pid) for i in range(3)])
+        with Listener(weir) as b:
+            b.sql("NOTIFY it_own, 'foreign'")
+            until("a fourth", 10, lambda: conn.execute("SELECT 1") and len(heard) == 4)
+            check(heard[3][2] != conn.info.backend_pid, "another's pid")
+
+
+@quick
+def test_listen_by_extended_messages(weir):
+    settle(weir)
+    with Listener(weir) as a, Listener(weir) as b:
+        equal(a.run(parse("", "LISTEN it_ext"), bind("", ""), describe("P", ""), execute(), SYNC),
+              (None, ["LISTEN"], "I"))
+        a.run(parse("l", "LISTEN it_named"), SYNC)
+        equal(a.run(bind("", "l"), execute(), SYNC), (None, ["LISTEN"], "I"))
+        b.sql("NOTIFY it_ext, '1'")
+        b.sql("NOTIFY it_named, '2'")
+        equal(a.hear(2), [("it_ext", "1"), ("it_named", "2")])
+
+
+@quick
+def test_listen_among_other_statements(weir):
+    settle(weir)
+    with Listener(weir) as a, Listener(weir) as b:
+        equal(a.sql("SELECT 1; LISTEN it_mixed; SELECT 2")[0], None)
+        b.sql("NOTIFY it_mixed, '1'")
+        equal(a.hear(1), [("it_mixed", "1")])
+        equal(a.sql("LISTEN it_mixed; SELECT 1/0")[0], "22012")
+
+
+def test_a_queue_that_is_full(start):
+    weir = start({"listen_queue_max": 16384})
+    settle(weir)
+    with Listener(weir) as a, Listener(weir) as b:
+        a.sql("LISTEN it_full")
+        a.sql("BEGIN")
+        a.sql("SELECT 1")
+        for _ in range(5):
+            b.sql("SELECT pg_notify('it_full', repeat('x', 5000))")
+
+        def is_ended():
+            try:
+                kind, body = a.raw.read()
+            except Exception:    # noqa: BLE001
+                return "closed"
+            return error_fields(body)["C"] if kind == "E" else None
+        equal(until("the end of the session", 10, is_ended), "53400")
+        equal(b.sql("SELECT 1")[0], None)
+
+
+def test_a_slow_listener_gets_all(weir):
+    settle(weir)
+    with Listener(weir) as a, Listener(weir) as b:
+        a.sql("LISTEN it_many")
+        b.sql("SELECT count(pg_notify('it_many', 'n' || i)) FROM generate_series(1, 3000) i")
+        equal(a.hear(3000), [("it_many", f"n{i}") for i in range(1, 3001)])
+
+
+@limit(150)
+def test_listening_goes_on_after_a_switchover(weir, tier):
+    weir.need_pgweir()
+    if len(tier.replica_ports()) < 1:
+        raise Skip("one node")
+    settle(weir)
+    with Listener(weir) as a, Listener(weir) as b:
+        a.sql("LISTEN it_moving")
+        b.sql("NOTIFY it_moving, 'before'")
+        equal(a.hear(1), [("it_moving", "before")])
+        tier.command("switchover")
+
+        def hears_again():
+            b.sql("NOTIFY it_moving, 'after'")
+            a.sql("SELECT 1")
+            return ("it_moving", "after") in a.heard
+        until("a notification by the new primary", 60, hears_again, 0.5)
+        with Listener(weir) as late:
+            late.sql("LISTEN it_late")
+            b.sql("NOTIFY it_late, 'new channel'")
+            equal(late.hear(1), [("it_late", "new channel")])
