@@ -4,8 +4,8 @@
 A test function names what it needs as parameters, like `weir` (a pgweir that
 is started once per file with the file's OPTIONS), `tier`, `sub` (a context
 manager that makes a counted sub-test) or `start` (starts another pgweir).
-Marks: @quick puts a test into the quick set, @needs skips without a program,
-@limit sets its time limit. A failing check raises; the rest of the file runs.
+Marks: @quick puts a test into the quick set, @long leaves it out unless a pattern
+or --long asks for it, @needs skips without a program, @limit sets its time limit. A failing check raises; the rest of the file runs.
 """
 import contextlib
 import importlib
@@ -27,6 +27,11 @@ class TimeLimit(BaseException):
 
 def quick(func):
     func.is_quick = True
+    return func
+
+
+def long(func):
+    func.is_long = True
     return func
 
 
@@ -137,13 +142,15 @@ def on_alarm(_signo, _frame):
 
 
 class Runner:
-    def __init__(self, report, session, only_quick=False, patterns=()):
-        self.report, self.session = report, session
+    def __init__(self, report, session, only_quick=False, patterns=(), with_long=True):
+        self.report, self.session, self.with_long = report, session, with_long
         self.only_quick, self.patterns = only_quick, patterns
         signal.signal(signal.SIGALRM, on_alarm)
 
     def wanted(self, name, func):
         if self.only_quick and not getattr(func, "is_quick", False):
+            return False
+        if getattr(func, "is_long", False) and not self.patterns and not self.with_long:
             return False
         return not self.patterns or any(p in name for p in self.patterns)
 
