@@ -21,6 +21,7 @@ K8S = os.path.join(TOP, "k8s")
 PROGRAM = os.path.join(TOP, "build", "k8s", "apps", "backend", "finai-backend")
 # Offsets from the tier's base port, behind those of its pgweir processes.
 BACKEND, PAGE = 70, 71
+LOGS = {"backend": "finai-backend.log", "page": "nginx.log"}
 SETTINGS = {"FINAI_QUOTE_FEED_MS": "2000", "FINAI_LOG_LEVEL": "info"}
 
 
@@ -86,10 +87,16 @@ class App:
                 text = for_loopback(text, self.folder, self.port["page"], self.port["backend"])
             with open(os.path.join(self.file("nginx"), name), "w", encoding="utf-8") as f:
                 f.write(text)
+        self.give("nginx")
+        for name in LOGS.values():
+            # nginx opens its standard output once more, so the file must be its user's.
+            with open(self.file(name), "ab"):
+                self.give(name)
+
+    def give(self, name):
+        """To the user that the two run as."""
         if self.user:
-            for name in ("nginx", "finai-backend.log", "nginx.log"):
-                open(self.file(name), "ab").close() if name.endswith("log") else None
-                os.chown(self.file(name), self.user.pw_uid, self.user.pw_gid)
+            os.chown(self.file(name), self.user.pw_uid, self.user.pw_gid)
 
     def environment(self):
         return {"DATABASE_URL": self.url, "FINAI_LISTEN": f"127.0.0.1:{self.port['backend']}",
@@ -115,11 +122,11 @@ class App:
         nginx = shutil.which("nginx", path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
         if not nginx:
             raise AppError("nginx isn't installed (scripts/deps app)")
-        records = {"backend": procs.spawn([self.file("finai-backend")], self.file("finai-backend.log"), self.user,
+        records = {"backend": procs.spawn([self.file("finai-backend")], self.file(LOGS["backend"]), self.user,
                                           self.environment())}
         self.save(records)
         records["page"] = procs.spawn([nginx, "-c", self.file("nginx/nginx.conf"), "-p", self.file("nginx"),
-                                       "-e", "stderr"], self.file("nginx.log"), self.user)
+                                       "-e", "stderr"], self.file(LOGS["page"]), self.user)
         self.save(records)
         self.wait_ready("backend", "/readyz")
         self.wait_ready("page", "/")
@@ -144,8 +151,7 @@ class App:
             except (OSError, http.client.HTTPException):
                 pass
             time.sleep(0.1)
-        log = {"backend": "finai-backend.log", "page": "nginx.log"}[name]
-        with open(self.file(log), errors="replace", encoding="utf-8") as f:
+        with open(self.file(LOGS[name]), errors="replace", encoding="utf-8") as f:
             raise AppError(f"the {name} doesn't answer:\n" + "".join(f.readlines()[-15:]))
 
     def stop(self):
