@@ -59,7 +59,7 @@ def start(cluster):
 
 
 @quick
-@limit(60)
+@limit(150)
 def test_frontend(cluster, sub):
     pod = start(cluster)
     with sub("frontend::probes_pass"):
@@ -157,7 +157,7 @@ def check_proxy(pod, sub):
     with sub("frontend::bodies_over_the_limit_are_refused"):
         equal(ask("/api/echo", "POST", body=b"x" * 70000)[0].status, 413)
     with sub("frontend::log_is_json_without_probes"):
-        until("the log", 5, lambda: "/nowhere" in pod.log())
+        until("the log", 15, lambda: "/nowhere" in pod.log())
         # The one body over the limit is an error of the client's.
         other = [line for line in pod.log().splitlines() if not line.startswith("{")]
         equal([line for line in other if "too large body" not in line], [], "nginx complains")
@@ -172,7 +172,7 @@ def seen_client(pod, path):
     def line():
         found = [json.loads(t) for t in pod.log().splitlines() if f'"path":"{path}"' in t]
         return found and found[-1]["client"]
-    return until("a line for " + path, 5, line)
+    return until("a line for " + path, 15, line)
 
 
 def check_addresses(cluster, pod, sub):
@@ -260,7 +260,7 @@ class Browsers:
             thread.join()
 
 
-@limit(120)
+@limit(200)
 def test_drain(cluster, sub):
     """A roll-out: a new pod is ready before the old one is asked to end."""
     old = cluster.pods.get(("apps", "frontend-0"))

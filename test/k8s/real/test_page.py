@@ -108,7 +108,7 @@ def start(cluster, binary):
 
 
 @quick
-@limit(120)
+@limit(300)
 def test_page(cluster, binary, sub):
     tier, page, browser = start(cluster, binary)
     try:
@@ -121,7 +121,7 @@ def test_page(cluster, binary, sub):
         browser.close()
 
 
-@limit(120)
+@limit(300)
 def test_outage(cluster, binary):
     """The page says when the backend is gone, and when it is back."""
     tier, page, browser = start(cluster, binary)
@@ -168,7 +168,7 @@ def check_transfer(page, tier, sub):
         page.send()
         said = page.notice("transfer-done")
         check("12.50 EUR sent to 2" in said, said)
-        until("the new balance", 5, lambda: page.balance() == "9987.50")
+        until("the new balance", 15, lambda: page.balance() == "9987.50")
         equal((at_the_bank(tier, 1), at_the_bank(tier, 2)), ("9987.50", "10012.50"))
         first = browser.texts("#movements tbody tr:first-child td")
         equal((first[1], first[2], first[3]), ("2", "\u221212.50 EUR", "<b>rent</b> \u20ac"))
@@ -186,7 +186,7 @@ def check_transfer(page, tier, sub):
         page.wait_send()
         browser.press("\ue007")
         check("0.50 EUR sent to 3" in page.notice("transfer-done"), "enter")
-        until("the new balance", 5, lambda: page.balance() == "9987.00")
+        until("the new balance", 15, lambda: page.balance() == "9987.00")
 
 
 def check_refusals(page, tier, sub):
@@ -205,7 +205,7 @@ def check_refusals(page, tier, sub):
             page.send()
             said = page.notice("transfer-error")
             check(text in said, said)
-            until(f"the mark on {field}", 5, lambda f=field: page.is_marked(f))
+            until(f"the mark on {field}", 15, lambda f=field: page.is_marked(f))
     page.picture("light-refused")
     equal(transfers(tier), before, "refused transfers in the table")
     # The browser itself notes a 4xx; nothing else may be there.
@@ -230,7 +230,7 @@ def check_repeats(page, tier, sub):
         browser.script(LOSE_ANSWER)
         page.send()
         check("isn't known" in page.notice("transfer-error"), "what is said of a lost answer")
-        until("it was done all the same", 5, lambda: transfers(tier) == before + 1)
+        until("it was done all the same", 15, lambda: transfers(tier) == before + 1)
         page.send()
         check("2.00 EUR sent to 5" in page.notice("transfer-done"), "the repeat's answer")
         equal(transfers(tier), before + 1)
@@ -242,7 +242,7 @@ def check_repeats(page, tier, sub):
             page.send()
             until("done", 10, lambda n=number: transfers(tier) == before + n)
             page.notice("transfer-done")
-            until("the form is empty", 5, lambda: browser.script("return document.getElementById('to').value") == "")
+            until("the form is empty", 15, lambda: browser.script("return document.getElementById('to').value") == "")
         equal(at_the_bank(tier, 6), "10006.00")
 
 
