@@ -84,7 +84,7 @@ class Container:
         files = {"/etc/passwd": f"root:x:0:0:root:/root:/bin/sh\n{user}:x:{uid}:{gid}::{home}:/bin/sh\n"
                  "nobody:x:65534:65534::/nonexistent:/usr/sbin/nologin\n",
                  "/etc/group": f"root:x:0:\n{user}:x:{gid}:\nnogroup:x:65534:\n",
-                 "/etc/resolv.conf": "options attempts:1 timeout:1\n",
+                 "/etc/resolv.conf": "nameserver 127.0.0.1\noptions attempts:1 timeout:1\n",
                  "/etc/hostname": self.pod.name + "\n", "/etc/hosts": ""}
         for path, text in files.items():
             full = self.root + path

@@ -97,3 +97,10 @@ def test_dashboards_and_runbooks(cluster):
     with open(os.path.join(TOP, "docs", "runbooks.md"), encoding="utf-8") as f:
         sections = {line[3:].strip() for line in f if line.startswith("## ")}
     equal(sections, {r["alert"] for g in groups(cluster) for r in g["rules"] if "alert" in r})
+
+
+@quick
+def test_an_exporter_for_each_member(cluster):
+    def size(name):
+        return cluster.get("StatefulSet", "data", name)["spec"]["replicas"]
+    equal(size("postgres-exporter"), size("postgres"))
