@@ -122,10 +122,10 @@ def load(cluster):
 
 def check_rules(prometheus, sub):
     with sub("prometheus::every_rule_is_healthy"):
-        rules = [r for g in prometheus.api("rules")["groups"] for r in g["rules"]]
-        until("evaluations", 60, lambda: all(r["health"] != "unknown" for g in prometheus.api("rules")["groups"]
-                                             for r in g["rules"]), 1)
-        rules = [r for g in prometheus.api("rules")["groups"] for r in g["rules"]]
+        def loaded():
+            return [r for g in prometheus.api("rules")["groups"] for r in g["rules"]]
+        until("evaluations", 60, lambda: all(r["health"] != "unknown" for r in loaded()), 1)
+        rules = loaded()
         equal([(r["name"], r.get("lastError")) for r in rules if r["health"] != "ok"], [])
         shipped = [r for o in prometheus.cluster.objects("PrometheusRule") for g in o["spec"]["groups"]
                    for r in g["rules"]]
@@ -235,6 +235,7 @@ def check_leader_lost(cluster, prometheus, muter, receiver, members, sub):
     """The leader's node goes away: its pod stays listed, nothing answers there."""
     old = pgtier.leader(members)
     before = len(receiver.notes)
+    check("PatroniNoLeader" not in prometheus.firing(), "it fires while there is a leader")
     prometheus.lost = [old]
     old.crash()
     prometheus.publish()
