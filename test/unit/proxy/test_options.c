@@ -75,7 +75,7 @@ Test(options, who_and_where_are_no_settings)
 Test(options, settings_are_raw_text_under_lower_case_names)
 {
 	expect(START "DateStyle\\0ISO, DMY\\0application_name\\0it's\\0\\0}", "application_name =it's\n"
-	                                                                      "datestyle =ISO, DMY\n");
+	                                                                      "datestyle 'iso, dmy'\n");
 }
 
 Test(options, ignored_ones_are_dropped)
