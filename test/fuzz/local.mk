@@ -20,6 +20,13 @@ FUZZ_TARGETS = \
 	test/fuzz/fuzz_startup \
 	test/fuzz/fuzz_template
 
+if HAVE_JANSSON
+FUZZ_TARGETS += test/fuzz/fuzz_backend
+endif
+test_fuzz_fuzz_backend_SOURCES = test/fuzz/fuzz_backend.c $(FUZZ_MAIN)
+test_fuzz_fuzz_backend_CPPFLAGS = $(TEST_CPPFLAGS) -I$(top_srcdir)/k8s/apps $(JANSSON_CFLAGS)
+test_fuzz_fuzz_backend_LDADD = $(FINAI_LIBS) $(FINAI_SYSTEM_LIBS) $(FUZZ_LDFLAGS)
+
 test_fuzz_fuzz_entry_SOURCES = test/fuzz/fuzz_entry.c $(FUZZ_MAIN)
 test_fuzz_fuzz_entry_CPPFLAGS = $(TEST_CPPFLAGS)
 test_fuzz_fuzz_config_SOURCES = test/fuzz/fuzz_config.c $(FUZZ_MAIN)
