@@ -14,7 +14,6 @@ import subprocess
 import time
 
 import procs
-import servers
 
 TOP = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", ".."))
 K8S = os.path.join(TOP, "k8s")

@@ -130,8 +130,12 @@ def test_outage(cluster, binary):
         tier.backend.stop(grace=1)
         until("the state", 20, lambda: "no quotes" in browser.text("#state"))
         page.picture("light-outage")
+        # Opened anew meanwhile, it must come to life by itself too.
+        browser.open(PAGE + "/")
+        until("the state", 20, lambda: browser.text("#state").startswith("no "))
         tier.backend.start()
         until("live again", 40, lambda: browser.text("#state") == "live")
+        until("accounts", 20, lambda: len(browser.texts("#account option")) == 50 and page.balance())
     finally:
         browser.close()
 

@@ -94,6 +94,7 @@ async function showAccount() {
   if (!id) return;
   const [account, { transfers }] = await Promise.all([
     fresh(`/api/accounts/${id}`), fresh(`/api/transfers?account=${id}&limit=10`)]);
+  if (byId("account").value !== id) return;    // another has been chosen meanwhile
   byId("owner").textContent = account.owner;
   byId("balance").textContent = money(account.balance, account.currency);
   byId("balance").dataset.amount = account.balance;
@@ -199,18 +200,28 @@ async function send(event) {
   await showAccount().catch((error) => setState(`no account: ${error.message}`, true));
 }
 
-async function start() {
-  byId("transfer").addEventListener("submit", send);
-  byId("account").addEventListener("change", () =>
-    showAccount().catch((error) => setState(`no account: ${error.message}`, true)));
-  showQuotes();
-  setInterval(() => { if (!document.hidden) showQuotes(); }, QUOTES_EVERY_MS);
+async function showEverything() {
   try {
     await showAccounts();
     await showAccount();
   } catch (error) {
     setState(`no accounts: ${error.message}`, true);
   }
+}
+
+async function refresh() {
+  if (document.hidden) return;
+  await showQuotes();
+  // The page may have been opened when nobody answered.
+  if (!byId("account").options.length) await showEverything();
+}
+
+async function start() {
+  byId("transfer").addEventListener("submit", send);
+  byId("account").addEventListener("change", () =>
+    showAccount().catch((error) => setState(`no account: ${error.message}`, true)));
+  await Promise.all([showQuotes(), showEverything()]);
+  setInterval(refresh, QUOTES_EVERY_MS);
   document.body.dataset.ready = "yes";
 }
 
