@@ -78,4 +78,7 @@ install-finai: k8s/apps/backend/finai-backend$(EXEEXT)
 	$(MKDIR_P) '$(DESTDIR)$(bindir)' '$(DESTDIR)$(finai_sqldir)'
 	$(INSTALL_PROGRAM) k8s/apps/backend/finai-backend$(EXEEXT) '$(DESTDIR)$(bindir)'
 	for f in $(FINAI_SQL); do $(INSTALL_DATA) "$(srcdir)/$$f" '$(DESTDIR)$(finai_sqldir)' || exit; done
+else
+finai-backend install-finai:
+	@echo "$@ needs jansson (Debian package: libjansson-dev); configure again when it is there" >&2; exit 1
 endif
