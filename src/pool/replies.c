@@ -225,3 +225,12 @@ bool replies_is_internal(const struct reply_segment *s)
 {
 	return s->kind >= REPLY_SYNC;
 }
+
+bool replies_has_own(const struct replies *r)
+{
+	for (uint32_t i = 0; i < r->segment_count; i++)
+		if (!replies_is_internal(
+			    &r->segments[(r->segment_head + i) & (r->segment_cap - 1)]))
+			return true;
+	return false;
+}

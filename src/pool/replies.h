@@ -23,6 +23,7 @@ enum reply_kind {
 	REPLY_SYNC,     /* internal: session settings brought to the client's */
 	REPLY_BEGIN,    /* internal: a deferred BEGIN */
 	REPLY_NAMES,    /* internal: statements brought under the client's own names */
+	REPLY_PINS,     /* internal: are the reasons of a pin still there? */
 	REPLY_RESET,    /* internal: the reset query before reuse */
 	REPLY_CHECK,    /* internal: server_check_query */
 };
@@ -90,6 +91,7 @@ void replies_extend(struct replies *r);
 /* Every segment becomes an internal one: nothing more of this is for a client. */
 void replies_disown(struct replies *r);
 size_t replies_count(const struct replies *r);
+bool replies_has_own(const struct replies *r); /* one that isn't internal */
 bool replies_is_internal(const struct reply_segment *s);
 
 #endif

@@ -63,6 +63,7 @@ struct server {
 	bool is_dirty;                /* needs the reset query before anybody else gets it */
 	bool is_counted;              /* each completed statement is told to the tracker
 	                                 (see track.h); cleared with the client */
+	bool has_pin_check;           /* a REPLY_PINS is under way: its row is looked at */
 	bool is_copy_in;              /* CopyInResponse seen, the client sends data */
 	char txn_status;              /* of the last ReadyForQuery */
 	uint16_t cancels;             /* cancel requests on their way */

@@ -22,6 +22,7 @@
 #include "proxy/login.h"
 #include "proxy/rewrite.h"
 #include "proxy/track.h"
+#include "proxy/unpin.h"
 #include "tier/catalog.h"
 #include "wire/backend.h"
 #include "wire/build.h"
@@ -199,6 +200,10 @@ static bool take_error(struct stream *st, const struct frame *f)
 		failure_retry(c, &e);
 		return true;
 	}
+	if (seg->kind == REPLY_PINS) { /* not told: it stays pinned */
+		swallow(st, f->whole.len);
+		return false;
+	}
 	if (seg->kind == REPLY_NAMES) { /* the request in question will fail too */
 		bring_failed(c, f->whole);
 		swallow(st, f->whole.len);
@@ -234,10 +239,14 @@ static void take_parameter(struct stream *st, const struct frame *f)
 	st->at += f->whole.len;
 }
 
-static void internal_done(struct stream *st)
+static void internal_done(struct stream *st, enum reply_kind kind)
 {
 	struct server *s = st->s;
 
+	if (kind == REPLY_PINS && s->client) {
+		st->is_over = unpin_done(s->client);
+		return;
+	}
 	if (s->state == SERVER_TESTED && replies_count(&s->replies) == 0) {
 		loop_timer_cancel(&s->timer);
 		st->is_over = true; /* free from now on: what else is here belongs to nobody */
@@ -265,6 +274,8 @@ static void request_done(struct stream *st, struct client *c)
 		link_release(c);
 	else if (conn_kept_bytes(&c->conn))
 		link_make_ready(c);
+	else if (c->pins_in_doubt)
+		unpin_ask(c);
 	if (c->proxy->is_draining && client_may_leave(c))
 		client_close(c, CLOSE_SHUTDOWN, NULL);
 }
@@ -275,6 +286,7 @@ static void take_ready(struct stream *st, const struct frame *f)
 	struct client *c = s->client;
 	struct reply_segment *seg = current(st);
 	bool was_internal = seg && replies_is_internal(seg);
+	enum reply_kind kind = seg ? (enum reply_kind)seg->kind : REPLY_SIMPLE;
 	char status;
 
 	if (!seg || backend_read_ready(f->body, &status) != WEIR_OK) {
@@ -294,7 +306,7 @@ static void take_ready(struct stream *st, const struct frame *f)
 	if (c && replies_count(&s->replies) && conn_kept_bytes(&c->conn))
 		redeliver_soon(c); /* something may have waited for this end */
 	if (was_internal) {
-		internal_done(st);
+		internal_done(st, kind);
 		return;
 	}
 	if (!c)
@@ -369,6 +381,12 @@ static bool is_for_client(struct stream *st)
 	return seg && !replies_is_internal(seg) && st->s->client;
 }
 
+static bool is_pin_row(struct stream *st, char type)
+{
+	return type == BE_DATA_ROW && st->s->client && current(st) &&
+	       current(st)->kind == REPLY_PINS;
+}
+
 /* What ends a statement's answer, or for now (a portal with more rows to give). */
 static void count_statement(struct stream *st, char type)
 {
@@ -413,6 +431,13 @@ static bool next_message(struct stream *st, size_t len)
 		return false;
 	}
 	total = FRAME_HEADER_BYTES + (size_t)head.body_len;
+	if (__builtin_expect(st->s->has_pin_check, 0) && is_pin_row(st, head.type)) {
+		if (total > rest.len)
+			return false;
+		unpin_take_row(st->s->client, slice_of(rest.ptr + FRAME_HEADER_BYTES, head.body_len));
+		swallow(st, total);
+		return true;
+	}
 	if (!is_looked_at[(unsigned char)head.type] || total > LOOKED_AT_MAX) {
 		if (__builtin_expect(st->s->is_counted, 0))
 			count_statement(st, head.type);

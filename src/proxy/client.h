@@ -81,6 +81,7 @@ struct client {
 	uint64_t connected_us, request_us, txn_us, wait_us, idle_us;
 	uint32_t pins;                   /* enum pin_reason */
 	uint32_t staged_pins;            /* of the request that runs */
+	uint32_t pins_asked, pins_left;  /* see unpin.h */
 	uint32_t avoid_nodes;            /* node bits that failed for this request */
 	struct node_live *live;          /* borrowed: we count in live->active while linked */
 	uint8_t retries;
@@ -91,6 +92,7 @@ struct client {
 	bool has_ddl : 1;                /* sent since the last transaction ended */
 	bool wants_catalog : 1;          /* see struct plan */
 	bool is_canceled : 1;            /* the waiting request is to be answered with 57014 */
+	bool pins_in_doubt : 1;          /* a reason of them may have gone */
 	bool wants_own_server : 1;       /* the request uses sequences: see pool_take_own */
 	bool is_unnamed_live : 1;        /* its unnamed statement is on the linked server */
 	bool is_console : 1;

@@ -37,7 +37,7 @@ bool forward_session_sync(struct client *c)
 	struct session_state *have = c->settings.server ? c->settings.server : s->session;
 	struct buf sql;
 
-	if (want == have || s->txn_status == 'E' || replies_count(&s->replies))
+	if (want == have || s->txn_status == 'E' || replies_has_own(&s->replies))
 		return false;
 	c->is_gated = session_has_identity(have) || session_has_identity(want);
 	buf_init(&sql, SYNC_SQL_MAX);
@@ -179,7 +179,7 @@ static bool forward_skipped(struct client *c, const struct request *req)
 void forward_request(struct client *c, const struct request *req, const struct plan *plan)
 {
 	struct server *s = c->server;
-	bool is_first = replies_count(&s->replies) == 0;
+	bool is_first = !replies_has_own(&s->replies);
 
 	if (forward_skipped(c, req))
 		return;

@@ -58,7 +58,7 @@ struct server *link_cut(struct client *c)
 	c->server = NULL;
 	if (s) {
 		s->client = NULL;
-		s->is_counted = false;
+		s->is_counted = s->has_pin_check = false;
 	}
 	return s;
 }

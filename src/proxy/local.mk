@@ -29,4 +29,5 @@ src_proxy_libproxy_a_SOURCES = \
 	src/proxy/tenant.c src/proxy/tenant.h \
 	src/proxy/track.c src/proxy/track.h \
 	src/proxy/transfer.c src/proxy/transfer.h \
+	src/proxy/unpin.c src/proxy/unpin.h \
 	src/proxy/upkeep.c

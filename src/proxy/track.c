@@ -121,7 +121,6 @@ static void do_unpin(struct client *c, const struct statement_effect *e)
 {
 	c->pins &= ~(e->kind == EFFECT_UNPIN        ? e->pins :
 		     e->kind == EFFECT_UNLISTEN_ALL  ? (uint32_t)PIN_LISTEN :
-		     e->kind == EFFECT_DISCARD_TEMP  ? (uint32_t)PIN_TEMP_TABLE :
 						       (uint32_t)PIN_SEQUENCE_VALUE);
 }
 
@@ -182,10 +181,10 @@ static void do_step(struct client *c, struct server *s, const struct track_step 
 		do_unpin(c, e);
 		break;
 	case EFFECT_UNPIN:
-	case EFFECT_DISCARD_TEMP:
 	case EFFECT_DISCARD_SEQUENCES:
 		do_unpin(c, e);
 		break;
+	case EFFECT_DISCARD_TEMP:  /* may be rolled back: see unpin.h */
 	case EFFECT_DISCARD_PLANS: /* nothing, or a pin of the statement's */
 	case EFFECT_EXECUTE:
 	case EFFECT_SHOW_PREPARED:
@@ -332,6 +331,14 @@ static bool is_unclear(const struct client *c, const struct txn_request *txn)
 	       (txn->flags & STATEMENT_TXN_INSIDE_MULTI) && c->settings.has_changed;
 }
 
+/* The reason of a pin may go with it, or with the transaction that it ends. */
+static bool may_unpin(uint32_t flags)
+{
+	return (flags & (STATEMENT_MAY_UNPIN | STATEMENT_ROLLBACK | STATEMENT_ROLLBACK_TO |
+			 STATEMENT_CHAIN | STATEMENT_TXN_INSIDE_MULTI | STATEMENT_UNPARSED |
+			 STATEMENT_LARGE)) != 0;
+}
+
 void track_request_sent(struct client *c, const struct plan *plan)
 {
 	uint32_t flags = plan->txn.flags;
@@ -345,6 +352,8 @@ void track_request_sent(struct client *c, const struct plan *plan)
 		c->staged_pins |= PIN_SEQUENCE_VALUE;
 	if (is_unclear(c, &plan->txn))
 		c->staged_pins |= PIN_SESSION_STATE;
+	if (c->pins || c->staged_pins)
+		c->pins_in_doubt |= may_unpin(flags);
 	c->is_read_request = !plan->txn.may_write;
 	if (plan->effect_count)
 		line_up(c, plan);
@@ -427,6 +436,7 @@ static void request_failed(struct client *c, struct server *s)
 
 	/* What no rollback undoes, and what a part of the request may have committed. */
 	add_pins(c, c->has_inner_commit ? c->staged_pins : c->staged_pins & PINS_LASTING);
+	c->pins_in_doubt |= c->staged_pins != 0; /* perhaps it didn't get that far */
 	if (!t || !t->is_irregular || t->next == t->count)
 		return;
 	add_pins(c, PIN_SESSION_STATE);

@@ -222,7 +222,7 @@ void effects_discard(struct analysis *a, const struct tree_node *node)
 		analysis_add_effect(a, EFFECT_DISCARD_PLANS, NULL, NULL);
 	} else if (is_text(target, "DISCARD_TEMP")) {
 		analysis_add_effect(a, EFFECT_DISCARD_TEMP, NULL, NULL);
-		analysis_add_unpin(a, PIN_TEMP_TABLE);
+		a->flags |= STATEMENT_MAY_UNPIN;
 	} else if (is_text(target, "DISCARD_SEQUENCES")) {
 		analysis_add_effect(a, EFFECT_DISCARD_SEQUENCES, NULL, NULL);
 		analysis_add_unpin(a, PIN_SEQUENCE_VALUE);

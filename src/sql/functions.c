@@ -118,6 +118,7 @@ bool functions_judge(struct analysis *a, struct statement_name name, const struc
 		analysis_add_unpin(a, PIN_ADVISORY_LOCK);
 		return true;
 	case RULE_UNLOCK:
+		a->flags |= STATEMENT_MAY_UNPIN;
 		return true;
 	case RULE_SEQUENCE_VALUE:
 		analysis_pin(a, PIN_SEQUENCE_VALUE);

@@ -48,6 +48,7 @@ enum {
 	STATEMENT_LARGE = 1u << 21,              /* too long to analyse: WRITE */
 	STATEMENT_WRITES_UNKNOWN = 1u << 22,     /* CALL, DO, unparsed: tables written aren't known */
 	STATEMENT_LOCAL_SET = 1u << 23,          /* SET LOCAL / SET TRANSACTION among the effects */
+	STATEMENT_MAY_UNPIN = 1u << 25,          /* DROP, CLOSE, unlocking: a pin may be over */
 	STATEMENT_BEGIN_SERIALIZABLE = 1u << 24, /* no replica allows it; BEGIN_ISOLATED too */
 };
 

@@ -84,7 +84,7 @@ static void on_write(struct analysis *a, const struct tree_node *node)
 static void on_unknown_write(struct analysis *a, const struct tree_node *node)
 {
 	on_write(a, node);
-	a->flags |= STATEMENT_WRITES_UNKNOWN;
+	a->flags |= STATEMENT_WRITES_UNKNOWN | STATEMENT_MAY_UNPIN;
 }
 
 /* Temporary objects are the session's own: they change nobody's catalog. */
@@ -93,6 +93,8 @@ static void on_ddl(struct analysis *a, const struct tree_node *node)
 	const char *on_commit = tree_text(node, "oncommit");
 
 	on_write(a, node);
+	if (is_text(node->key, "DropStmt") || is_text(node->key, "AlterObjectSchemaStmt"))
+		a->flags |= STATEMENT_MAY_UNPIN;
 	if (!walk_finds_temporary(node))
 		a->flags |= STATEMENT_DDL | STATEMENT_WRITES_UNKNOWN;
 	else if (!is_text(on_commit, "ONCOMMIT_DROP") && !is_text(node->key, "DropStmt"))
@@ -258,6 +260,7 @@ static void on_cursor(struct analysis *a, const struct tree_node *node)
 static void on_close(struct analysis *a, const struct tree_node *node)
 {
 	on_cursor(a, node);
+	a->flags |= STATEMENT_MAY_UNPIN;
 	if (!tree_member(node, "portalname"))
 		analysis_add_unpin(a, PIN_HOLD_CURSOR);
 }

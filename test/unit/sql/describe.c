@@ -31,6 +31,7 @@ static const struct bit_name flag_names[] = {
 	{ STATEMENT_ROW_LOCK, "row_lock" },
 	{ STATEMENT_CURSOR, "cursor" },
 	{ STATEMENT_TXN_INSIDE_MULTI, "txn_inside_multi" },
+	{ STATEMENT_MAY_UNPIN, "may_unpin" },
 	{ STATEMENT_SHOW, "show" },
 	{ STATEMENT_EXPLAIN, "explain" },
 	{ STATEMENT_WRITES_UNKNOWN, "writes_unknown" },

@@ -83,7 +83,7 @@ Test(analyse, the_strongest_of_several_wins)
 	EXPECT("select 1; delete from t", "write multi w=t");
 	EXPECT("begin; commit", "write multi txn_inside_multi e=commit@1");
 	EXPECT("select 1; prepare transaction 'x'",
-	       "write multi two_phase txn_inside_multi writes_unknown e=commit@1");
+	       "write multi two_phase txn_inside_multi may_unpin writes_unknown e=commit@1");
 	EXPECT(";begin read only;", "txn begin begin_read_only");
 }
 
@@ -102,24 +102,24 @@ Test(analyse, explain_takes_back_only_its_own)
 
 Test(analyse, a_do_block_may_leave_something_behind)
 {
-	EXPECT("do $$ begin update t set a = 1; end $$", "write writes_unknown");
+	EXPECT("do $$ begin update t set a = 1; end $$", "write may_unpin writes_unknown");
 	EXPECT("do $$ begin set local a.b = 1; set transaction read only; end $$",
-	       "write writes_unknown");
+	       "write may_unpin writes_unknown");
 	EXPECT("do $$ begin set a.b = 1; reset c; end $$",
-	       "write writes_unknown pin_session_state e=opaque");
+	       "write may_unpin writes_unknown pin_session_state e=opaque");
 	EXPECT("do $$ begin if x then set a.b = 1; end if; end $$",
-	       "write writes_unknown pin_session_state e=opaque");
+	       "write may_unpin writes_unknown pin_session_state e=opaque");
 	EXPECT("do $$ begin execute 'set role x'; end $$",
-	       "write writes_unknown pin_session_state e=opaque");
-	EXPECT("do 'begin execute ''listen x''; end'", "write writes_unknown pin_listen");
+	       "write may_unpin writes_unknown pin_session_state e=opaque");
+	EXPECT("do 'begin execute ''listen x''; end'", "write may_unpin writes_unknown pin_listen");
 	EXPECT("do $$ begin perform set_config('a', 'b', false); end $$",
-	       "write writes_unknown pin_session_state e=opaque");
+	       "write may_unpin writes_unknown pin_session_state e=opaque");
 	EXPECT("do $$ begin create temp table t (a int); perform pg_advisory_lock(1); end $$",
-	       "write writes_unknown pin_temp_table pin_advisory_lock");
+	       "write may_unpin writes_unknown pin_temp_table pin_advisory_lock");
 	EXPECT("do $x$ begin execute $$ create temporary view v as select 1 $$; end $x$",
-	       "write writes_unknown pin_temp_table");
+	       "write may_unpin writes_unknown pin_temp_table");
 	EXPECT("do $$ begin raise notice 'set aside'; perform temp from t; end $$",
-	       "write writes_unknown pin_session_state e=opaque");
+	       "write may_unpin writes_unknown pin_session_state e=opaque");
 }
 
 Test(analyse, the_first_word_is_the_tag)

@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: PostgreSQL
+"""Pins end when PostgreSQL says that their reason is gone."""
+from lib import check, equal, quick, raises, until
+
+OPTIONS = {"default_pool_size": 2}
+
+
+class Pinned:
+    """A client that can say whether it is pinned, by the console."""
+    count = 0
+
+    def __init__(self, weir, **kw):
+        Pinned.count += 1
+        self.weir, self.name = weir, f"it_pins_{Pinned.count}"
+        self.conn = weir.connect(application_name=self.name, prepare_threshold=None, **kw)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.conn.close()
+
+    def run(self, *texts):
+        for text in texts:
+            cur = self.conn.execute(text)
+        return cur
+
+    def why(self):
+        return next(r["pinned"] for r in self.weir.show("CLIENTS")
+                    if r["application_name"] == self.name)
+
+    def is_pinned(self, what):
+        if self.weir.is_pgweir:
+            self.conn.execute("SELECT 1")    # behind any check that is under way
+            check(what in self.why(), f"got {self.why()!r}, want {what!r}")
+
+    def is_free(self):
+        if self.weir.is_pgweir:
+            until("the end of the pin", 10, lambda: self.why() == "")
+
+
+@quick
+def test_temporary_tables(weir, sub):
+    with sub("pins::a dropped table"), Pinned(weir) as c:
+        c.run("CREATE TEMP TABLE a(k int)", "CREATE TEMP TABLE b(k int)")
+        c.is_pinned("temporary table")
+        c.run("DROP TABLE a")
+        c.is_pinned("temporary table")
+        equal(c.run("SELECT count(*) FROM b").fetchone(), (0,))
+        c.run("DROP TABLE b")
+        c.is_free()
+    with sub("pins::a table of a transaction rolled back"), Pinned(weir) as c:
+        c.run("BEGIN", "CREATE TEMP TABLE a(k int)", "ROLLBACK")
+        c.is_free()
+    with sub("pins::made and dropped in one transaction"), Pinned(weir) as c:
+        c.run("BEGIN", "CREATE TEMP TABLE a(k int)", "DROP TABLE a", "COMMIT")
+        c.is_free()
+    with sub("pins::ON COMMIT DROP never pins"), Pinned(weir) as c:
+        c.run("BEGIN", "CREATE TEMP TABLE a(k int) ON COMMIT DROP", "COMMIT")
+        c.is_free()
+    with sub("pins::DISCARD TEMP"), Pinned(weir) as c:
+        c.run("CREATE TEMP TABLE a(k int)", "BEGIN", "DISCARD TEMP", "ROLLBACK")
+        c.is_pinned("temporary table")
+        c.run("DISCARD TEMP")
+        c.is_free()
+    with sub("pins::a temporary function"), Pinned(weir) as c:
+        c.run("CREATE TEMP TABLE a(k int)",
+              "CREATE FUNCTION pg_temp.f() RETURNS int LANGUAGE sql AS 'SELECT 3'", "DROP TABLE a")
+        c.is_pinned("temporary table")
+        equal(c.run("SELECT pg_temp.f()").fetchone(), (3,))
+        c.run("DROP FUNCTION pg_temp.f()")
+        c.is_free()
+
+
+@quick
+def test_advisory_locks(weir):
+    with Pinned(weir) as c, weir.connect() as other:
+        c.run("SELECT pg_advisory_lock(4711), pg_advisory_lock(4711)", "SELECT pg_advisory_lock(9)")
+        c.is_pinned("advisory lock")
+        c.run("SELECT pg_advisory_unlock(4711)", "SELECT pg_advisory_unlock(9)")
+        c.is_pinned("advisory lock")
+        equal(other.execute("SELECT pg_try_advisory_lock(4711)").fetchone(), (False,))
+        equal(c.run("SELECT pg_advisory_unlock(4711)").fetchone(), (True,))
+        c.is_free()
+        equal(other.execute("SELECT pg_try_advisory_lock(4711)").fetchone(), (True,))
+        other.execute("SELECT pg_advisory_unlock(4711)")
+        c.run("SELECT pg_try_advisory_lock(1)", "CREATE TEMP TABLE beside(k int)")
+        c.run("SELECT pg_advisory_unlock(1)")
+        c.is_pinned("temporary table")
+        c.run("DROP TABLE beside")
+        c.is_free()
+        raises("22012", c.run, "SELECT pg_advisory_lock(k / 0) FROM generate_series(1, 1) k")
+        c.is_free()
+
+
+@quick
+def test_cursors_with_hold(weir):
+    with Pinned(weir) as c:
+        c.run("BEGIN", "DECLARE a CURSOR WITH HOLD FOR SELECT 1",
+              "DECLARE b CURSOR WITH HOLD FOR SELECT 2", "COMMIT")
+        c.is_pinned("cursor")
+        c.run("CLOSE a")
+        c.is_pinned("cursor")
+        equal(c.run("FETCH b").fetchone(), (2,))
+        c.run("CLOSE b")
+        c.is_free()
+        c.run("BEGIN", "DECLARE a CURSOR WITH HOLD FOR SELECT 1", "ROLLBACK")
+        c.is_free()
+
+
+@quick
+def test_requests_do_not_wait_for_the_question(weir):
+    """Each is sent at once behind the one that may have ended the pin."""
+    with Pinned(weir) as c:
+        for i in range(30):
+            c.run("CREATE TEMP TABLE quick(k int)", f"INSERT INTO quick VALUES ({i})")
+            equal(c.run("SELECT k FROM quick").fetchone(), (i,))
+            c.run("DROP TABLE quick")
+            raises("42P01", c.run, "SELECT k FROM quick")
+            c.run("SET work_mem = '6MB'")
+            equal(c.run("SHOW work_mem").fetchone(), ("6MB",))
+            c.run("RESET work_mem")
+        c.is_free()
+
+
+@quick
+def test_the_question_is_asked_only_for_a_reason(start):
+    weir = start({"default_pool_size": 2})
+    with Pinned(weir) as c:
+        c.run("CREATE TEMP TABLE asked(k int)")
+        for i in range(20):
+            c.run(f"INSERT INTO asked VALUES ({i})", "SELECT count(*) FROM asked", "BEGIN",
+                  "SELECT 1", "COMMIT")
+        equal(weir.stat("unpin_checks"), 0)
+        c.run("DROP TABLE asked")
+        c.is_free()
+        equal((weir.stat("unpin_checks"), weir.stat("unpins")), (1, 1))
+        c.run("SELECT 1", "DROP TABLE IF EXISTS asked", "BEGIN", "SELECT 1", "ROLLBACK")
+        equal(weir.stat("unpin_checks"), 1)
+
+
+@quick
+def test_own_operators_are_not_used(weir):
+    """The question is asked in the client's session, whose search_path may lie."""
+    with weir.connect(user="postgres") as admin, Pinned(weir) as c:
+        admin.execute("DROP SCHEMA IF EXISTS it_evil CASCADE")
+        admin.execute("CREATE SCHEMA it_evil AUTHORIZATION app")
+        c.run("CREATE FUNCTION it_evil.eq(oid, oid) RETURNS bool LANGUAGE sql AS 'SELECT false'",
+              "CREATE OPERATOR it_evil.= (leftarg = oid, rightarg = oid, function = it_evil.eq)",
+              "SET search_path = it_evil, pg_catalog, public", "CREATE TEMP TABLE mine(k int)",
+              "DROP TABLE IF EXISTS nothing_here")
+        c.is_pinned("temporary table")
+        c.run("DROP TABLE mine")
+        c.is_free()
+        c.run("RESET search_path")
+        admin.execute("DROP SCHEMA it_evil CASCADE")
