@@ -41,12 +41,15 @@ def install():
     if stamp.exists() and stamp.read_text() == wanted:
         return folder
     try:
-        run = subprocess.run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=folder,
-                             capture_output=True, text=True, timeout=300)
+        # Two tries: without a network npm's own patience would be minutes.
+        run = subprocess.run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries=1",
+                              "--fetch-retry-mintimeout=2000", "--fetch-retry-maxtimeout=5000"], cwd=folder,
+                             capture_output=True, text=True, timeout=180)
     except subprocess.TimeoutExpired:
-        raise Unavailable("npm can't fetch the models within 300 s") from None
+        raise Unavailable("npm can't fetch the models within 180 s") from None
     if run.returncode:
-        raise Unavailable("npm can't fetch the models: " + (run.stderr.strip().splitlines() or ["?"])[-1])
+        said = [line for line in run.stderr.splitlines() if " code " in line or "network" in line] or ["?"]
+        raise Unavailable(f"npm can't fetch the models: {said[0]}")
     stamp.write_text(wanted)
     return folder
 
