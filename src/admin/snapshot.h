@@ -50,6 +50,7 @@ struct admin_conn { /* a client or a server connection */
 	const char *application_name;
 	uint32_t prepared_statements;
 	bool close_needed;
+	uint32_t pins;    /* clients: enum pin_reason */
 	const char *pin;  /* clients: why it keeps its server, "" when it doesn't */
 	const char *node; /* servers: which node, "" for clients */
 };

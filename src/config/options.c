@@ -81,6 +81,7 @@ static const struct option_table tables[OPTION_SCOPE_COUNT] = {
 };
 
 static const char *const pool_mode_words[] = { "session", "transaction", "statement", NULL };
+static const char *const pin_policy_words[] = { "pin", "refuse", "warn", NULL };
 static const char *const consistency_words[] = { "eventual", "session", "strong", NULL };
 static const char *const auth_type_words[] = { "cert", "md5", "scram-sha-256", "plain", "trust",
 	                                           "any",  "hba", "ldap",          "pam",   NULL };
@@ -92,6 +93,7 @@ static const char *const log_level_words[] = { "error", "warn", "info", "debug",
 static const char *const load_balance_words[] = { "disable", "round-robin", NULL };
 
 static const char *const *const words[OPTION_KIND_COUNT] = {
+	[OPTION_PIN_POLICY] = pin_policy_words,
 	[OPTION_POOL_MODE] = pool_mode_words, [OPTION_CONSISTENCY] = consistency_words,
 	[OPTION_AUTH_TYPE] = auth_type_words, [OPTION_SSLMODE] = sslmode_words,
 	[OPTION_CHANNEL_BINDING] = channel_binding_words,

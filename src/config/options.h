@@ -42,6 +42,8 @@ enum config_channel_binding {
 	CHANNEL_BINDING_REQUIRE,
 };
 enum config_tls_negotiation { TLS_NEGOTIATION_POSTGRES, TLS_NEGOTIATION_DIRECT };
+/* What becomes of a statement that would pin its client. */
+enum config_pin_policy { PIN_POLICY_PIN, PIN_POLICY_REFUSE, PIN_POLICY_WARN };
 enum config_log_level { CONFIG_LOG_ERROR, CONFIG_LOG_WARN, CONFIG_LOG_INFO, CONFIG_LOG_DEBUG };
 enum config_load_balance { LOAD_BALANCE_DISABLE, LOAD_BALANCE_ROUND_ROBIN };
 
@@ -63,6 +65,7 @@ enum option_kind {
 	OPTION_TLS_NEGOTIATION,
 	OPTION_LOG_LEVEL,
 	OPTION_LOAD_BALANCE,
+	OPTION_PIN_POLICY,
 	OPTION_KIND_COUNT
 };
 
@@ -83,6 +86,7 @@ enum option_kind {
 #define OPTION_CTYPE_CHANNEL_BINDING enum config_channel_binding
 #define OPTION_CTYPE_TLS_NEGOTIATION enum config_tls_negotiation
 #define OPTION_CTYPE_LOG_LEVEL enum config_log_level
+#define OPTION_CTYPE_PIN_POLICY enum config_pin_policy
 #define OPTION_CTYPE_LOAD_BALANCE enum config_load_balance
 
 enum option_scope {

@@ -20,6 +20,7 @@
 #include "proxy/link.h"
 #include "proxy/listen.h"
 #include "proxy/local.h"
+#include "proxy/pins.h"
 #include "proxy/track.h"
 #include "tier/catalog.h"
 #include "wire/build.h"
@@ -198,6 +199,8 @@ static bool serve_forward(struct client *c, const struct request *req, const str
 {
 	bool is_answered = false;
 
+	if (plan->pins && pins_refuse(c, req, plan))
+		return true;
 	if (!c->server) {
 		switch (cached_begin(c, req, plan)) {
 		case CACHED_ANSWERED:
@@ -218,6 +221,8 @@ static bool serve_forward(struct client *c, const struct request *req, const str
 	}
 	if (__builtin_expect(c->proxy->settings->config->global.log_queries, 0))
 		log_query(c, plan);
+	if (plan->pins)
+		pins_warn(c, plan);
 	forward_request(c, req, plan);
 	return true;
 }

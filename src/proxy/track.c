@@ -14,6 +14,7 @@
 #include "proxy/bring.h"
 #include "proxy/cached.h"
 #include "proxy/listen.h"
+#include "proxy/pins.h"
 #include "sql/prepare.h"
 #include "sql/quote.h"
 #include "wire/frontend.h"
@@ -26,15 +27,6 @@ static const uint32_t PINS_LASTING =
 enum { CATALOG_ASK_MIN_US = 250 * 1000, CATALOG_ASK_MAX_US = 30 * 1000 * 1000 };
 
 enum { TRACK_STEPS_MIN = 4, PARAM_VALUE_MAX = 16384 };
-
-static void add_pins(struct client *c, uint32_t pins)
-{
-	if (!(pins & ~c->pins))
-		return;
-	c->pins |= pins;
-	stat_add(&c->tenant->stats->pins, 1);
-	log_debug("client_pinned", "id=%llu reasons=%#x", (unsigned long long)c->id, c->pins);
-}
 
 static struct session_base base_of(const struct client *c)
 {
@@ -103,7 +95,7 @@ static void do_set(struct client *c, const struct track_step *step)
 	if (strcmp(e->name, "pgweir.after_lsn") == 0)
 		session_write_done(&c->reads, clock_monotonic_us());
 	if (step->is_unknown || !session_txn_set(&c->settings, base_of(c), e->name, value))
-		add_pins(c, PIN_SESSION_STATE);
+		pins_add(c, PIN_SESSION_STATE);
 }
 
 static void do_end(struct client *c, struct server *s, bool is_commit)
@@ -156,7 +148,7 @@ static void do_step(struct client *c, struct server *s, const struct track_step 
 		do_deallocate(c, s, e);
 		break;
 	case EFFECT_OPAQUE:
-		add_pins(c, PIN_SESSION_STATE);
+		pins_add(c, PIN_SESSION_STATE);
 		break;
 	case EFFECT_COMMIT:
 	case EFFECT_ROLLBACK:
@@ -164,7 +156,7 @@ static void do_step(struct client *c, struct server *s, const struct track_step 
 		break;
 	case EFFECT_SAVEPOINT:
 		if (!session_txn_savepoint(&c->settings, e->name))
-			add_pins(c, PIN_SESSION_STATE);
+			pins_add(c, PIN_SESSION_STATE);
 		break;
 	case EFFECT_RELEASE:
 		session_txn_release(&c->settings, e->name);
@@ -427,7 +419,7 @@ static void request_succeeded(struct client *c, struct server *s)
 
 	while (t && t->next < t->count)
 		do_step(c, s, &t->steps[t->next++]);
-	add_pins(c, c->staged_pins);
+	pins_add(c, c->staged_pins);
 }
 
 static void request_failed(struct client *c, struct server *s)
@@ -435,11 +427,11 @@ static void request_failed(struct client *c, struct server *s)
 	struct track *t = c->track;
 
 	/* What no rollback undoes, and what a part of the request may have committed. */
-	add_pins(c, c->has_inner_commit ? c->staged_pins : c->staged_pins & PINS_LASTING);
+	pins_add(c, c->has_inner_commit ? c->staged_pins : c->staged_pins & PINS_LASTING);
 	c->pins_in_doubt |= c->staged_pins != 0; /* perhaps it didn't get that far */
 	if (!t || !t->is_irregular || t->next == t->count)
 		return;
-	add_pins(c, PIN_SESSION_STATE);
+	pins_add(c, PIN_SESSION_STATE);
 	plain_names_doubt_all(&s->plain);
 }
 

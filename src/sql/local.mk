@@ -22,6 +22,7 @@ src_sql_libsql_a_SOURCES = \
 	src/sql/lexer.h \
 	src/sql/parse.c \
 	src/sql/parse.h \
+	src/sql/pin_reasons.def \
 	src/sql/prepare.c \
 	src/sql/prepare.h \
 	src/sql/public.c \

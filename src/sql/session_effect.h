@@ -10,14 +10,8 @@
 
 /* Why a client must keep its server connection; bit set. */
 enum pin_reason {
-	PIN_TEMP_TABLE = 1u << 0,
-	PIN_ADVISORY_LOCK = 1u << 1, /* session level */
-	PIN_HOLD_CURSOR = 1u << 2,
-	PIN_SEQUENCE_VALUE = 1u << 3, /* currval, lastval used; nextval is PIN-free until then */
-	PIN_LOAD = 1u << 4,
-	PIN_LISTEN = 1u << 5,
-	PIN_SQL_PREPARE = 1u << 6,   /* PREPARE name AS */
-	PIN_SESSION_STATE = 1u << 7, /* a session effect that can't be replayed */
+#define PIN_REASON(number, ID, name, text) PIN_##ID = 1u << number,
+#include "sql/pin_reasons.def"
 };
 
 enum effect_kind {

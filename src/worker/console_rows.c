@@ -125,6 +125,7 @@ static void client_row(struct rows *r, struct admin_conn *row, const struct clie
 	row->id = c->id;
 	row->application_name = setting_text(r, c->session, "application_name");
 	row->prepared_statements = c->names ? (uint32_t)prepared_names_count(c->names) : 0;
+	row->pins = c->pins;
 	row->pin = pin_text(r, c->pins);
 	row->node = "";
 }

@@ -39,8 +39,8 @@ static void add(char *out, size_t size, const char *fmt, ...)
 void explain_pins(uint32_t pins, char *out, size_t size)
 {
 	static const char *const names[] = {
-		"temporary table", "advisory lock", "cursor with hold", "sequence value", "LOAD",
-		"LISTEN",          "SQL PREPARE",   "session state",
+#define PIN_REASON(number, ID, name, text) [number] = text,
+#include "sql/pin_reasons.def"
 	};
 
 	*out = '\0';

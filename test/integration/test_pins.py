@@ -154,3 +154,43 @@ def test_own_operators_are_not_used(weir):
         c.is_free()
         c.run("RESET search_path")
         admin.execute("DROP SCHEMA it_evil CASCADE")
+
+
+@quick
+def test_what_the_operator_wants(start, sub):
+    weir = start({"default_pool_size": 2, "pin_temp_table": "refuse", "pin_hold_cursor": "warn",
+                  "pin_load": "refuse",
+                  "databases": ["own = cluster=main dbname=app pin_temp_table=pin"]})
+    with sub("pins::refused"), Pinned(weir) as c:
+        e = raises("0A000", c.run, "CREATE TEMP TABLE no(k int)")
+        check("temporary table" in str(e) and "pin_temp_table" in e.diag.message_hint, f"{e}")
+        raises("0A000", c.run, "LOAD 'plpgsql'")
+        c.run("BEGIN", "CREATE TEMP TABLE yes(k int) ON COMMIT DROP", "COMMIT")
+        raises("0A000", c.run, "SELECT 1; CREATE TEMP TABLE no(k int)")
+        c.run("BEGIN", "SELECT 1")
+        raises("0A000", c.run, "CREATE TEMP TABLE no(k int)")
+        equal(c.run("SELECT 2").fetchone(), (2,))
+        c.run("COMMIT")
+        c.is_free()
+        check(weir.stat("pins_refused") >= 4, "counted")
+    with sub("pins::warned of"), Pinned(weir) as c:
+        said = []
+        c.conn.add_notice_handler(lambda d: said.append((d.severity, d.sqlstate)))
+        c.run("BEGIN", "DECLARE w CURSOR WITH HOLD FOR SELECT 1", "COMMIT")
+        equal(said, [("WARNING", "01000")])
+        c.is_pinned("cursor")
+        equal(weir.stat("pins_warned"), 1)
+        c.run("CLOSE w")
+        c.is_free()
+    with sub("pins::by database"):
+        with weir.connect(dbname="own") as conn:
+            conn.execute("CREATE TEMP TABLE mine(k int)")
+    with sub("pins::SHOW PINS"), Pinned(weir) as c:
+        c.run("SELECT pg_advisory_lock(5)", "SELECT pg_advisory_lock(6)")
+        rows = {r["reason"]: r for r in weir.show("PINS") if r["database"] == "app"}
+        equal((int(rows["advisory_lock"]["clients"]), int(rows["advisory_lock"]["total"])), (1, 1))
+        equal(int(rows["hold_cursor"]["total"]), 1)
+        c.run("SELECT pg_advisory_unlock_all()")
+        c.is_free()
+        rows = {r["reason"]: r for r in weir.show("PINS") if r["database"] == "app"}
+        equal((int(rows["advisory_lock"]["clients"]), int(rows["advisory_lock"]["total"])), (0, 1))

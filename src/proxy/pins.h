@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * What ties a client to its server, counted by reason, and what the operator
+ * wants of it (the options pin_<reason>). What a function does inside, or a
+ * statement that isn't understood, can only be noticed: it pins under any policy.
+ */
+#ifndef WEIR_PROXY_PINS_H
+#define WEIR_PROXY_PINS_H
+
+#include "proxy/client.h"
+#include "proxy/plan.h"
+#include "proxy/request.h"
+
+/* True: the request would pin, and that is refused; the client has its error. */
+bool pins_refuse(struct client *c, const struct request *req, const struct plan *plan);
+/* Before it is sent: the client hears, and the log, of reasons to warn of. */
+void pins_warn(struct client *c, const struct plan *plan);
+/* They hold from now on. */
+void pins_add(struct client *c, uint32_t pins);
+
+#endif
