@@ -250,7 +250,8 @@ static struct slots *take_address(struct discovery *d, const struct redis_reply 
 	uint64_t port;
 
 	if (reply->value.type != REDIS_TYPE_ARRAY || reply->deep_count != 2 ||
-	    v[0].type != REDIS_TYPE_STRING || v[1].type != REDIS_TYPE_STRING || v[0].text.len == 0) {
+	    v[0].type != REDIS_TYPE_STRING || v[1].type != REDIS_TYPE_STRING || v[0].text.len == 0 ||
+	    memchr(v[0].text.ptr, '\0', v[0].text.len)) {
 		if (d->failures < candidate_count(d))
 			log_warn("redis_sentinel_knows_no_master", "sentinel=%s master=%s", d->host,
 			         d->worker->cache->options.redis.master);

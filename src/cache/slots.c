@@ -57,6 +57,12 @@ static struct slots *slots_create(unsigned node_count)
 	return s;
 }
 
+/* A text of a peer that may be a host: it fits, and has no NUL in it. */
+static bool is_host(struct slice text)
+{
+	return text.len <= SLOTS_HOST_MAX && (text.len == 0 || !memchr(text.ptr, '\0', text.len));
+}
+
 static void copy_text(char *out, struct slice text)
 {
 	memcpy(out, text.ptr, text.len);
@@ -153,7 +159,7 @@ static void take_names(struct walk *w, struct slots_node *node)
 
 		if (key && value && value < w->end && key->type == REDIS_TYPE_STRING &&
 		    slice_is(key->text, "hostname") && value->type == REDIS_TYPE_STRING &&
-		    value->text.len <= SLOTS_HOST_MAX)
+		    is_host(value->text))
 			copy_text(node->name, value->text);
 		skip(w);
 	}
@@ -170,7 +176,7 @@ static bool set_host(struct walk *w, const struct redis_value *host, struct slot
 		text = w->asked;
 	else if (host->type != REDIS_TYPE_STRING)
 		w->why = "a host is none";
-	if (w->why || text.len > SLOTS_HOST_MAX || slice_is(text, "?"))
+	if (w->why || !is_host(text) || slice_is(text, "?"))
 		return false;
 	copy_text(node->host, text);
 	return true;
@@ -326,9 +332,11 @@ bool redirect_parse(struct slice e, struct redirect *out)
 		return false;
 	e = slice_of(e.ptr + 1, e.len - 1);
 	colon = memrchr(e.ptr, ':', e.len);
-	if (!colon || (size_t)(colon - e.ptr) > SLOTS_HOST_MAX)
+	if (!colon)
 		return false;
 	out->host = slice_of(e.ptr, (size_t)(colon - e.ptr));
+	if (!is_host(out->host))
+		return false;
 	e = slice_of(colon + 1, (size_t)(e.ptr + e.len - colon) - 1);
 	return take_number(&e, UINT16_MAX, &out->port) && e.len == 0 && out->port > 0;
 }

@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
  * What a Redis may send: replies of any bytes, cut at places that the input
- * chooses, give the same values as in one piece; and messages on the
+ * chooses, give the same values as in one piece, to a deep reader too; a map of
+ * slots and a redirection are whole or refused; and messages on the
  * invalidation channel are understood as what they encode, or not at all.
  */
 #include "base/assert.h"
 #include "base/buf.h"
 #include "base/hash.h"
 #include "cache/change.h"
+#include "cache/greet.h"
 #include "cache/redis.h"
+#include "cache/slots.h"
 
 #include <stdint.h>
 
@@ -70,6 +73,47 @@ static void check_replies(struct slice bytes)
 	WEIR_ASSERT(a == b && whole.replies == cut.replies && whole.hash == cut.hash);
 }
 
+/* Every slot's owner is a node with an address, or nobody. */
+static void check_map(const struct redis_reply *reply)
+{
+	const char *why = NULL;
+	struct slots *s = slots_from_reply(reply, slice_str("asked"), &why);
+
+	WEIR_ASSERT((s == NULL) == (why != NULL));
+	for (unsigned i = 0; s && i < SLOTS_COUNT; i++) {
+		unsigned owner = slots_owner(s, (uint16_t)i);
+
+		WEIR_ASSERT(owner == SLOTS_NONE || (owner < s->node_count && s->nodes[owner].host[0] &&
+		                                    s->nodes[owner].port > 0));
+	}
+	slots_put(&s);
+}
+
+static void check_deep(struct slice bytes)
+{
+	struct redis_reader *r = redis_reader_create_deep(REPLY_MAX);
+	const struct redis_reply *reply;
+	enum weir_err err = redis_reader_feed(r, bytes);
+
+	while (err == WEIR_OK && (err = redis_reader_next(r, &reply)) == WEIR_OK) {
+		WEIR_ASSERT(reply->deep_count <= REDIS_DEEP_MAX);
+		check_map(reply);
+	}
+	redis_reader_destroy(r);
+}
+
+static void check_texts(struct slice bytes)
+{
+	struct redirect to;
+	struct slice value;
+
+	WEIR_ASSERT(slots_of_key(bytes) < SLOTS_COUNT);
+	if (redirect_parse(bytes, &to))
+		WEIR_ASSERT(to.slot < SLOTS_COUNT && to.port > 0 && to.host.len <= SLOTS_HOST_MAX);
+	if (greet_info_find(bytes, "role", &value))
+		WEIR_ASSERT(value.ptr + value.len <= bytes.ptr + bytes.len);
+}
+
 static void check_change(struct slice bytes)
 {
 	struct change_message m;
@@ -86,6 +130,8 @@ static void check_change(struct slice bytes)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	check_replies(slice_of(data, size));
+	check_deep(slice_of(data, size));
+	check_texts(slice_of(data, size));
 	check_change(slice_of(data, size));
 	return 0;
 }

@@ -4,7 +4,8 @@
  * table is one number that only grows, and no answer may be older than what
  * the same process had acknowledged before the question was asked. Two caches
  * (two processes, as far as they know) with two workers each, sharing a real
- * Redis if there is one. Fills come from the "primary" or from a "replica"
+ * Redis if there is one, then a Redis Cluster of which a master is killed
+ * meanwhile. Fills come from the "primary" or from a "replica"
  * that lags. A plain program, for ThreadSanitizer; it speaks TAP.
  */
 #include <arpa/inet.h>
@@ -14,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -32,6 +34,17 @@ enum {
 	CLIENTS = 16,
 	TICK_US = 1000,
 	RUN_MS = 4000, /* half of it with oids in doubt, when every write voids its database */
+	CLUSTER_RUN_MS = 10000,
+	KILL_MS = 3500, /* into the run */
+	NODES = 6,
+};
+
+/* The Redis of a run; count 0: none. */
+struct redis {
+	unsigned count;
+	uint16_t ports[NODES];
+	pid_t pids[NODES];
+	bool is_killed; /* one master of the cluster */
 };
 
 /* The database: what is committed; and a copy that lags. */
@@ -224,24 +237,40 @@ static void replay(struct database *db)
 	pthread_mutex_unlock(&db->replica_mutex);
 }
 
-static struct cache *open_cache(uint16_t redis_port)
+static struct cache *open_cache(const struct redis *redis)
 {
-	return cache_create(&(struct cache_options){
+	struct cache_options o = {
 		.local_bytes = 1 << 20,
 		.entry_bytes = 4096,
 		.ttl_ms = 60000,
 		.min_hits = 1,
 		.admission_window_ms = 60000,
-		.redis = { .seed_count = redis_port ? 1 : 0,
-		           .seeds = { { "127.0.0.1", redis_port } },
+		.redis = { .mode = redis->count > 1 ? CACHE_REDIS_CLUSTER : CACHE_REDIS_SINGLE,
+		           .seed_count = redis->count,
 		           .timeout_ms = 500,
 		           .prefix = "stress" },
-	});
+	};
+
+	for (unsigned i = 0; i < redis->count; i++)
+		o.redis.seeds[i] = (struct cache_seed){ "127.0.0.1", redis->ports[i] };
+	return cache_create(&o);
 }
 
-static void run_all(struct worker *workers, struct database *db, struct process *processes)
+/* The cluster's first node is a master. */
+static void kill_master(struct redis *redis, uint64_t begin_us)
 {
-	uint64_t end_us = clock_monotonic_us() + RUN_MS * 1000;
+	if (redis->count < NODES || redis->is_killed ||
+	    clock_monotonic_us() - begin_us < KILL_MS * 1000u)
+		return;
+	redis->is_killed = true;
+	kill(redis->pids[0], SIGKILL);
+}
+
+static void run_all(struct worker *workers, struct database *db, struct process *processes,
+                    struct redis *redis)
+{
+	uint64_t begin_us = clock_monotonic_us();
+	uint64_t end_us = begin_us + (redis->count > 1 ? CLUSTER_RUN_MS : RUN_MS) * 1000u;
 
 	for (unsigned i = 0; i < CACHES * WORKERS; i++) {
 		workers[i] = (struct worker){
@@ -252,6 +281,7 @@ static void run_all(struct worker *workers, struct database *db, struct process 
 	while (clock_monotonic_us() < end_us) {
 		usleep(5000);
 		replay(db);
+		kill_master(redis, begin_us);
 		if (rand() % 50 == 0)
 			cache_void_cluster(processes[0].cache, slice_str("main"));
 	}
@@ -259,7 +289,7 @@ static void run_all(struct worker *workers, struct database *db, struct process 
 		pthread_join(workers[i].thread, NULL);
 }
 
-static bool stress(unsigned number, uint16_t redis_port)
+static bool stress(unsigned number, const char *with, struct redis *redis)
 {
 	static struct worker workers[CACHES * WORKERS];
 	struct database db = { .replica_mutex = PTHREAD_MUTEX_INITIALIZER };
@@ -268,9 +298,9 @@ static bool stress(unsigned number, uint16_t redis_port)
 	bool is_ok;
 
 	for (unsigned i = 0; i < CACHES; i++)
-		processes[i].cache = open_cache(redis_port);
+		processes[i].cache = open_cache(redis);
 	replay(&db);
-	run_all(workers, &db, processes);
+	run_all(workers, &db, processes, redis);
 	for (unsigned i = 0; i < CACHES * WORKERS; i++) {
 		hits += workers[i].hits;
 		misses += workers[i].misses;
@@ -281,56 +311,108 @@ static bool stress(unsigned number, uint16_t redis_port)
 		cache_destroy(processes[i].cache);
 	is_ok = !stale && hits && misses && writes;
 	printf("%sok %u - %s: %llu hits, %llu misses, %llu writes, %llu stale\n", is_ok ? "" : "not ",
-	       number, redis_port ? "with Redis" : "local only", (unsigned long long)hits,
+	       number, with, (unsigned long long)hits,
 	       (unsigned long long)misses, (unsigned long long)writes, (unsigned long long)stale);
 	fflush(stdout);
 	return is_ok;
 }
 
-/* A redis-server on a free port; 0: there is none on this machine. */
-static uint16_t redis_start(pid_t *pid)
+static uint16_t free_port(void)
 {
 	struct sockaddr_in addr = { .sin_family = AF_INET };
 	socklen_t len = sizeof addr;
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
-	char port[8];
 
-	if (system("command -v redis-server >/dev/null 2>&1") != 0)
-		return 0;
 	addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	if (bind(fd, (struct sockaddr *)&addr, len) < 0 ||
 	    getsockname(fd, (struct sockaddr *)&addr, &len) < 0)
-		return 0;
+		abort();
 	close(fd);
-	snprintf(port, sizeof port, "%u", (unsigned)ntohs(addr.sin_port));
-	*pid = fork();
-	if (*pid == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		execlp("redis-server", "redis-server", "--port", port, "--bind", "127.0.0.1", "--save", "",
-		       "--logfile", "/dev/null", (char *)NULL);
-		_exit(127);
+	return ntohs(addr.sin_port);
+}
+
+/* `count` servers on free ports, each in a folder of its own below `folder`. */
+static void redis_start(struct redis *redis, unsigned count, const char *folder)
+{
+	char port[8], bus[8], dir[64];
+
+	*redis = (struct redis){ .count = count };
+	for (unsigned i = 0; i < count; i++) {
+		redis->ports[i] = free_port();
+		snprintf(port, sizeof port, "%u", (unsigned)redis->ports[i]);
+		snprintf(bus, sizeof bus, "%u", (unsigned)free_port());
+		snprintf(dir, sizeof dir, "%s/%u", folder, i);
+		mkdir(dir, 0700);
+		redis->pids[i] = fork();
+		if (redis->pids[i] == 0) {
+			prctl(PR_SET_PDEATHSIG, SIGKILL);
+			execlp("redis-server", "redis-server", "--port", port, "--bind", "127.0.0.1",
+			       "--save", "", "--logfile", "/dev/null", "--dir", dir, "--cluster-enabled",
+			       count > 1 ? "yes" : "no", "--cluster-port", bus, "--cluster-node-timeout",
+			       "1000", (char *)NULL);
+			_exit(127);
+		}
 	}
 	usleep(500000); /* a later start is a breaker that closes later */
-	return ntohs(addr.sin_port);
+}
+
+static bool cluster_form(const struct redis *redis)
+{
+	char command[512] = "redis-cli --cluster-yes --cluster-replicas 1 --cluster create";
+	size_t len = strlen(command);
+
+	for (unsigned i = 0; i < redis->count; i++)
+		len += (size_t)snprintf(command + len, sizeof command - len, " 127.0.0.1:%u",
+		                        (unsigned)redis->ports[i]);
+	snprintf(command + len, sizeof command - len, " >/dev/null 2>&1");
+	if (system(command) != 0)
+		return false;
+	usleep(2000000); /* replicas have to be in step */
+	return true;
+}
+
+static void redis_stop(struct redis *redis)
+{
+	for (unsigned i = 0; i < redis->count; i++) {
+		kill(redis->pids[i], SIGKILL);
+		waitpid(redis->pids[i], NULL, 0);
+	}
+}
+
+static bool stress_redis(const char *folder)
+{
+	struct redis redis;
+	bool is_ok;
+
+	redis_start(&redis, 1, folder);
+	is_ok = stress(2, "with Redis", &redis);
+	redis_stop(&redis);
+	redis_start(&redis, NODES, folder);
+	if (cluster_form(&redis)) {
+		is_ok &= stress(3, "with a Redis Cluster that loses a master", &redis);
+	} else {
+		printf("not ok 3 - no cluster could be formed\n");
+		is_ok = false;
+	}
+	redis_stop(&redis);
+	return is_ok;
 }
 
 int main(void)
 {
-	pid_t pid = 0;
-	uint16_t port;
+	char folder[] = "/tmp/weir-stress-XXXXXX", remove[64];
 	bool is_ok;
 
 	hash_seed_init();
 	log_set_level(LOG_LEVEL_ERROR);
-	printf("1..2\n");
-	is_ok = stress(1, 0);
-	port = redis_start(&pid);
-	if (port == 0) {
-		printf("ok 2 - with Redis # SKIP no redis-server on this machine\n");
+	printf("1..3\n");
+	is_ok = stress(1, "local only", &(struct redis){ 0 });
+	if (system("command -v redis-server redis-cli >/dev/null 2>&1") != 0 || !mkdtemp(folder)) {
+		printf("ok 2 - with Redis # SKIP no redis-server on this machine\n"
+		       "ok 3 - with a Redis Cluster # SKIP the same\n");
 		return is_ok ? 0 : 1;
 	}
-	is_ok &= stress(2, port);
-	kill(pid, SIGKILL);
-	waitpid(pid, NULL, 0);
-	return is_ok ? 0 : 1;
+	is_ok &= stress_redis(folder);
+	snprintf(remove, sizeof remove, "rm -r %s", folder);
+	return system(remove) == 0 && is_ok ? 0 : 1;
 }

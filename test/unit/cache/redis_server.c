@@ -14,7 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { START_TRIES = 200, TRY_US = 20000 };
+enum { START_TRIES = 200, TRY_US = 20000, PORT_TRIES = 5 };
 
 uint16_t redis_server_free_port(void)
 {
@@ -55,7 +55,8 @@ static void write_config(const struct redis_server *s)
 	fclose(f);
 }
 
-static void launch(struct redis_server *s)
+/* False: it ended, since another program was faster to take its port. */
+static bool launch(struct redis_server *s)
 {
 	char path[128];
 	redisContext *c = NULL;
@@ -71,10 +72,13 @@ static void launch(struct redis_server *s)
 	cr_assert_gt(s->pid, 0);
 	for (unsigned i = 0; i < START_TRIES && !c; i++) {
 		usleep(TRY_US);
+		if (waitpid(s->pid, NULL, WNOHANG) == s->pid)
+			return false;
 		c = connect_to(s);
 	}
 	cr_assert_not_null(c, "redis-server doesn't start");
 	redisFree(c);
+	return true;
 }
 
 static void start(struct redis_server *s, const char *config)
@@ -84,9 +88,13 @@ static void start(struct redis_server *s, const char *config)
 	snprintf(s->dir, sizeof s->dir, "/tmp/weir-redis-XXXXXX");
 	cr_assert_not_null(mkdtemp(s->dir));
 	snprintf(s->config, sizeof s->config, "%s", config ? config : "");
-	s->port = redis_server_free_port();
-	write_config(s);
-	launch(s);
+	for (unsigned i = 0; i < PORT_TRIES; i++) {
+		s->port = redis_server_free_port();
+		write_config(s);
+		if (launch(s))
+			return;
+	}
+	cr_assert_fail("no port for redis-server");
 }
 
 void redis_server_start(struct redis_server *s, const char *config)
@@ -154,7 +162,7 @@ void redis_server_restart(struct redis_server *s)
 
 	redis_server_command(s, reply, sizeof reply, "SAVE");
 	end(s, SIGKILL);
-	launch(s);
+	cr_assert(launch(s));
 }
 
 void redis_server_pause(struct redis_server *s)

@@ -123,6 +123,14 @@ static bool has_followed(void *arg)
 	       reaches_redis(arg);
 }
 
+/* And both have made up for what the old master may not have passed on. */
+static void follow(void)
+{
+	run_until(loop, has_followed, &a);
+	run_until(loop, has_followed, &b);
+	run_for_ms(loop, 300);
+}
+
 static void fill(struct peer *p, const char *text)
 {
 	expect(peer_ask(p, 1, 10), "miss");
@@ -156,8 +164,7 @@ Test(sentinel, a_failover_is_followed, .init = start, .fini = stop)
 	run_for_ms(loop, 50);
 	redis_server_kill(&servers[0]);
 	redis_server_resume(&servers[1]);
-	run_until(loop, has_followed, &a);
-	run_until(loop, has_followed, &b);
+	follow();
 	for (unsigned i = 0; i < 3; i++) {
 		expect(peer_ask(&b, 1, 10), "miss");
 		expect(peer_ask(&a, 1, 10), "miss");
@@ -175,8 +182,7 @@ Test(sentinel, a_switch_by_hand_is_followed, .init = start, .fini = stop)
 	fill(&a, "old");
 	redis_server_command(&sentinels[0], reply, sizeof reply, "SENTINEL FAILOVER main");
 	expect(reply, "OK");
-	run_until(loop, has_followed, &a);
-	run_until(loop, has_followed, &b);
+	follow();
 	expect(peer_ask(&b, 1, 10), "miss");
 	fill(&b, "new");
 	expect(peer_ask(&a, 1, 10), "hit-redis");
