@@ -110,10 +110,14 @@ static void post(struct cache_worker *w, struct slots *slots)
 	mailbox_post(w->mailbox, &m->mail);
 }
 
-static void log_map(const struct slots *s)
+/* Slots that move between the same masters do so by the thousand. */
+static void log_map(const struct slots *before, const struct slots *s)
 {
-	log_info("redis_masters", "count=%u first=%s:%u", s->node_count, s->nodes[0].host,
-	         (unsigned)s->nodes[0].port);
+	if (before && slots_keeps_masters(before, s) && slots_keeps_masters(s, before))
+		log_debug("redis_slots_moved", "masters=%u", s->node_count);
+	else
+		log_info("redis_masters", "count=%u first=%s:%u", s->node_count, s->nodes[0].host,
+		         (unsigned)s->nodes[0].port);
 }
 
 /* The listener adopts it here and now, the others by mail. Consumed. */
@@ -122,7 +126,7 @@ static void set_map(struct cache_worker *w, struct slots *slots)
 	struct cache *c = w->cache;
 	struct slots *mine = slots_get(slots);
 
-	log_map(slots);
+	log_map(w->slots, slots);
 	atomic_fetch_add(&c->map_changes, 1);
 	pthread_mutex_lock(&c->workers_mutex);
 	if (c->slots && !slots_keeps_masters(c->slots, slots))

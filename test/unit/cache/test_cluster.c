@@ -204,7 +204,7 @@ static void wait_promoted(unsigned replica)
 	peer_until_connected(&b);
 	run_until(loop, reaches_redis, &a);
 	run_until(loop, reaches_redis, &b);
-	/* Both make up for what the old master may not have passed on; each notes what is news to it. */
+	/* Both make up for what the old master may not have passed on, and note what is news. */
 	for (unsigned i = 0; i < 3; i++) {
 		run_for_ms(loop, 150);
 		peer_ask(&a, KEYS + 1, TABLE);
