@@ -46,6 +46,7 @@ struct server *server_create(struct pool *pool)
 	replies_init(&s->replies);
 	prepared_set_init(&s->prepared);
 	plain_names_init(&s->plain);
+	list_init(&s->told);
 	s->state = SERVER_LOGIN;
 	list_append(&pool->by_state[SERVER_LOGIN], &s->node);
 	return s;
@@ -55,6 +56,7 @@ void server_destroy(struct server *s)
 {
 	WEIR_CHECK_MAGIC(s, SERVER_MAGIC);
 	WEIR_ASSERT(s->state == SERVER_CLOSED && s->client == NULL && s->login == NULL);
+	WEIR_ASSERT(s->told.count == 0 && s->awaited_by == NULL);
 	if (list_node_linked(&s->node))
 		list_remove(&s->pool->by_state[SERVER_CLOSED], &s->node);
 	session_put(&s->session);

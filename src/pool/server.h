@@ -68,6 +68,8 @@ struct server {
 	char txn_status;              /* of the last ReadyForQuery */
 	uint16_t cancels;             /* cancel requests on their way */
 	uint64_t sequence_client;     /* whose nextval it ran last; 0: nobody's */
+	struct list told;             /* clients that know its pid as theirs */
+	void *awaited_by;             /* borrowed: the client that it is opened for, while LOGIN */
 	uint32_t pid;
 	uint16_t key_len;
 	char *key;                    /* owned: cancel key */

@@ -19,6 +19,7 @@
 #include "proxy/answer.h"
 #include "proxy/cancel.h"
 #include "proxy/failure.h"
+#include "proxy/keydata.h"
 #include "proxy/link.h"
 #include "proxy/tenant.h"
 #include "proxy/transfer.h"
@@ -82,6 +83,7 @@ void backend_close(struct server *s, enum close_reason reason)
 {
 	struct pool *pool = s->pool;
 	bool was_connecting = s->state == SERVER_LOGIN;
+	struct client *awaiting = keydata_server_gone(s);
 	struct ledger_advice advice;
 
 	WEIR_ASSERT(s->client == NULL);
@@ -102,6 +104,8 @@ void backend_close(struct server *s, enum close_reason reason)
 	loop_defer(backend_proxy(s)->loop, &s->deferred);
 	advice = ledger_closed(pool->ledger, was_connecting);
 	transfer_follow(pool, &advice);
+	if (awaiting)
+		link_make_ready(awaiting);
 }
 
 /* Who waits for this node hears of it or goes elsewhere. */
@@ -289,6 +293,8 @@ static void login_done(struct server *s)
 	struct tenant *t = backend_tenant(s);
 	struct proxy *p = t->proxy;
 	struct session_state *empty = session_empty(p->shared->sessions);
+	struct client *awaiting;
+	struct pool *pool = s->pool;
 
 	login_free(s);
 	loop_timer_cancel(&s->timer);
@@ -299,10 +305,14 @@ static void login_done(struct server *s)
 	ledger_connected(s->pool->ledger);
 	server_set_state(s, SERVER_IDLE);
 	s->idle_since_us = s->connected_us;
-	if (s->generation != s->pool->generation)
+	if (s->generation != pool->generation) {
 		backend_close(s, CLOSE_SERVER_EXPIRED);
-	else
-		link_serve_waiters(s->pool);
+		return;
+	}
+	awaiting = keydata_opened(s);
+	if (awaiting)
+		link_make_ready(awaiting);
+	link_serve_waiters(pool);
 }
 
 /* An error in it ends the connection: it may be what makes it safe to use. */
@@ -472,7 +482,7 @@ static void on_resolved(void *arg, enum weir_err err, const struct resolved *res
 		connect_to(s, resolved);
 }
 
-void backend_open(struct pool *pool)
+struct server *backend_open(struct pool *pool)
 {
 	struct tenant *t = tenant_pool_of(pool)->tenant;
 	struct proxy *p = t->proxy;
@@ -495,6 +505,7 @@ void backend_open(struct pool *pool)
 					on_resolved, s);
 	else
 		fail_text(s, "host name not found");
+	return s->state == SERVER_LOGIN ? s : NULL;
 }
 
 void backend_adopt(struct server *s, struct proxy *p, struct conn_moved moved)

@@ -12,7 +12,7 @@
 struct pool;
 
 /* Opens a connection for a slot that the ledger has reserved. */
-void backend_open(struct pool *pool);
+struct server *backend_open(struct pool *pool);
 /* Discards what a client left behind, then link_server_free. From ACTIVE or CANCELED. */
 void backend_reset(struct server *s);
 /* Closes it, whatever it does; its client is told elsewhere and unlinked already. */

@@ -6,11 +6,11 @@
  */
 #include "proxy/cancel.h"
 
-#include "auth/crypto.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "net/resolver.h"
 #include "proxy/backend.h"
+#include "proxy/keydata.h"
 #include "proxy/link.h"
 #include "wire/build.h"
 
@@ -23,7 +23,8 @@ enum {
 
 struct cancel_mail {
 	struct mail mail;
-	uint64_t id;
+	uint32_t pid;
+	unsigned hops; /* workers that may still be asked */
 	uint8_t secret[CANCEL_SECRET_BYTES];
 };
 
@@ -136,33 +137,43 @@ static void cancel_client(struct proxy *p, struct client *c)
 	}
 }
 
-static void on_cancel_mail(struct mail *mail, void *receiver)
+static void on_cancel_mail(struct mail *mail, void *receiver);
+
+/* Here, or by the next worker: whose key it is shows only where it is known. */
+static void cancel_look(struct proxy *p, struct cancel_mail *m)
 {
-	struct cancel_mail *m = list_entry(mail, struct cancel_mail, mail);
-	struct proxy *p = receiver;
-	struct client *c = proxy_client_by_id(p, m->id);
+	struct proxy_shared *shared = p->shared;
+	struct client *c = keydata_find(p, m->pid, slice_of((const char *)m->secret,
+							    sizeof m->secret));
 
-	bool is_known = c && crypto_equal(slice_of((const char *)m->secret, sizeof m->secret),
-					  slice_of((const char *)c->secret, sizeof c->secret));
-
-	metrics_add(p->metrics, is_known ? METRIC_CANCELS : METRIC_CANCELS_UNKNOWN, 1);
-	if (is_known)
+	if (!c && m->hops) {
+		m->hops--;
+		m->mail.deliver = on_cancel_mail;
+		mailbox_post(shared->proxies[(p->index + 1) % shared->worker_count]->mailbox, &m->mail);
+		return;
+	}
+	metrics_add(p->metrics, c ? METRIC_CANCELS : METRIC_CANCELS_UNKNOWN, 1);
+	if (c)
 		cancel_client(p, c);
 	mem_free(m);
 }
 
+static void on_cancel_mail(struct mail *mail, void *receiver)
+{
+	cancel_look(receiver, list_entry(mail, struct cancel_mail, mail));
+}
+
 void cancel_request(struct proxy *p, uint32_t pid, struct slice key)
 {
-	unsigned worker = pid >> CLIENT_ID_BITS;
 	struct cancel_mail *m;
 
-	if (worker >= p->shared->worker_count || key.len != CANCEL_SECRET_BYTES)
+	if (key.len != CANCEL_SECRET_BYTES)
 		return;
 	m = mem_zalloc(sizeof *m);
-	m->mail.deliver = on_cancel_mail;
-	m->id = pid;
+	m->pid = pid;
+	m->hops = p->shared->worker_count - 1;
 	memcpy(m->secret, key.ptr, sizeof m->secret);
-	mailbox_post(p->shared->proxies[worker]->mailbox, &m->mail);
+	cancel_look(p, m);
 }
 
 void cancel_forget_server(struct proxy *p, struct server *s)

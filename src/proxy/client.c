@@ -6,7 +6,6 @@
  */
 #include "proxy/client.h"
 
-#include "auth/crypto.h"
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/log.h"
@@ -16,6 +15,7 @@
 #include "proxy/bring.h"
 #include "proxy/cached.h"
 #include "proxy/held.h"
+#include "proxy/keydata.h"
 #include "proxy/link.h"
 #include "proxy/listen.h"
 #include "proxy/login.h"
@@ -105,7 +105,7 @@ static const struct conn_ops client_ops = {
 	.on_closed = on_closed,
 };
 
-/* Unique among this worker's clients, and the pid of its cancel key. */
+/* Unique among this worker's clients. */
 static uint64_t next_id(struct proxy *p)
 {
 	uint64_t mask = (1u << CLIENT_ID_BITS) - 1, id;
@@ -124,7 +124,6 @@ struct client *client_create(struct proxy *p, int fd, bool is_unix)
 	c->proxy = p;
 	c->state = CLIENT_LOGIN;
 	c->id = next_id(p);
-	crypto_random(c->secret, sizeof c->secret);
 	c->connected_us = loop_now_us(p->loop);
 	c->waiter.worker = (uint16_t)p->index;
 	session_reads_init(&c->reads);
@@ -195,6 +194,7 @@ static void unlink_everywhere(struct client *c)
 	if (c->waiter.state != WAITER_NONE)
 		ledger_unwait(c->pool->ledger, &c->waiter); /* GRANTED stays: a server is on its way */
 	client_wait_leave(c);
+	keydata_client_gone(c);
 	link_client_gone(c);
 	list_remove(&p->clients, &c->node);
 	metrics_set(p->metrics, METRIC_CLIENTS, p->clients.count);

@@ -54,6 +54,10 @@ struct client {
 	struct map_node by_id;
 	struct tenant *tenant;           /* borrowed; NULL until logged in, and for the console */
 	struct server *server;           /* borrowed: linked; NULL: none */
+	struct server *told;             /* borrowed: whose process id it knows; NULL: none, or gone */
+	struct server *awaited;          /* borrowed: opened for its log-in, which waits; NULL: none */
+	struct list_node told_node;      /* in told->told */
+	struct map_node by_key;          /* in proxy->clients_by_key, if has_key */
 	struct pool *pool;               /* borrowed: where it waits */
 	struct ledger_waiter waiter;
 	struct ledger_seat seat;         /* among the clients of its database and user */
@@ -80,6 +84,7 @@ struct client {
 	uint64_t stream_left;            /* bytes of the request's last message still to come */
 	uint64_t connected_us, request_us, txn_us, wait_us, idle_us;
 	uint32_t pins;                   /* enum pin_reason */
+	uint32_t told_pid;               /* the process id of its cancel key */
 	uint32_t staged_pins;            /* of the request that runs */
 	uint32_t pins_asked, pins_left;  /* see unpin.h */
 	uint32_t avoid_nodes;            /* node bits that failed for this request */
@@ -91,6 +96,7 @@ struct client {
 	bool is_skipping : 1;            /* error answered here: what comes up to Sync is dropped */
 	bool has_ddl : 1;                /* sent since the last transaction ended */
 	bool wants_catalog : 1;          /* see struct plan */
+	bool has_key : 1;                /* it was told a cancel key */
 	bool is_canceled : 1;            /* the waiting request is to be answered with 57014 */
 	bool pins_in_doubt : 1;          /* a reason of them may have gone */
 	bool wants_own_server : 1;       /* the request uses sequences: see pool_take_own */

@@ -11,6 +11,7 @@
 #include "pool/session.h"
 #include "proxy/backend.h"
 #include "proxy/failure.h"
+#include "proxy/keydata.h"
 #include "proxy/login.h"
 #include "proxy/serve.h"
 #include "proxy/transfer.h"
@@ -140,6 +141,15 @@ void link_make_ready(struct client *c)
 		drain_ready(p);
 }
 
+/* An idle server for this client; NULL: none. */
+static struct server *take_for(const struct client *c, struct pool *pool)
+{
+	struct server *s = c->wants_own_server ? pool_take_own(pool, c->session, c->id) :
+						 keydata_take(c, pool);
+
+	return s ? s : pool_take(pool, c->session);
+}
+
 void link_serve_waiters(struct pool *pool)
 {
 	struct proxy *p = proxy_of(pool);
@@ -150,7 +160,7 @@ void link_serve_waiters(struct pool *pool)
 		if (w->worker == p->index) {
 			struct client *c = link_client_of(w);
 
-			link_grant(c, pool_take(pool, c->session));
+			link_grant(c, take_for(c, pool));
 		} else {
 			transfer_post(p, list_entry(list_first(idle), struct server, node), w);
 		}
@@ -194,8 +204,7 @@ bool link_acquire(struct client *c, const struct topology_node *node)
 	struct server *s = NULL;
 
 	if (!ledger_has_waiters(pool->ledger))
-		s = c->wants_own_server ? pool_take_own(pool, c->session, c->id) :
-					  pool_take(pool, c->session);
+		s = take_for(c, pool);
 	if (s) {
 		count_wait(c);
 		join(c, s);

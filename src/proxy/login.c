@@ -17,6 +17,7 @@
 #include "proxy/authenticate.h"
 #include "proxy/cancel.h"
 #include "proxy/forward.h"
+#include "proxy/keydata.h"
 #include "proxy/link.h"
 #include "proxy/login_priv.h"
 #include "proxy/options.h"
@@ -98,6 +99,7 @@ static void append_login_notice(struct buf *b, const char *text)
 static void send_welcome(struct client *c, const struct params *params)
 {
 	struct login *l = c->login;
+	uint32_t pid;
 	struct buf b;
 
 	buf_init(&b, LOGIN_OUT_MAX);
@@ -110,8 +112,8 @@ static void send_welcome(struct client *c, const struct params *params)
 			value = slice_str("off");
 		build_parameter_status(&b, name, value);
 	}
-	build_backend_key_data(&b, (uint32_t)c->id,
-			       slice_of((const char *)c->secret, sizeof c->secret));
+	pid = keydata_publish(c);
+	build_backend_key_data(&b, pid, slice_of((const char *)c->secret, sizeof c->secret));
 	append_login_notice(&b, l->settings->config->global.login_notify_message);
 	buf_append_slice(&b, wire_ready_idle);
 	client_send_buf(c, &b);
@@ -129,7 +131,7 @@ static void finish(struct client *c, const struct params *params)
 	c->wait_us = 0;
 	client_set_state(c, CLIENT_IDLE);
 	c->idle_us = loop_now_us(c->proxy->loop);
-	if (c->server)
+	if (c->server && client_is_free(c))
 		link_release(c);
 	link_make_ready(c);
 }
@@ -162,12 +164,29 @@ static void acquire_server(struct client *c)
 		link_wait_node(c); /* the connect failed at once: later again */
 }
 
+/* In session mode the server is the client's from the start, if there is one for it. */
+static bool takes_server(const struct client *c)
+{
+	return c->tenant->pool_mode == POOL_MODE_SESSION && keydata_is_idle(c) &&
+	       !ledger_has_waiters(c->told->pool->ledger);
+}
+
+static void welcome_or_acquire(struct client *c)
+{
+	struct params *known = tenant_welcome(c->tenant, c->session);
+
+	if (known && !takes_server(c))
+		finish(c, known);
+	else
+		acquire_server(c);
+}
+
 void login_granted(struct client *c)
 {
 	if (c->login->stage != STAGE_WELCOME)
 		return;
 	if (!c->server)
-		acquire_server(c);
+		welcome_or_acquire(c);
 	else if (!forward_session_sync(c))
 		login_synced(c);
 }
@@ -176,6 +195,8 @@ void login_synced(struct client *c)
 {
 	struct params *params = params_get(c->server->params);
 
+	if (!c->told) /* the first of its pool, perhaps */
+		(void)keydata_choose(c, c->server->pool, false);
 	tenant_learn(c->tenant, c->session, params);
 	finish(c, params);
 	params_put(&params);
@@ -183,20 +204,22 @@ void login_synced(struct client *c)
 
 static void welcome(struct client *c)
 {
-	struct params *known;
+	const struct topology *topology = c->tenant->cluster->topology;
+	bool may_open = c->tenant->pool_mode == POOL_MODE_SESSION ||
+			c->login->settings->config->global.true_backend_pid;
 
 	c->login->stage = STAGE_WELCOME;
-	known = tenant_welcome(c->tenant, c->session);
-	if (known)
-		finish(c, known);
-	else
-		acquire_server(c);
+	if (topology && topology->primary >= 0 && !c->tenant->gate.is_paused &&
+	    !keydata_choose(c, tenant_pool(c->tenant, &topology->nodes[topology->primary]), may_open))
+		return;
+	welcome_or_acquire(c);
 }
 
 static void welcome_console(struct client *c)
 {
 	const struct proxy_hooks *hooks = c->proxy->shared->hooks;
 	struct login *l = c->login;
+	uint32_t pid;
 	struct buf b;
 
 	c->is_admin = l->settings->config->global.auth_type == AUTH_TYPE_ANY ||
@@ -210,8 +233,8 @@ static void welcome_console(struct client *c)
 	buf_init(&b, LOGIN_OUT_MAX);
 	buf_append_slice(&b, wire_auth_ok);
 	hooks->console_greeting(&b);
-	build_backend_key_data(&b, (uint32_t)c->id,
-			       slice_of((const char *)c->secret, sizeof c->secret));
+	pid = keydata_publish(c);
+	build_backend_key_data(&b, pid, slice_of((const char *)c->secret, sizeof c->secret));
 	buf_append_slice(&b, wire_ready_idle);
 	client_send_buf(c, &b);
 	login_end(c);

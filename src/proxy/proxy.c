@@ -22,6 +22,7 @@
 #include "proxy/client.h"
 #include "proxy/held.h"
 #include "proxy/gauges.h"
+#include "proxy/keydata.h"
 #include "proxy/link.h"
 #include "proxy/listen.h"
 #include "proxy/tenant.h"
@@ -142,6 +143,7 @@ struct proxy *proxy_create(struct proxy_shared *shared, unsigned index, struct l
 	gates_init(&p->gates);
 	map_init(&p->clients_by_id, client_id_equal);
 	map_init(&p->channels, listen_channel_equal);
+	map_init(&p->clients_by_key, keydata_equal);
 	map_init(&p->tenants, tenant_equal);
 	map_init(&p->pools, tenant_pool_equal);
 	p->statements = statement_cache_create(g->statement_cache_bytes, g->statement_max_bytes);
@@ -219,6 +221,7 @@ void proxy_destroy(struct proxy *p)
 	map_fini(&p->tenants);
 	map_fini(&p->pools);
 	map_fini(&p->clients_by_id);
+	map_fini(&p->clients_by_key);
 	gates_fini(&p->gates);
 	settings_put(&p->settings);
 	mem_free(p);

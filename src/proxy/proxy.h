@@ -51,7 +51,7 @@ struct proxy_hooks {
 	void (*console_refuse_extended)(struct buf *out);  /* an error; pure */
 };
 
-/* A client's id is its cancel key's pid: worker above, number below. */
+/* A client's id: worker above, number below. Its cancel key's pid where it knows no server's. */
 enum { CLIENT_ID_BITS = 25 };
 
 /* Who wrote last on a server process: told in the place of its pid, see listen.c. */
@@ -101,6 +101,7 @@ struct proxy {
 	struct settings *settings;   /* counted */
 	struct list clients;         /* every client of this worker */
 	struct map clients_by_id;
+	struct map clients_by_key;   /* by their cancel keys */
 	struct list ready;           /* clients granted a server or to be served again */
 	bool is_draining_ready;
 	bool is_draining;            /* no new requests outside transactions: shutting down */

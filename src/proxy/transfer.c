@@ -8,6 +8,7 @@
 
 #include "base/mem.h"
 #include "proxy/backend.h"
+#include "proxy/keydata.h"
 #include "proxy/link.h"
 
 struct move_mail { /* an idle server, or NULL: choose again */
@@ -80,6 +81,7 @@ void transfer_post(struct proxy *from, struct server *s, struct ledger_waiter *w
 	m->from = from;
 	m->server = s;
 	if (s) {
+		keydata_server_gone(s);
 		server_set_state(s, SERVER_MOVING);
 		s->departure = m;
 	}

@@ -20,7 +20,6 @@ HERE = os.path.dirname(os.path.realpath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "tier"))
 import procs    # noqa: E402
 
-POOL_SIZE = 12
 SETTINGS = f"""
 listen_addresses = '127.0.0.1'
 unix_socket_directories = '%s'
@@ -44,6 +43,7 @@ probe_user = postgres
 max_client_conn = 500
 pool_mode = transaction
 default_pool_size = {pool}
+true_backend_pid = on
 server_round_robin = 1
 log_connections = 0
 log_disconnections = 0
@@ -155,7 +155,7 @@ class Postgres:
 class Weir:
     """A pgweir before the PostgreSQL of the run."""
 
-    def __init__(self, place, binary, with_replica, options):
+    def __init__(self, place, binary, with_replica, pool, options):
         self.place, self.record = place, None
         self.log = place.path("pgweir.log")
         self.binary = place.path("pgweir")
@@ -165,7 +165,7 @@ class Weir:
         with open(place.path("users"), "w") as f:
             f.write('"postgres" ""\n')
         with open(place.path("pgweir.ini"), "w") as f:
-            f.write(INI.format(run=place.dir, port=place.weir_port, pool=POOL_SIZE,
+            f.write(INI.format(run=place.dir, port=place.weir_port, pool=pool,
                                hosts=",".join(f"127.0.0.1:{p}" for p in ports),
                                global_options="\n".join(options)))
 
