@@ -224,6 +224,15 @@ static bool must_close_client(const struct client *c, const struct server *s)
 	       c->tenant->pool_mode == POOL_MODE_SESSION;
 }
 
+static void own_words(const struct msg_error *error, struct pg_error *e)
+{
+	pg_error_set(e, "08006", "%.*s",
+		     (int)(error->message.len > 400 ? 400 : error->message.len),
+		     error->message.ptr);
+	if (error->sqlstate.len == PG_SQLSTATE_LEN)
+		memcpy(e->sqlstate, error->sqlstate.ptr, PG_SQLSTATE_LEN);
+}
+
 static void lost_with_client(struct server *s, struct client *c, const struct msg_error *error)
 {
 	struct reply_segment *seg = replies_current(&s->replies);
@@ -241,6 +250,8 @@ static void lost_with_client(struct server *s, struct client *c, const struct ms
 	link_cut(c);
 	cached_end(c);
 	if (must_close_client(c, s)) {
+		if (error && !c->is_commit_request) /* the session ends with it, as on a direct connection */
+			own_words(error, &e);
 		drop_server(s);
 		client_close(c, CLOSE_SERVER_LOST, &e);
 		return;

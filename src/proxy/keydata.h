@@ -28,7 +28,7 @@ map_equal_fn keydata_equal; /* of proxy->clients_by_key */
  * may_open one is being opened for it, and the log-in goes on when that is there or has failed.
  */
 bool keydata_choose(struct client *c, struct pool *pool, bool may_open);
-/* The process id to tell, its cancel key known from now on; the client's own number if no server is. */
+/* The process id to tell, or the client's number where no server is; its key counts from now on. */
 uint32_t keydata_publish(struct client *c);
 /* NULL: nobody (here) has that key. */
 struct client *keydata_find(const struct proxy *p, uint32_t pid, struct slice secret);

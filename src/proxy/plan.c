@@ -93,6 +93,15 @@ static bool moves_sequence(const struct statement *s)
 	return false;
 }
 
+/* What functions, defaults and triggers leave in the session; bits: CATALOG_SESSION_. */
+static uint32_t pins_of_code(uint32_t bits)
+{
+	return (bits & CATALOG_SESSION_SEQUENCE ? (uint32_t)PIN_SEQUENCE_VALUE : 0) |
+	       (bits & CATALOG_SESSION_LOCK ? (uint32_t)PIN_ADVISORY_LOCK : 0) |
+	       (bits & CATALOG_SESSION_TEMPORARY ? (uint32_t)PIN_TEMP_TABLE : 0) |
+	       (bits & CATALOG_SESSION_SETTING ? (uint32_t)PIN_SESSION_STATE : 0);
+}
+
 /* A copy: what it is taken from may be gone when the plan is carried out. */
 static void take_name(struct folding *f, struct slice name)
 {
@@ -165,7 +174,7 @@ static void fold_run(struct folding *f, const struct run *given)
 	}
 
 	txn_request_add(&plan->txn, s, verdict);
-	plan->pins |= s->pins;
+	plan->pins |= s->pins | pins_of_code(verdict >> VERDICT_SESSION_SHIFT);
 	plan->moves_sequence |= s->class == STATEMENT_WRITE && moves_sequence(s);
 	plan->is_ddl |= (s->flags & STATEMENT_DDL) != 0;
 	plan->wants_catalog |= (verdict & VERDICT_UNKNOWN_NAME) ||

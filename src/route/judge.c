@@ -79,10 +79,33 @@ static uint32_t judge_relation(const struct statement_name *r, const struct cata
 	return VERDICT_REPLICA_OK | (catalog ? (uint32_t)VERDICT_UNKNOWN_NAME : 0);
 }
 
+static const uint32_t VERDICT_FEARED =
+	VERDICT_MAY_WRITE | VERDICT_UNKNOWN_NAME |
+	(uint32_t)CATALOG_SESSION_ALL << VERDICT_SESSION_SHIFT;
+
 /* AND of what is allowed, OR of what is feared. */
 static uint32_t verdict_narrow(uint32_t a, uint32_t b)
 {
-	return (a & b & VERDICT_ALL) | ((a | b) & (VERDICT_MAY_WRITE | VERDICT_UNKNOWN_NAME));
+	return (a & b & VERDICT_ALL) | ((a | b) & VERDICT_FEARED);
+}
+
+/* What functions called, and defaults and triggers of tables written, do to the session. */
+static uint32_t judge_session(const struct statement *s, const struct catalog *catalog)
+{
+	uint32_t bits = 0;
+
+	for (size_t i = 0; i < s->function_count; i++)
+		bits |= catalog_function_session(catalog, s->functions[i].schema,
+						 s->functions[i].name);
+	for (size_t i = 0; i < s->written_count; i++) {
+		bool several;
+		const struct catalog_relation *rel = catalog_relation(
+			catalog, s->writes[i].schema, s->writes[i].name, &several);
+
+		if (rel)
+			bits |= rel->flags >> CATALOG_REL_SESSION_SHIFT;
+	}
+	return (bits & CATALOG_SESSION_ALL) << VERDICT_SESSION_SHIFT;
 }
 
 static uint32_t judge_text(const struct statement *s)
@@ -110,6 +133,8 @@ uint32_t judge_statement(const struct statement *s, const struct catalog *catalo
 	for (size_t i = 0; i < s->written_count; i++)
 		verdict |= judge_relation(&s->writes[i], catalog) & VERDICT_UNKNOWN_NAME;
 
+	if (catalog)
+		verdict |= judge_session(s, catalog);
 	judge_reads(s, catalog, &tables);
 	if (tables.is_unknown || tables.count == 0)
 		verdict &= ~(uint32_t)VERDICT_CACHEABLE;

@@ -95,6 +95,8 @@ static void on_ddl(struct analysis *a, const struct tree_node *node)
 	on_write(a, node);
 	if (is_text(node->key, "DropStmt") || is_text(node->key, "AlterObjectSchemaStmt"))
 		a->flags |= STATEMENT_MAY_UNPIN;
+	if (walk_finds_sequence_value(node)) /* its use follows before the catalog is read again */
+		a->pins |= PIN_SEQUENCE_VALUE;
 	if (!walk_finds_temporary(node))
 		a->flags |= STATEMENT_DDL | STATEMENT_WRITES_UNKNOWN;
 	else if (!is_text(on_commit, "ONCOMMIT_DROP") && !is_text(node->key, "DropStmt"))

@@ -276,3 +276,16 @@ bool walk_finds_temporary(const struct tree_node *node)
 			return true;
 	return false;
 }
+
+bool walk_finds_sequence_value(const struct tree_node *node)
+{
+	if (!node)
+		return false;
+	if (node->kind == TREE_STRING && (strcasestr(node->text, "currval") ||
+					  strcasestr(node->text, "lastval")))
+		return true;
+	for (const struct tree_node *n = node->child; n; n = n->next)
+		if (walk_finds_sequence_value(n))
+			return true;
+	return false;
+}

@@ -132,6 +132,13 @@ enum catalog_volatility catalog_function(const struct catalog *c, const char *sc
 	return f ? f->volatility : CATALOG_FUNCTION_UNKNOWN;
 }
 
+uint32_t catalog_function_session(const struct catalog *c, const char *schema, const char *name)
+{
+	const struct catalog_function_entry *f = catalog_find_function(c, schema, name);
+
+	return f ? f->session : 0;
+}
+
 const struct catalog_relation *catalog_relation(const struct catalog *c, const char *schema,
 						const char *name, bool *several)
 {

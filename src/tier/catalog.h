@@ -32,6 +32,20 @@ enum { /* struct catalog_relation.flags */
 	CATALOG_REL_TEMPORARY = 1u << 8,
 	CATALOG_REL_SEQUENCE = 1u << 9,
 	CATALOG_REL_PARTITIONED = 1u << 10,
+	CATALOG_REL_SESSION_SHIFT = 16,       /* from here: what a write to it does to the session */
+};
+
+/*
+ * What code does to the session that runs it and leaves there, by the text of its source: a
+ * function's, for a relation that of its column defaults and trigger functions. What that code
+ * calls in turn isn't seen.
+ */
+enum {
+	CATALOG_SESSION_SEQUENCE = 1u << 0,  /* currval, lastval */
+	CATALOG_SESSION_LOCK = 1u << 1,      /* session advisory locks */
+	CATALOG_SESSION_TEMPORARY = 1u << 2, /* temporary tables that outlive the transaction */
+	CATALOG_SESSION_SETTING = 1u << 3,   /* SET, set_config that isn't local */
+	CATALOG_SESSION_ALL = 0xf,
 };
 
 struct catalog_relation {
@@ -58,6 +72,8 @@ void catalog_put(struct catalog **c);
 uint64_t catalog_generation(const struct catalog *c); /* process-wide, never repeats */
 enum catalog_volatility catalog_function(const struct catalog *c, const char *schema,
 					 const char *name);
+/* CATALOG_SESSION_ bits, without schema of all of that name; 0 if it isn't known. */
+uint32_t catalog_function_session(const struct catalog *c, const char *schema, const char *name);
 /*
  * NULL: unknown. schema NULL: sets *several when more than one schema has the name; the
  * flags are then the union, the tables only in catalog_relation_nth.

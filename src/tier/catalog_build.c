@@ -25,6 +25,11 @@ struct fact_function {
 	enum catalog_volatility volatility;
 };
 
+struct fact_session {
+	uint32_t oid;
+	uint32_t session;
+};
+
 struct fact_edge {
 	uint32_t from;
 	uint32_t to;
@@ -43,6 +48,7 @@ struct catalog_builder {
 	struct catalog *catalog; /* owned until finished */
 	struct facts relations;
 	struct facts functions;
+	struct facts sessions;   /* of relations */
 	struct facts edges[EDGE_KINDS];
 	struct facts reached;    /* oids of the present walk */
 	uint32_t walk;
@@ -112,6 +118,7 @@ struct catalog_builder *catalog_builder_create(void)
 	b->catalog = catalog_create();
 	b->relations.item_size = sizeof(struct fact_relation);
 	b->functions.item_size = sizeof(struct fact_function);
+	b->sessions.item_size = sizeof(struct fact_session);
 	b->reached.item_size = sizeof(uint32_t);
 	for (int i = 0; i < EDGE_KINDS; i++)
 		b->edges[i].item_size = sizeof(struct fact_edge);
@@ -125,6 +132,7 @@ void catalog_builder_destroy(struct catalog_builder *b)
 	catalog_put(&b->catalog);
 	mem_free(b->relations.items);
 	mem_free(b->functions.items);
+	mem_free(b->sessions.items);
 	mem_free(b->reached.items);
 	for (int i = 0; i < EDGE_KINDS; i++)
 		mem_free(b->edges[i].items);
@@ -154,6 +162,18 @@ void catalog_builder_function(struct catalog_builder *b, uint32_t oid, const cha
 	facts_add(&b->functions, &fact);
 	note_function(b->catalog, schema, name, volatility);
 	note_function(b->catalog, NULL, name, volatility);
+}
+
+void catalog_builder_function_session(struct catalog_builder *b, const char *schema,
+				      const char *name, uint32_t session)
+{
+	struct catalog_function_entry *f = catalog_find_function(b->catalog, schema, name);
+	struct catalog_function_entry *any = catalog_find_function(b->catalog, NULL, name);
+
+	if (f && any) {
+		f->session |= session;
+		any->session |= session;
+	}
 }
 
 static struct catalog_relation_entry *note_relation(struct catalog *c, const char *schema,
@@ -188,6 +208,13 @@ void catalog_builder_relation(struct catalog_builder *b, uint32_t oid, const cha
 	any->next = r;
 	any->count++;
 	facts_add(&b->relations, &fact);
+}
+
+void catalog_builder_relation_session(struct catalog_builder *b, uint32_t oid, uint32_t session)
+{
+	const struct fact_session fact = { oid, session };
+
+	facts_add(&b->sessions, &fact);
 }
 
 void catalog_builder_edge(struct catalog_builder *b, enum catalog_edge kind, uint32_t from,
@@ -345,6 +372,10 @@ static void finish_reads(struct catalog_builder *b, struct catalog_relation *r)
 	r->flags |= flags_by_reading(b, r);
 }
 
+/* What a write to a relation that it reaches brings with it. */
+static const uint32_t FLAGS_OF_WRITES =
+	CATALOG_REL_TRIGGERS | (uint32_t)CATALOG_SESSION_ALL << CATALOG_REL_SESSION_SHIFT;
+
 static void finish_writes(struct catalog_builder *b, struct catalog_relation *r)
 {
 	/* A writable view passes on to its tables; a trigger anywhere makes the rest unknown. */
@@ -353,7 +384,7 @@ static void finish_writes(struct catalog_builder *b, struct catalog_relation *r)
 	walk_follow(b, 1u << CATALOG_EDGE_READS | 1u << CATALOG_EDGE_CHILD |
 			       1u << CATALOG_EDGE_CHANGES);
 	for (size_t i = 1; i < b->reached.count; i++)
-		r->flags |= reached_relation(b, i)->flags & CATALOG_REL_TRIGGERS;
+		r->flags |= reached_relation(b, i)->flags & FLAGS_OF_WRITES;
 	walk_follow(b, 1u << EDGE_PARENT);
 	r->affected = copy_reached(b, false, &r->affected_count);
 }
@@ -371,6 +402,18 @@ static void finish_names(struct catalog_builder *b)
 	}
 }
 
+static void finish_sessions(struct catalog_builder *b)
+{
+	const struct fact_session *facts = b->sessions.items;
+
+	for (size_t i = 0; i < b->sessions.count; i++) {
+		struct fact_relation *r = facts_find(&b->relations, facts[i].oid);
+
+		if (r)
+			r->entry->relation.flags |= facts[i].session << CATALOG_REL_SESSION_SHIFT;
+	}
+}
+
 struct catalog *catalog_builder_finish(struct catalog_builder **b)
 {
 	struct catalog_builder *builder = *b;
@@ -382,6 +425,7 @@ struct catalog *catalog_builder_finish(struct catalog_builder **b)
 	facts_sort(&builder->functions);
 	for (int i = 0; i < EDGE_KINDS; i++)
 		facts_sort(&builder->edges[i]);
+	finish_sessions(builder);
 	for (size_t i = 0; i < builder->relations.count; i++)
 		finish_reads(builder, &facts[i].entry->relation);
 	for (size_t i = 0; i < builder->relations.count; i++)

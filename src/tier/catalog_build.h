@@ -24,9 +24,14 @@ void catalog_builder_destroy(struct catalog_builder *b); /* without finishing; N
 
 void catalog_builder_function(struct catalog_builder *b, uint32_t oid, const char *schema,
 			      const char *name, enum catalog_volatility volatility);
+/* A function of that name does this to the session: CATALOG_SESSION_ bits. */
+void catalog_builder_function_session(struct catalog_builder *b, const char *schema,
+				      const char *name, uint32_t session);
 /* flags: all but those that edges bring (VOLATILE_VIEW, UNCACHEABLE of views). */
 void catalog_builder_relation(struct catalog_builder *b, uint32_t oid, const char *schema,
 			      const char *name, uint32_t flags);
+/* A write to it does this to the session: CATALOG_SESSION_ bits. */
+void catalog_builder_relation_session(struct catalog_builder *b, uint32_t oid, uint32_t session);
 void catalog_builder_edge(struct catalog_builder *b, enum catalog_edge kind, uint32_t from,
 			  uint32_t to);
 /* The view's query calls that function. */

@@ -22,6 +22,7 @@ struct catalog_function_entry {
 	struct map_node node;
 	struct catalog_name key;
 	enum catalog_volatility volatility;
+	uint32_t session; /* CATALOG_SESSION_ bits */
 };
 
 struct catalog_relation_entry {

@@ -21,10 +21,23 @@
 	"pg_catalog.hashtext(pg_catalog.concat(oid, '/', xmin))::pg_catalog.int8)) "       \
 	"FROM pg_catalog." catalog ")"
 
+/*
+ * CATALOG_SESSION_ bits of a source text. A temporary table that ends with its transaction and a
+ * set_config whose third argument isn't a plain false leave nothing behind.
+ */
+#define SESSION_BITS(text)                                                                       \
+	"(CASE WHEN " text " ~* '\\m(currval|lastval)\\M' THEN 1 ELSE 0 END"                      \
+	" | CASE WHEN " text " ~* '\\mpg_(try_)?advisory_lock' THEN 2 ELSE 0 END"                  \
+	" | CASE WHEN " text " ~* '\\m(create|into)\\s+((local|global)\\s+)?temp(orary)?\\M'"     \
+	" AND " text " !~* '\\mon\\s+commit\\s+drop\\M' THEN 4 ELSE 0 END"                        \
+	" | CASE WHEN " text " ~* '\\mset_config\\s*\\([^;]*,\\s*(false|''f''|''false'')\\s*\\)'"  \
+	" OR " text " ~* '(^|;|''|\\m(begin|then|else|loop)\\M)\\s*set\\s+(session\\s+)?"        \
+	"(?!local\\M)[a-z_.\"]+\\s*(=|\\mto\\M)' THEN 8 ELSE 0 END)"
+
 const char catalog_fingerprint_sql[] =
 	"SELECT pg_catalog.concat_ws(' ', " FINGERPRINT("pg_namespace") ", " FINGERPRINT("pg_proc")
 	", " FINGERPRINT("pg_class") ", " FINGERPRINT("pg_rewrite") ", " FINGERPRINT("pg_trigger")
-	", " FINGERPRINT("pg_constraint")
+	", " FINGERPRINT("pg_attrdef") ", " FINGERPRINT("pg_constraint")
 	", (SELECT pg_catalog.concat(pg_catalog.count(*), ':', pg_catalog.sum("
 	"pg_catalog.hashtext(pg_catalog.concat(inhrelid, '/', inhparent))::pg_catalog.int8))"
 	" FROM pg_catalog.pg_inherits))";
@@ -32,6 +45,25 @@ const char catalog_fingerprint_sql[] =
 static const char functions_sql[] =
 	"SELECT p.oid, n.nspname, p.proname, p.provolatile"
 	" FROM pg_catalog.pg_proc AS p JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace";
+
+/* The built-in ones are known by name. */
+static const char function_sessions_sql[] =
+	"SELECT f.nspname, f.proname, f.bits FROM (SELECT n.nspname, p.proname, " SESSION_BITS(
+		"p.prosrc") " AS bits"
+	" FROM pg_catalog.pg_proc AS p JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace"
+	" JOIN pg_catalog.pg_language AS l ON l.oid = p.prolang"
+	" WHERE l.lanname NOT IN ('internal', 'c') AND n.nspname <> 'pg_catalog') AS f"
+	" WHERE f.bits <> 0";
+
+/* Defaults, then trigger functions. */
+static const char relation_sessions_sql[] =
+	"SELECT d.adrelid, d.bits FROM (SELECT a.adrelid, " SESSION_BITS(
+		"pg_catalog.pg_get_expr(a.adbin, a.adrelid)") " AS bits"
+	" FROM pg_catalog.pg_attrdef AS a) AS d WHERE d.bits <> 0"
+	" UNION ALL SELECT g.tgrelid, g.bits FROM (SELECT t.tgrelid, " SESSION_BITS(
+		"p.prosrc") " AS bits"
+	" FROM pg_catalog.pg_trigger AS t JOIN pg_catalog.pg_proc AS p ON p.oid = t.tgfoid"
+	" WHERE NOT t.tgisinternal) AS g WHERE g.bits <> 0";
 
 static const char relations_sql[] =
 	"SELECT c.oid, n.nspname, c.relname, c.relkind, c.relpersistence, c.relrowsecurity,"
@@ -142,6 +174,24 @@ static void take_relations(struct catalog_builder *b, const struct pg_rows *rows
 	}
 }
 
+static uint32_t bits_of(const struct pg_rows *rows, int row, int column)
+{
+	return oid_of(rows, row, column) & CATALOG_SESSION_ALL;
+}
+
+static void take_function_sessions(struct catalog_builder *b, const struct pg_rows *rows)
+{
+	for (int i = 0; i < pg_rows_count(rows); i++)
+		catalog_builder_function_session(b, text_of(rows, i, 0), text_of(rows, i, 1),
+						 bits_of(rows, i, 2));
+}
+
+static void take_relation_sessions(struct catalog_builder *b, const struct pg_rows *rows)
+{
+	for (int i = 0; i < pg_rows_count(rows); i++)
+		catalog_builder_relation_session(b, oid_of(rows, i, 0), bits_of(rows, i, 1));
+}
+
 static void take_children(struct catalog_builder *b, const struct pg_rows *rows)
 {
 	for (int i = 0; i < pg_rows_count(rows); i++)
@@ -174,7 +224,9 @@ static void take_session_views(struct catalog_builder *b, const struct pg_rows *
 
 const struct catalog_query catalog_queries[] = {
 	{ "functions", functions_sql, take_functions },
+	{ "function_sessions", function_sessions_sql, take_function_sessions },
 	{ "relations", relations_sql, take_relations },
+	{ "relation_sessions", relation_sessions_sql, take_relation_sessions },
 	{ "children", children_sql, take_children },
 	{ "foreign_keys", foreign_keys_sql, take_foreign_keys },
 	{ "views", views_sql, take_views },

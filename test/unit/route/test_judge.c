@@ -63,6 +63,8 @@ static struct catalog *make_catalog(void)
 	catalog_builder_relation(b, RLS, "public", "tenants", CATALOG_REL_ROW_SECURITY);
 	catalog_builder_relation(b, UNLOGGED, "public", "fast", CATALOG_REL_UNLOGGED);
 	catalog_builder_relation(b, TRIGGERED, "public", "triggered", CATALOG_REL_TRIGGERS);
+	catalog_builder_function_session(b, "public", "writes", CATALOG_SESSION_TEMPORARY);
+	catalog_builder_relation_session(b, TRIGGERED, CATALOG_SESSION_SEQUENCE);
 	catalog_builder_relation(b, 10, "pg_catalog", "pg_class",
 	                         CATALOG_REL_SYSTEM | CATALOG_REL_UNCACHEABLE);
 	catalog_builder_edge(b, CATALOG_EDGE_READS, VIEW, T);
@@ -154,6 +156,34 @@ Test(judge, statements_with_a_catalog)
 	hash_seed_init();
 	c = make_catalog();
 	check(with_catalog, WEIR_COUNTOF(with_catalog), c);
+	catalog_put(&c);
+}
+
+static uint32_t session_bits(const char *sql, const struct catalog *catalog)
+{
+	struct statement *s = statement_analyse(slice_str(sql));
+	uint32_t v = judge_statement(s, catalog);
+
+	statement_put(&s);
+	return v >> VERDICT_SESSION_SHIFT;
+}
+
+Test(judge, what_called_and_triggered_code_does_to_the_session)
+{
+	struct catalog *c;
+
+	hash_seed_init();
+	c = make_catalog();
+	cr_expect_eq(session_bits("SELECT writes()", c), CATALOG_SESSION_TEMPORARY);
+	cr_expect_eq(session_bits("SELECT * FROM t WHERE a = public.writes()", c),
+		     CATALOG_SESSION_TEMPORARY);
+	cr_expect_eq(session_bits("INSERT INTO triggered VALUES (1)", c), CATALOG_SESSION_SEQUENCE);
+	cr_expect_eq(session_bits("WITH w AS (UPDATE triggered SET a = writes() RETURNING a) "
+				  "SELECT * FROM w, v", c),
+		     CATALOG_SESSION_SEQUENCE | CATALOG_SESSION_TEMPORARY);
+	cr_expect_eq(session_bits("SELECT * FROM triggered", c), 0);
+	cr_expect_eq(session_bits("SELECT other.writes(), upper(a) FROM v", c), 0);
+	cr_expect_eq(session_bits("SELECT writes()", NULL), 0);
 	catalog_put(&c);
 }
 

@@ -40,6 +40,11 @@ static struct catalog *shop(void)
 	catalog_builder_function(b, FUNCTION + 2, "pg_catalog", "lower", CATALOG_IMMUTABLE);
 	catalog_builder_function(b, FUNCTION + 3, "pg_catalog", "age", CATALOG_IMMUTABLE);
 	catalog_builder_function(b, FUNCTION + 4, "pg_catalog", "age", CATALOG_STABLE);
+	catalog_builder_function_session(b, "public", "tick", CATALOG_SESSION_SETTING);
+	catalog_builder_function_session(b, "public", "not_there", CATALOG_SESSION_LOCK);
+	catalog_builder_relation_session(b, P2, CATALOG_SESSION_SEQUENCE);
+	catalog_builder_relation_session(b, P2, CATALOG_SESSION_LOCK);
+	catalog_builder_relation_session(b, 99999, CATALOG_SESSION_LOCK);
 	catalog_builder_view_calls(b, V3, FUNCTION);
 	catalog_builder_view_calls(b, V1, FUNCTION + 4);
 	c = catalog_builder_finish(&b);
@@ -181,4 +186,24 @@ Test(catalog, built_in_functions_are_known_by_name)
 	cr_assert_eq(catalog_builtin_function("nextval"), CATALOG_FUNCTION_UNKNOWN);
 	cr_assert_eq(catalog_builtin_function("pg_advisory_lock"), CATALOG_FUNCTION_UNKNOWN);
 	cr_assert_eq(catalog_builtin_function(""), CATALOG_FUNCTION_UNKNOWN);
+}
+
+/* The parent's row may land in the partition, whose defaults and triggers run. */
+Test(catalog, what_code_does_to_the_session_is_known_by_function_and_by_table_written)
+{
+	struct catalog *c = shop();
+	uint32_t both = CATALOG_SESSION_SEQUENCE | CATALOG_SESSION_LOCK;
+	bool several;
+
+	cr_expect_eq(catalog_function_session(c, "public", "tick"), CATALOG_SESSION_SETTING);
+	cr_expect_eq(catalog_function_session(c, NULL, "tick"), CATALOG_SESSION_SETTING);
+	cr_expect_eq(catalog_function_session(c, NULL, "lower"), 0);
+	cr_expect_eq(catalog_function_session(c, NULL, "not_there"), 0);
+	cr_expect_eq(catalog_relation(c, "public", "log_2", &several)->flags >>
+		     CATALOG_REL_SESSION_SHIFT, both);
+	cr_expect_eq(catalog_relation(c, NULL, "log", &several)->flags >> CATALOG_REL_SESSION_SHIFT,
+		     both);
+	cr_expect_eq(catalog_relation(c, NULL, "log_1", &several)->flags >>
+		     CATALOG_REL_SESSION_SHIFT, 0);
+	catalog_put(&c);
 }
