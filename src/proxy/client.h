@@ -96,6 +96,7 @@ struct client {
 	bool is_skipping : 1;            /* error answered here: what comes up to Sync is dropped */
 	bool has_ddl : 1;                /* sent since the last transaction ended */
 	bool wants_catalog : 1;          /* see struct plan */
+	bool has_moved_sequence : 1;     /* since it logged in, or discarded them */
 	bool has_key : 1;                /* it was told a cancel key */
 	bool is_canceled : 1;            /* the waiting request is to be answered with 57014 */
 	bool pins_in_doubt : 1;          /* a reason of them may have gone */

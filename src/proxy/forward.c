@@ -176,6 +176,25 @@ static bool forward_skipped(struct client *c, const struct request *req)
 	return true;
 }
 
+bool forward_reads_foreign_sequence(const struct client *c, const struct plan *plan)
+{
+	return (plan->pins & PIN_SEQUENCE_VALUE) && !(c->pins & PIN_SEQUENCE_VALUE) &&
+	       (!plan->moves_sequence || plan->code_reads_sequence) && !plan->is_ddl &&
+	       c->server->sequence_client != c->id;
+}
+
+/* The client has moved no sequence: nor has its server, so that PostgreSQL tells it so. */
+static void hide_sequences(struct client *c)
+{
+	struct server *s = c->server;
+
+	if (c->txn.state == TXN_FAILED || is_segment_open(s))
+		return;
+	replies_push(&s->replies, REPLY_SYNC, true);
+	backend_send_query(s, slice_str("DISCARD SEQUENCES"));
+	s->sequence_client = c->id;
+}
+
 void forward_request(struct client *c, const struct request *req, const struct plan *plan)
 {
 	struct server *s = c->server;
@@ -183,8 +202,12 @@ void forward_request(struct client *c, const struct request *req, const struct p
 
 	if (forward_skipped(c, req))
 		return;
-	if (plan->moves_sequence)
+	if (forward_reads_foreign_sequence(c, plan))
+		hide_sequences(c);
+	if (plan->moves_sequence) {
 		s->sequence_client = c->id;
+		c->has_moved_sequence = true;
+	}
 	if (!is_first)
 		held_release(c); /* one behind another can't be repeated alone */
 	else if (!plan->has_named_parse)

@@ -15,5 +15,7 @@ void forward_request(struct client *c, const struct request *req, const struct p
 void forward_bytes(struct client *c, struct slice bytes);
 /* Brings the server's settings to the client's. True: something was sent. */
 bool forward_session_sync(struct client *c);
+/* It uses currval or lastval, and what this server has of them may be another client's. */
+bool forward_reads_foreign_sequence(const struct client *c, const struct plan *plan);
 
 #endif

@@ -175,6 +175,8 @@ static void fold_run(struct folding *f, const struct run *given)
 
 	txn_request_add(&plan->txn, s, verdict);
 	plan->pins |= s->pins | pins_of_code(verdict >> VERDICT_SESSION_SHIFT);
+	plan->code_reads_sequence |=
+		(verdict >> VERDICT_SESSION_SHIFT & CATALOG_SESSION_SEQUENCE) != 0;
 	plan->moves_sequence |= s->class == STATEMENT_WRITE && moves_sequence(s);
 	plan->is_ddl |= (s->flags & STATEMENT_DDL) != 0;
 	plan->wants_catalog |= (verdict & VERDICT_UNKNOWN_NAME) ||

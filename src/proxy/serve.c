@@ -175,8 +175,7 @@ static void log_query(const struct client *c, const struct plan *plan)
 /* A value of another session's sequence would be wrong: no value is better. */
 static bool is_foreign_sequence(const struct client *c, const struct plan *plan)
 {
-	return (plan->pins & PIN_SEQUENCE_VALUE) && !(c->pins & PIN_SEQUENCE_VALUE) &&
-	       !plan->moves_sequence && c->server->sequence_client != c->id;
+	return forward_reads_foreign_sequence(c, plan) && c->has_moved_sequence;
 }
 
 static void refuse_sequence(struct client *c, const struct request *req)

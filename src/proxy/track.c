@@ -114,6 +114,8 @@ static void do_unpin(struct client *c, const struct statement_effect *e)
 	c->pins &= ~(e->kind == EFFECT_UNPIN        ? e->pins :
 		     e->kind == EFFECT_UNLISTEN_ALL  ? (uint32_t)PIN_LISTEN :
 						       (uint32_t)PIN_SEQUENCE_VALUE);
+	if (e->kind == EFFECT_DISCARD_SEQUENCES)
+		c->has_moved_sequence = false;
 }
 
 /* long: flat dispatch */

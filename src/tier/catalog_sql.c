@@ -57,9 +57,9 @@ static const char function_sessions_sql[] =
 
 /* Defaults, then trigger functions. */
 static const char relation_sessions_sql[] =
-	"SELECT d.adrelid, d.bits FROM (SELECT a.adrelid, " SESSION_BITS(
-		"pg_catalog.pg_get_expr(a.adbin, a.adrelid)") " AS bits"
-	" FROM pg_catalog.pg_attrdef AS a) AS d WHERE d.bits <> 0"
+	"SELECT d.adrelid, d.bits FROM (SELECT a.adrelid, " SESSION_BITS("a.source") " AS bits FROM"
+	" (SELECT adrelid, pg_catalog.pg_get_expr(adbin, adrelid) AS source"
+	" FROM pg_catalog.pg_attrdef OFFSET 0) AS a) AS d WHERE d.bits <> 0"
 	" UNION ALL SELECT g.tgrelid, g.bits FROM (SELECT t.tgrelid, " SESSION_BITS(
 		"p.prosrc") " AS bits"
 	" FROM pg_catalog.pg_trigger AS t JOIN pg_catalog.pg_proc AS p ON p.oid = t.tgfoid"
