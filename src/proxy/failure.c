@@ -250,7 +250,7 @@ static void lost_with_client(struct server *s, struct client *c, const struct ms
 	link_cut(c);
 	cached_end(c);
 	if (must_close_client(c, s)) {
-		if (error && !c->is_commit_request) /* the session ends with it, as on a direct connection */
+		if (error && !c->is_commit_request) /* as the session would end without us */
 			own_words(error, &e);
 		drop_server(s);
 		client_close(c, CLOSE_SERVER_LOST, &e);

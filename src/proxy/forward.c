@@ -195,6 +195,16 @@ static void hide_sequences(struct client *c)
 	s->sequence_client = c->id;
 }
 
+static void note_sequences(struct client *c, const struct plan *plan)
+{
+	if (forward_reads_foreign_sequence(c, plan))
+		hide_sequences(c);
+	if (!plan->moves_sequence)
+		return;
+	c->server->sequence_client = c->id;
+	c->has_moved_sequence = true;
+}
+
 void forward_request(struct client *c, const struct request *req, const struct plan *plan)
 {
 	struct server *s = c->server;
@@ -202,12 +212,6 @@ void forward_request(struct client *c, const struct request *req, const struct p
 
 	if (forward_skipped(c, req))
 		return;
-	if (forward_reads_foreign_sequence(c, plan))
-		hide_sequences(c);
-	if (plan->moves_sequence) {
-		s->sequence_client = c->id;
-		c->has_moved_sequence = true;
-	}
 	if (!is_first)
 		held_release(c); /* one behind another can't be repeated alone */
 	else if (!plan->has_named_parse)
@@ -215,6 +219,7 @@ void forward_request(struct client *c, const struct request *req, const struct p
 	forward_session_sync(c);
 	if (is_first)
 		bring_names(c, plan);
+	note_sequences(c, plan);
 	if (c->txn.state == TXN_DEFERRED)
 		send_begin(c);
 	if (plan->txn.may_write)

@@ -14,7 +14,7 @@ void walk(struct analysis *a, const struct tree_node *node);
 void walk_target(struct analysis *a, const struct tree_node *range_var);
 /* True if something in the tree is temporary: made so, or named in schema pg_temp. */
 bool walk_finds_temporary(const struct tree_node *node);
-/* True if a name or a text in the tree (a default, the body of a function) has currval or lastval. */
+/* True if currval or lastval is in a name or a text of the tree (a default, a function's body). */
 bool walk_finds_sequence_value(const struct tree_node *node);
 /* Name of a FuncCall; name.name NULL if it has none. */
 struct statement_name walk_function_name(const struct tree_node *call);

@@ -116,11 +116,13 @@ def test_sequences_in_defaults_and_functions(weir, sub):
 def test_who_moved_no_sequence_hears_it_from_postgresql(weir):
     with weir.connect() as other, weir.connect() as conn:
         other.execute("CREATE SEQUENCE IF NOT EXISTS inside_quiet")
+        other.execute("SET search_path = pg_catalog")    # not to be met by the other's currval
+        conn.execute("SET search_path = public, pg_catalog")
         for text in ("SELECT currval('inside_quiet')", "SELECT lastval()"):
-            other.execute("SELECT nextval('inside_quiet')")
+            other.execute("SELECT nextval('public.inside_quiet')")
             raises("55000", conn.execute, text, text="is not yet defined in this session")
         conn.execute("SELECT nextval('inside_quiet')")
         conn.execute("DISCARD SEQUENCES")
         raises("55000", conn.execute, "SELECT currval('inside_quiet')",
                text='currval of sequence "inside_quiet" is not yet defined in this session')
-        other.execute("DROP SEQUENCE inside_quiet")
+        conn.execute("DROP SEQUENCE inside_quiet")
