@@ -76,8 +76,7 @@ const char *datestyle_merge(char text[DATESTYLE_MAX], const char *old, const cha
 	struct datestyle now = datestyle_read(value);
 	struct datestyle was = old ? datestyle_read(old) : (struct datestyle){ 0 };
 
-	if (now.is_unclear || was.is_unclear || (!now.style && !now.order) ||
-	    (now.style && now.order))
+	if (now.is_unclear || was.is_unclear || (!now.style && !now.order))
 		return value;
 	if (!now.style)
 		now.style = was.style;

@@ -47,6 +47,7 @@ static void run(struct bringing *b, struct slice sql)
 	static const char no_params[6] = { 0 };
 	size_t start;
 
+	build_close(&b->out, 'S', slice_str(HELPER)); /* one that failed left it behind */
 	build_parse(&b->out, slice_str(HELPER), sql, slice_of("", 0));
 	build_bind_renamed(&b->out, slice_of(HELPER, sizeof HELPER), slice_str(HELPER),
 			   slice_of(no_params, sizeof no_params));

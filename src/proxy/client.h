@@ -133,12 +133,6 @@ void client_send_notice(struct client *c, const char *severity, const char *sqls
 void client_send_buf(struct client *c, struct buf *b); /* sends a copy, then frees b */
 void client_send_ready(struct client *c);              /* ReadyForQuery as the transaction stands */
 
-/* The process id that it was told of itself at log-in. */
-static inline uint32_t client_told_pid(const struct client *c)
-{
-	return (uint32_t)c->id;
-}
-
 void client_wait_leave(struct client *c);              /* leaves whatever list it waits in */
 void client_wait_join(struct client *c, struct list *list);
 void client_settle(struct client *c); /* frees what belonged to the request that ended */

@@ -350,7 +350,7 @@ void listen_note_writer(struct client *c)
 {
 	struct proxy_shared *shared = c->proxy->shared;
 	uint32_t pid = c->server->pid;
-	uint64_t who = (uint64_t)pid << 32 | client_told_pid(c);
+	uint64_t who = (uint64_t)pid << 32 | c->told_pid;
 	struct notifier *n = notifier_of(shared, pid);
 
 	uint64_t now, last;
