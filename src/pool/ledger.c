@@ -317,6 +317,14 @@ void ledger_connected(struct ledger_entry *e)
 	pthread_mutex_unlock(&e->ledger->mutex);
 }
 
+void ledger_replace(struct ledger_entry *e)
+{
+	pthread_mutex_lock(&e->ledger->mutex);
+	WEIR_ASSERT(e->open > e->connecting);
+	e->connecting++;
+	pthread_mutex_unlock(&e->ledger->mutex);
+}
+
 bool ledger_is_starving(const struct ledger_entry *e)
 {
 	return atomic_load_explicit(&e->database->starved, memory_order_relaxed) ||

@@ -68,6 +68,8 @@ bool ledger_is_starving(const struct ledger_entry *e);
 bool ledger_share_limit(const struct ledger_entry *a, const struct ledger_entry *b);
 /* A connection outside the queue: reserves a slot; false: at the limit. */
 bool ledger_reserve(struct ledger_entry *e);
+/* An open connection gives its slot to one that is opened in its place. */
+void ledger_replace(struct ledger_entry *e);
 void ledger_connected(struct ledger_entry *e); /* a reserved connection is ready */
 /* A connection is gone. The advice is whether to open one for those who still wait. */
 struct ledger_advice ledger_closed(struct ledger_entry *e, bool was_connecting);

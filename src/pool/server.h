@@ -4,7 +4,7 @@
  * written by server_set_state alone. What runs on it (log-in, requests) is
  * proxy/'s work. Owned by one worker; an idle one can move to another.
  *
- *            ready            taken
+ *            ready            taken       (a replication connection: LOGIN to ACTIVE)
  *   LOGIN ----------> IDLE ----------> ACTIVE
  *     |                ^ \               |  \   cancel in flight
  *     |          clean |  \ moved        |   +----------> CANCELED
@@ -34,7 +34,7 @@ enum server_state {
 	SERVER_LOGIN,    /* connecting, TLS, authentication */
 	SERVER_IDLE,
 	SERVER_ACTIVE,   /* linked to a client */
-	SERVER_TESTED,   /* a reset runs, or an answer that nobody wants any more */
+	SERVER_TESTED,   /* a reset runs, or an answer that nobody wants any more; last words leave */
 	SERVER_CANCELED, /* released, but a cancel request for it is still on its way */
 	SERVER_MOVING,   /* between two workers */
 	SERVER_CLOSED,
@@ -65,6 +65,8 @@ struct server {
 	                                 (see track.h); cleared with the client */
 	bool has_pin_check;           /* a REPLY_PINS is under way: its row is looked at */
 	bool is_copy_in;              /* CopyInResponse seen, the client sends data */
+	bool is_replication;          /* one client's from its start to its end */
+	bool is_replaced;             /* another has its slot in the ledger */
 	char txn_status;              /* of the last ReadyForQuery */
 	uint16_t cancels;             /* cancel requests on their way */
 	uint64_t sequence_client;     /* whose nextval it ran last; 0: nobody's */

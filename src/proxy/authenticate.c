@@ -55,7 +55,13 @@ static void refuse_by_rule(struct client *c, bool is_rule)
 	uint16_t port;
 
 	conn_peer_name(&c->conn, host, sizeof host, &port);
-	snprintf(text, sizeof text, "%s for host \"%s\", user \"%s\", database \"%s\", %s",
+	if (c->replication == REPLICATION_PHYSICAL)
+		snprintf(text, sizeof text, "%s host \"%s\", user \"%s\", %s",
+			 is_rule ? "pg_hba.conf rejects replication connection for" :
+				   "no pg_hba.conf entry for replication connection from",
+			 host, l->user, c->is_tls ? "SSL encryption" : "no encryption");
+	else
+		snprintf(text, sizeof text, "%s for host \"%s\", user \"%s\", database \"%s\", %s",
 		 is_rule ? "pg_hba.conf rejects connection" : "no pg_hba.conf entry", host, l->user,
 		 l->database, c->is_tls ? "SSL encryption" : "no encryption");
 	login_refuse(c, "28000", text);
@@ -70,6 +76,7 @@ static bool verdict_for(struct client *c, struct hba_verdict *verdict)
 	struct hba_request request = {
 		.peer = (const struct sockaddr *)&peer,
 		.is_tls = c->is_tls,
+		.is_replication = c->replication == REPLICATION_PHYSICAL,
 		.database = slice_str(l->database),
 		.user = slice_str(l->user),
 	};

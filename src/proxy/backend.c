@@ -21,6 +21,8 @@
 #include "proxy/failure.h"
 #include "proxy/keydata.h"
 #include "proxy/link.h"
+#include "proxy/login_priv.h"
+#include "proxy/replication.h"
 #include "proxy/tenant.h"
 #include "proxy/transfer.h"
 #include "wire/backend.h"
@@ -28,7 +30,11 @@
 #include "wire/frame.h"
 #include "wire/startup.h"
 
-enum { LOGIN_MESSAGE_MAX = 64 * 1024, RESET_BOUND_US = 5000000, STARTUP_PAIRS_MAX = 8 };
+enum {
+	LOGIN_MESSAGE_MAX = 64 * 1024,
+	RESET_BOUND_US = 5000000,
+	STARTUP_PAIRS_MAX = STARTUP_MAX_PARAMS + 2,
+};
 
 struct backend_login {
 	struct settings *settings;      /* counted: secrets are borrowed from it */
@@ -102,6 +108,12 @@ void backend_close(struct server *s, enum close_reason reason)
 	server_set_state(s, SERVER_CLOSED);
 	s->deferred.run = on_deferred_destroy;
 	loop_defer(backend_proxy(s)->loop, &s->deferred);
+	if (s->is_replaced)
+		return;
+	if (s->is_replication && was_connecting) { /* says nothing of those who wait in the pool */
+		ledger_connected(pool->ledger);
+		was_connecting = false;
+	}
 	advice = ledger_closed(pool->ledger, was_connecting);
 	transfer_follow(pool, &advice);
 	if (awaiting)
@@ -123,6 +135,10 @@ static void login_failed(struct server *s, enum close_reason reason)
 	metrics_add(t->proxy->metrics, METRIC_SERVER_CONNECT_FAILURES, 1);
 	if (!is_final)
 		tenant_suspect(t, pool->node_id);
+	if (s->is_replication) {
+		replication_failed(s, reason, slice_of(NULL, 0));
+		return;
+	}
 	backend_close(s, reason);
 	link_refuse_waiters(pool, is_final ? &error : NULL);
 }
@@ -207,7 +223,9 @@ static void send_startup(struct server *s)
 	server_login_init(&l->auth, &in);
 	l->has_auth = true;
 	buf_init(&b, LOGIN_MESSAGE_MAX);
-	build_startup(&b, PG_PROTOCOL_3_0, pairs, startup_pairs(t, pairs));
+	build_startup(&b, PG_PROTOCOL_3_0, pairs,
+		      s->is_replication ? replication_pairs(s, pairs, STARTUP_PAIRS_MAX) :
+				      startup_pairs(t, pairs));
 	conn_send_copy(&s->conn, buf_slice(&b));
 	buf_fini(&b);
 }
@@ -299,10 +317,15 @@ static void login_done(struct server *s)
 	login_free(s);
 	loop_timer_cancel(&s->timer);
 	server_set_session(s, empty);
-	tenant_learn(t, empty, s->params);
+	if (!s->is_replication)
+		tenant_learn(t, empty, s->params);
 	session_put(&empty);
 	s->connected_us = loop_now_us(p->loop);
 	ledger_connected(s->pool->ledger);
+	if (s->is_replication) {
+		replication_opened(s);
+		return;
+	}
 	server_set_state(s, SERVER_IDLE);
 	s->idle_since_us = s->connected_us;
 	if (s->generation != pool->generation) {
@@ -321,7 +344,7 @@ static void take_first_ready(struct server *s)
 	struct backend_login *l = s->login;
 	const char *sql = backend_tenant(s)->db->connect_query;
 
-	if (!*sql || l->runs_connect_query) {
+	if (!*sql || l->runs_connect_query || s->is_replication) {
 		login_done(s);
 		return;
 	}
@@ -346,12 +369,16 @@ static void take_auth(struct server *s, struct slice body)
 	}
 }
 
-static void take_error(struct server *s, struct slice body)
+static void take_error(struct server *s, const struct frame *frame)
 {
 	struct backend_login *l = s->login;
 	struct msg_error m;
 
-	backend_read_error(body, &m);
+	backend_read_error(frame->body, &m);
+	if (s->is_replication && !slice_is(m.sqlstate, "57P03")) {
+		replication_failed(s, CLOSE_SERVER_LOGIN, frame->whole);
+		return;
+	}
 	pg_error_set(&l->error, "XX000", "%.*s", (int)(m.message.len > 400 ? 400 : m.message.len),
 		     m.message.ptr);
 	memcpy(l->error.sqlstate, m.sqlstate.ptr, PG_SQLSTATE_LEN);
@@ -381,7 +408,7 @@ static void take_login_message(struct server *s, const struct frame *frame)
 		take_auth(s, frame->body);
 		break;
 	case BE_ERROR:
-		take_error(s, frame->body);
+		take_error(s, frame);
 		break;
 	case BE_PARAMETER_STATUS:
 		backend_learn_parameter(s, frame->body);
@@ -430,7 +457,9 @@ static size_t on_bytes(struct conn *conn, struct slice bytes)
 {
 	struct server *s = server_of(conn);
 
-	return s->login ? login_bytes(s, bytes) : answer_bytes(s, bytes);
+	if (s->login)
+		return login_bytes(s, bytes);
+	return s->is_replication ? replication_server_bytes(s, bytes) : answer_bytes(s, bytes);
 }
 
 static void on_drained(struct conn *conn)
@@ -449,7 +478,10 @@ static void on_closed(struct conn *conn, enum weir_err why)
 		fail_text(s, conn_error_text(conn, why));
 		return;
 	}
-	failure_server_lost(s, NULL);
+	if (s->is_replication && !s->client)
+		backend_close(s, CLOSE_SERVER_REPLICATION);
+	else
+		failure_server_lost(s, NULL);
 }
 
 static const struct conn_ops server_ops = {
@@ -482,7 +514,7 @@ static void on_resolved(void *arg, enum weir_err err, const struct resolved *res
 		connect_to(s, resolved);
 }
 
-struct server *backend_open(struct pool *pool)
+static struct server *open_server(struct pool *pool, struct client *c)
 {
 	struct tenant *t = tenant_pool_of(pool)->tenant;
 	struct proxy *p = t->proxy;
@@ -494,6 +526,11 @@ struct server *backend_open(struct pool *pool)
 	metrics_add(p->metrics, METRIC_SERVER_CONNECTS, 1);
 	s->login = l;
 	s->params = params_empty();
+	s->is_replication = c != NULL;
+	if (c) {
+		s->awaited_by = c;
+		c->awaited = s;
+	}
 	l->settings = settings_get(p->settings);
 	loop_timer_arm(p->loop, &s->timer, p->settings->config->global.server_connect_timeout_us,
 		       on_timeout);
@@ -506,6 +543,16 @@ struct server *backend_open(struct pool *pool)
 	else
 		fail_text(s, "host name not found");
 	return s->state == SERVER_LOGIN ? s : NULL;
+}
+
+struct server *backend_open(struct pool *pool)
+{
+	return open_server(pool, NULL);
+}
+
+void backend_open_for(struct pool *pool, struct client *c)
+{
+	(void)open_server(pool, c);
 }
 
 void backend_adopt(struct server *s, struct proxy *p, struct conn_moved moved)

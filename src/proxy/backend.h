@@ -9,10 +9,13 @@
 #include "metrics/close_reasons.h"
 #include "proxy/proxy.h"
 
+struct client;
 struct pool;
 
 /* Opens a connection for a slot that the ledger has reserved. */
 struct server *backend_open(struct pool *pool);
+/* Likewise the replication connection of a client that logs in, see replication.h. */
+void backend_open_for(struct pool *pool, struct client *c);
 /* Discards what a client left behind, then link_server_free. From ACTIVE or CANCELED. */
 void backend_reset(struct server *s);
 /* Closes it, whatever it does; its client is told elsewhere and unlinked already. */

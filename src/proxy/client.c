@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "base/sm.h"
 #include "pool/session.h"
+#include "proxy/backend.h"
 #include "proxy/bring.h"
 #include "proxy/cached.h"
 #include "proxy/held.h"
@@ -19,6 +20,7 @@
 #include "proxy/link.h"
 #include "proxy/listen.h"
 #include "proxy/login.h"
+#include "proxy/replication.h"
 #include "proxy/serve.h"
 #include "proxy/track.h"
 #include "wire/build.h"
@@ -54,6 +56,11 @@ static struct client *client_of(struct conn *conn)
 	return c;
 }
 
+static size_t take_bytes(struct client *c, struct slice bytes)
+{
+	return c->replication ? replication_client_bytes(c, bytes) : serve_bytes(c, bytes);
+}
+
 static size_t on_bytes(struct conn *conn, struct slice bytes)
 {
 	struct client *c = client_of(conn);
@@ -62,7 +69,7 @@ static size_t on_bytes(struct conn *conn, struct slice bytes)
 	if (c->state == CLIENT_LOGIN)
 		used = login_on_bytes(c, bytes);
 	if (c->state != CLIENT_LOGIN && c->state != CLIENT_CLOSED && used < bytes.len)
-		used += serve_bytes(c, slice_of(bytes.ptr + used, bytes.len - used));
+		used += take_bytes(c, slice_of(bytes.ptr + used, bytes.len - used));
 	return used;
 }
 
@@ -189,12 +196,16 @@ static void drop_state(struct client *c)
 static void unlink_everywhere(struct client *c)
 {
 	struct proxy *p = c->proxy;
+	struct server *own; /* replication connection that is being opened */
 
 	loop_timer_cancel(&c->timer);
 	if (c->waiter.state != WAITER_NONE)
 		ledger_unwait(c->pool->ledger, &c->waiter); /* GRANTED stays: a server is on its way */
 	client_wait_leave(c);
+	own = c->replication ? c->awaited : NULL;
 	keydata_client_gone(c);
+	if (own)
+		backend_close(own, CLOSE_SERVER_REPLICATION);
 	link_client_gone(c);
 	list_remove(&p->clients, &c->node);
 	metrics_set(p->metrics, METRIC_CLIENTS, p->clients.count);
@@ -294,7 +305,7 @@ void client_send_ready(struct client *c)
 
 bool client_is_free(const struct client *c)
 {
-	return c->pins == 0 && !c->stream_left &&
+	return c->pins == 0 && !c->stream_left && !c->replication &&
 	       (c->txn.state == TXN_IDLE || c->txn.state == TXN_DEFERRED) &&
 	       (!c->tenant || c->tenant->pool_mode != POOL_MODE_SESSION);
 }

@@ -36,6 +36,8 @@ enum client_state {
 	CLIENT_STATE_COUNT
 };
 
+enum replication_mode { REPLICATION_NONE, REPLICATION_PHYSICAL, REPLICATION_LOGICAL };
+
 struct held_request;
 struct listening;
 struct cached_request;
@@ -90,6 +92,7 @@ struct client {
 	uint32_t avoid_nodes;            /* node bits that failed for this request */
 	struct node_live *live;          /* borrowed: we count in live->active while linked */
 	uint8_t retries;
+	uint8_t replication;             /* enum replication_mode: see replication.h */
 	bool is_serving : 1;             /* inside serve_bytes */
 	bool is_txn_lost : 1;            /* its server died inside the transaction */
 	bool is_loss_untold : 1;         /* ... while it was idle: it hears with its next request */

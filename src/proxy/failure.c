@@ -17,6 +17,7 @@
 #include "proxy/held.h"
 #include "proxy/link.h"
 #include "proxy/local.h"
+#include "proxy/replication.h"
 #include "proxy/rewrite.h"
 #include "proxy/serve.h"
 #include "proxy/track.h"
@@ -279,7 +280,9 @@ void failure_server_lost(struct server *s, const struct msg_error *error)
 		 server_state_name(s->state), error ? (int)error->sqlstate.len : 1,
 		 error ? error->sqlstate.ptr : "-");
 	tenant_suspect(backend_tenant(s), s->pool->node_id);
-	if (c)
+	if (c && s->is_replication)
+		replication_lost(c, s);
+	else if (c)
 		lost_with_client(s, c, error);
 	else
 		backend_close(s, CLOSE_SERVER_LOST);

@@ -64,6 +64,8 @@ static struct server *least_told(const struct pool *pool)
 		list_foreach(&pool->by_state[states[i]], n) {
 			struct server *s = list_entry(n, struct server, node);
 
+			if (s->is_replication)
+				continue;
 			if (!best || s->told.count < best->told.count)
 				best = s;
 			if (!best->told.count || ++depth == KEYDATA_DEPTH)

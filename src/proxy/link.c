@@ -13,6 +13,7 @@
 #include "proxy/failure.h"
 #include "proxy/keydata.h"
 #include "proxy/login.h"
+#include "proxy/replication.h"
 #include "proxy/serve.h"
 #include "proxy/transfer.h"
 #include "wire/build.h"
@@ -260,6 +261,10 @@ void link_client_gone(struct client *c)
 
 	if (!s)
 		return;
+	if (s->is_replication) {
+		replication_client_gone(s);
+		return;
+	}
 	is_busy = replies_count(&s->replies) || s->pass_left || s->is_copy_in || c->stream_left;
 	if (is_busy) {
 		backend_close(s, CLOSE_SERVER_DIRTY);

@@ -25,6 +25,7 @@ src_proxy_libproxy_a_SOURCES = \
 	src/proxy/pins.c src/proxy/pins.h \
 	src/proxy/plan.c src/proxy/plan.h \
 	src/proxy/proxy.c src/proxy/proxy.h \
+	src/proxy/replication.c src/proxy/replication.h \
 	src/proxy/request.c src/proxy/request.h \
 	src/proxy/rewrite.c src/proxy/rewrite.h \
 	src/proxy/serve.c src/proxy/serve.h \

@@ -21,6 +21,7 @@
 #include "proxy/link.h"
 #include "proxy/login_priv.h"
 #include "proxy/options.h"
+#include "proxy/replication.h"
 #include "wire/build.h"
 #include "wire/frame.h"
 #include "wire/startup.h"
@@ -83,6 +84,7 @@ void login_end(struct client *c)
 	authenticate_forget(l);
 	session_put(&l->startup);
 	settings_put(&l->settings);
+	mem_free(l->params);
 	mem_free(l);
 }
 
@@ -157,7 +159,9 @@ static void acquire_server(struct client *c)
 		link_wait_node(c);
 		return;
 	}
-	if (link_acquire(c, &topology->nodes[choice.node_index]) && c->server)
+	if (c->replication)
+		replication_open(c, &topology->nodes[choice.node_index]);
+	else if (link_acquire(c, &topology->nodes[choice.node_index]) && c->server)
 		login_granted(c);
 	else if (c->state == CLIENT_LOGIN && !c->server && !c->wait_list &&
 		 c->waiter.state == WAITER_NONE)
@@ -173,7 +177,7 @@ static bool takes_server(const struct client *c)
 
 static void welcome_or_acquire(struct client *c)
 {
-	struct params *known = tenant_welcome(c->tenant, c->session);
+	struct params *known = c->replication ? NULL : tenant_welcome(c->tenant, c->session);
 
 	if (known && !takes_server(c))
 		finish(c, known);
@@ -187,7 +191,10 @@ void login_granted(struct client *c)
 		return;
 	if (!c->server)
 		welcome_or_acquire(c);
-	else if (!forward_session_sync(c))
+	else if (c->replication) {
+		if (replication_granted(c))
+			finish(c, c->server->params);
+	} else if (!forward_session_sync(c))
 		login_synced(c);
 }
 
@@ -209,7 +216,7 @@ static void welcome(struct client *c)
 			c->login->settings->config->global.true_backend_pid;
 
 	c->login->stage = STAGE_WELCOME;
-	if (topology && topology->primary >= 0 && !c->tenant->gate.is_paused &&
+	if (!c->replication && topology && topology->primary >= 0 && !c->tenant->gate.is_paused &&
 	    !keydata_choose(c, tenant_pool(c->tenant, &topology->nodes[topology->primary]), may_open))
 		return;
 	welcome_or_acquire(c);
@@ -276,6 +283,10 @@ void login_authenticated(struct client *c)
 {
 	struct login *l = c->login;
 
+	if (config_is_admin_database(slice_str(l->database)) && c->replication) {
+		login_refuse(c, "0A000", "the console takes no replication connections");
+		return;
+	}
 	if (config_is_admin_database(slice_str(l->database))) {
 		welcome_console(c);
 		return;
@@ -351,10 +362,36 @@ static void add_host(struct client *c, const struct startup *s)
 	options_set(&c->login->startup, "application_name", text);
 }
 
+/* PostgreSQL checks what a replication connection is started with. False: refused already. */
+static bool take_replication(struct client *c, const struct startup *s)
+{
+	const struct config *cfg = c->login->settings->config;
+	struct login *l = c->login;
+	enum replication_mode mode;
+	struct pg_error e;
+
+	if (!replication_mode_of(s, &mode)) {
+		pg_error_set(&e, "22023", "invalid value for parameter \"replication\"");
+		snprintf(e.hint, sizeof e.hint,
+			 "Valid values are: \"false\", 0, \"true\", 1, \"database\".");
+		client_close(c, CLOSE_LOGIN_FAILED, &e);
+		return false;
+	}
+	c->replication = (uint8_t)mode;
+	if (mode == REPLICATION_NONE)
+		return true;
+	l->params = mem_slicedup(s->params);
+	l->params_len = s->params.len;
+	if (mode == REPLICATION_PHYSICAL && replication_entry(cfg) &&
+	    !config_database_find(cfg, slice_str(l->database)))
+		(void)copy_name(l->database, slice_str(replication_entry(cfg)));
+	return true;
+}
+
 static void take_startup(struct client *c, const struct startup *s)
 {
 	struct login *l = c->login;
-	struct slice user = slice_of("", 0), database, replication;
+	struct slice user = slice_of("", 0), database;
 	const struct config_globals *g = &l->settings->config->global;
 	struct pg_error e;
 
@@ -370,9 +407,8 @@ static void take_startup(struct client *c, const struct startup *s)
 		refuse_too_many(c);
 	} else if (g->client_tls_sslmode >= SSLMODE_REQUIRE && !c->is_tls && !l->is_unix) {
 		login_refuse(c, "28000", "pgweir requires TLS");
-	} else if (startup_param_find(s, "replication", &replication) &&
-		   !slice_is(replication, "false") && !slice_is(replication, "off")) {
-		login_refuse(c, "0A000", "replication connections are not supported");
+	} else if (!take_replication(c, s)) {
+		return;
 	} else if (options_take(c->proxy, s, g->ignore_startup_parameters, &l->startup, &e) !=
 		   WEIR_OK) {
 		client_close(c, CLOSE_LOGIN_FAILED, &e);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * What login.c and authenticate.c share of a client that logs in. For these
- * two alone.
+ * What login.c, authenticate.c and replication.c share of a client that logs in.
+ * For these alone.
  */
 #ifndef WEIR_PROXY_LOGIN_PRIV_H
 #define WEIR_PROXY_LOGIN_PRIV_H
@@ -25,6 +25,8 @@ struct login {
 	enum client_method method;
 	char *secret; /* owned: by auth_query; NULL: not asked, or unknown there */
 	struct client_login auth;
+	char *params;       /* owned: start-up parameters of a replication connection; NULL: none */
+	size_t params_len;
 };
 
 void login_refuse(struct client *c, const char *sqlstate, const char *text);

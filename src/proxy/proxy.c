@@ -25,6 +25,7 @@
 #include "proxy/keydata.h"
 #include "proxy/link.h"
 #include "proxy/listen.h"
+#include "proxy/replication.h"
 #include "proxy/tenant.h"
 #include "sql/statement.h"
 #include "tier/catalog.h"
@@ -111,7 +112,7 @@ static void on_housekeeping(struct loop_timer *timer)
 	list_foreach_safe(&p->clients, n, tmp) {
 		struct client *c = list_entry(n, struct client, node);
 
-		if (c->tenant && c->state != CLIENT_LOGIN)
+		if (c->tenant && c->state != CLIENT_LOGIN && !c->replication)
 			check_client(p, c, now);
 		if (c->state == CLIENT_WAIT_SERVER || c->state == CLIENT_WAIT_NODE)
 			notify_waiting(p, c, now);
@@ -355,7 +356,7 @@ void proxy_drain(struct proxy *p)
 	list_foreach_safe(&p->clients, n, tmp) {
 		struct client *c = list_entry(n, struct client, node);
 
-		if (client_may_leave(c))
+		if (client_may_leave(c) || (c->replication && replication_may_leave(c)))
 			client_close(c, CLOSE_SHUTDOWN, NULL);
 	}
 }

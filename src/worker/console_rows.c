@@ -6,6 +6,7 @@
 #include "net/tls.h"
 #include "pool/session.h"
 #include "proxy/client.h"
+#include "proxy/replication.h"
 #include "proxy/tenant.h"
 #include "worker/console_source.h"
 #include "worker/explain.h"
@@ -113,7 +114,7 @@ static void client_row(struct rows *r, struct admin_conn *row, const struct clie
 	row->user = c->tenant ? copy(r, c->tenant->user) :
 		    c->console_user ? copy(r, c->console_user) : "";
 	row->database = c->tenant ? copy(r, c->tenant->database) : "pgweir";
-	row->replication = "none";
+	row->replication = replication_text((enum replication_mode)c->replication);
 	row->state = client_state_text(c);
 	addresses(r, row, &c->conn);
 	row->connect_time_us = wall_of(r, c->connected_us);
@@ -126,7 +127,7 @@ static void client_row(struct rows *r, struct admin_conn *row, const struct clie
 	row->application_name = setting_text(r, c->session, "application_name");
 	row->prepared_statements = c->names ? (uint32_t)prepared_names_count(c->names) : 0;
 	row->pins = c->pins;
-	row->pin = pin_text(r, c->pins);
+	row->pin = c->replication ? "replication" : pin_text(r, c->pins);
 	row->node = "";
 }
 
@@ -172,13 +173,20 @@ static const char *node_text(struct rows *r, const struct pool *pool)
 	return node ? copy(r, node->name) : "";
 }
 
+static enum replication_mode server_replication(const struct server *s)
+{
+	const struct client *c = s->client ? s->client : s->awaited_by;
+
+	return s->is_replication && c ? (enum replication_mode)c->replication : REPLICATION_NONE;
+}
+
 static void server_row(struct rows *r, struct admin_conn *row, const struct server *s)
 {
 	const struct tenant *t = tenant_pool_of(s->pool)->tenant;
 
 	row->user = copy(r, t->user);
 	row->database = copy(r, t->database);
-	row->replication = "none";
+	row->replication = replication_text(server_replication(s));
 	row->state = server_state_text(s->state);
 	addresses(r, row, &s->conn);
 	row->connect_time_us = wall_of(r, s->connected_us);

@@ -49,8 +49,7 @@ def write(state, path, port, http_port, options):
     users = os.path.splitext(path)[0] + ".users"
     with open(users, "w") as f:
         for role, password in servers.USERS.items():
-            if role != "replicator":
-                f.write(f'"{role}" "{password}"\n')
+            f.write(f'"{role}" "{password}"\n')
     os.chmod(users, 0o600)
     with open(path, "w") as f:
         f.write(text(state, {**defaults(state, port, http_port, users), **options}))

@@ -88,6 +88,23 @@ Test(ledger, opens_one_connection_per_waiter)
 	cr_assert_eq(ledger_open_count(entry), 1);
 }
 
+/* A replication connection in the place of the pooled one that its client was granted. */
+Test(ledger, a_replaced_connection_keeps_its_slot)
+{
+	struct ledger_waiter w = { 0 };
+
+	limit(entry, 1, 0, 0);
+	cr_assert(ledger_reserve(entry));
+	ledger_connected(entry);
+	ledger_replace(entry);
+	cr_assert_eq(ledger_open_count(entry), 1);
+	cr_assert_not(ledger_reserve(entry));
+	wait_for(entry, &w, 0);
+	trace_expect(&trace, "wait: wait\n");
+	ledger_connected(entry);
+	cr_assert_eq(ledger_closed(entry, false).open, entry);
+}
+
 Test(ledger, serves_in_the_order_of_waiting_over_all_workers)
 {
 	struct ledger_waiter w[3] = { 0 };
