@@ -72,7 +72,8 @@ static void judge_all(struct analysis *a, const struct tree_node *statements)
 		if (!stmt || !stmt->child)
 			continue;
 		a->class = STATEMENT_WRITE;
-		a->statement_text = text_of(a, n);
+		/* Alone it is what came, semicolon and all, as pg_prepared_statements shows it. */
+		a->statement_text = statements->next ? text_of(a, n) : a->text;
 		a->is_plain_dml &= is_plain_dml(stmt->child->key);
 		utility_judge(a, stmt->child);
 		has_txn |= a->class == STATEMENT_TXN || (a->flags & STATEMENT_TWO_PHASE);

@@ -481,3 +481,13 @@ def test_sql_statements_of_many_clients_at_once(weir):
     for t in threads:
         t.join()
     equal(problems, [])
+
+
+@quick
+def test_the_view_shows_the_text_as_it_came(weir):
+    with logged_in(weir) as raw:
+        for text in ("PREPARE semicolon AS SELECT 1;", "  PREPARE semicolon AS SELECT 2 ; -- two"):
+            ask_sql(raw, text)
+            equal(values(ask_sql(raw, "SELECT statement FROM pg_prepared_statements")), [[text]])
+            equal(values(ask_sql(raw, "EXECUTE semicolon"))[0][0], "1" if "1" in text else "2")
+            ask_sql(raw, "DEALLOCATE semicolon")
