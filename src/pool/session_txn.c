@@ -103,6 +103,16 @@ static struct session_state *with_setting(struct session_state *from, const char
 	return more;
 }
 
+/*
+ * A name with a dot that was set may belong to nobody; reset it is then empty where it was set, and
+ * unknown elsewhere (PostgreSQL 15, 20.16). SET TO DEFAULT makes it so on any server.
+ */
+static bool leaves_placeholder(const struct session_state *from, const char *name)
+{
+	return strchr(name, '.') && strncmp(name, "pgweir.", 7) != 0 &&
+	       session_find(from, slice_str(name));
+}
+
 bool session_txn_set(struct session_txn *t, struct session_base base, const char *name,
 		     const char *value)
 {
@@ -116,6 +126,8 @@ bool session_txn_set(struct session_txn *t, struct session_base base, const char
 	if (!value) {
 		client_value = session_find(base.startup, slice_str(name));
 		role = session_find(base.startup, slice_str(SESSION_ROLE));
+		if (!client_value && leaves_placeholder(from, name))
+			client_value = value = "DEFAULT";
 	}
 	client = with_setting(from, name, client_value, role);
 	server = with_setting(from_server, name, value, NULL);

@@ -20,6 +20,20 @@ def leave(conns):
         conn.close()
 
 
+@quick
+def test_a_custom_setting_is_empty_behind_its_reset(weir):
+    conns = crowd(weir)
+    raises("42704", conns[0].execute, "SHOW gone.value")
+    conns[0].execute("SET gone.value = 'x'")
+    conns[0].execute("RESET gone.value")
+    for _ in range(4):
+        others = [c for c in conns[1:3] if c.execute("BEGIN") and c.execute("SELECT 1")]
+        others[0].execute("COMMIT")
+        equal(conns[0].execute("SHOW gone.value").fetchone(), ("",))
+        others[1].execute("COMMIT")
+    leave(conns)
+
+
 SETTINGS = [
     ("work_mem", "5MB"), ("search_path", "pg_catalog, public"), ("DateStyle", "German, DMY"),
     ("TimeZone", "Asia/Tokyo"), ("statement_timeout", "77s"), ("extra_float_digits", "-2"),

@@ -116,6 +116,22 @@ Test(session_txn, a_reset_leads_the_client_to_its_start_and_the_server_to_its_ow
 	       "set c 4: a=1 c=4 | c=4\n");
 }
 
+Test(session_txn, a_setting_of_nobodys_is_empty_behind_its_reset_not_unknown)
+{
+	begin("my.start=1", "my.a=2 my.start=3 pgweir.consistency=4");
+	set("my.a", NULL);
+	set("my.never", NULL);
+	set("my.start", NULL);
+	set("pgweir.consistency", NULL);
+	expect("set my.a default: my.a=DEFAULT my.start=3 pgweir.consistency=4 | "
+	       "my.a=DEFAULT my.start=3 pgweir.consistency=4\n"
+	       "set my.never default: my.a=DEFAULT my.start=3 pgweir.consistency=4 | "
+	       "my.a=DEFAULT my.start=3 pgweir.consistency=4\n"
+	       "set my.start default: my.a=DEFAULT my.start=1 pgweir.consistency=4 | "
+	       "my.a=DEFAULT pgweir.consistency=4\n"
+	       "set pgweir.consistency default: my.a=DEFAULT my.start=1 | my.a=DEFAULT\n");
+}
+
 Test(session_txn, a_rollback_to_a_savepoint_takes_back_what_came_behind_it)
 {
 	begin("", "a=1");
