@@ -320,6 +320,53 @@ bool session_has_identity(const struct session_state *s)
 	return false;
 }
 
+static bool is_ascii(const char *text)
+{
+	while (*text && (unsigned char)*text < 0x80)
+		text++;
+	return !*text;
+}
+
+bool session_has_encoded_text(const struct session_state *s)
+{
+	for (size_t i = 0; i < s->count; i++)
+		if (!is_ascii(s->settings[i].value))
+			return true;
+	return false;
+}
+
+/* What changes how much is told, or how long is waited, and not what a statement means. */
+static bool is_harmless(const char *name)
+{
+	static const char *const names[] = { "application_name", "client_min_messages",
+					     "extra_float_digits", "lock_timeout",
+					     "statement_timeout" };
+
+	for (size_t i = 0; i < WEIR_COUNTOF(names); i++)
+		if (strcmp(name, names[i]) == 0)
+			return true;
+	return false;
+}
+
+/* A setting of a that b lacks, or has with another value. */
+static bool has_other_meaning(const struct session_state *a, const struct session_state *b)
+{
+	for (size_t i = 0; i < a->count; i++) {
+		const char *other = session_find(b, slice_str(a->settings[i].name));
+
+		if (!is_harmless(a->settings[i].name) &&
+		    (!other || strcmp(other, a->settings[i].value) != 0))
+			return true;
+	}
+	return false;
+}
+
+bool session_differs_in_meaning(const struct session_state *from, const struct session_state *to)
+{
+	return session_has_identity(from) || has_other_meaning(from, to) ||
+	       has_other_meaning(to, from);
+}
+
 static void append_identity(struct buf *out, const struct session_state *to)
 {
 	static const char *const names[] = { SESSION_AUTHORIZATION, SESSION_ROLE };
@@ -368,6 +415,21 @@ void session_sync_sql(struct buf *out, const struct session_state *from,
 		buf_append_str(out, "RESET SESSION AUTHORIZATION;RESET ROLE;");
 	append_settings(out, from, to);
 	append_identity(out, to);
+}
+
+void session_encoding_sql(struct buf *out, const struct session_state *from,
+			  const struct session_state *to)
+{
+	struct slice name = slice_str(SESSION_ENCODING);
+	const char *is = session_find(from, name), *wanted = session_find(to, name);
+
+	if (!session_has_encoded_text(to) || (is && wanted && strcmp(is, wanted) == 0) ||
+	    (!is && !wanted))
+		return;
+	if (wanted)
+		append_set(out, &(struct setting){ SESSION_ENCODING, wanted });
+	else
+		append_reset(out, &(struct setting){ SESSION_ENCODING, "" });
 }
 
 void session_quote_literal(struct buf *out, struct slice text)

@@ -28,6 +28,7 @@ enum { SESSION_SETTINGS_MAX = 64, SESSION_TEXT_MAX = 32768 };
 /* The two settings that say who the session is. */
 #define SESSION_AUTHORIZATION "session_authorization"
 #define SESSION_ROLE "role"
+#define SESSION_ENCODING "client_encoding"
 
 struct session_table *session_table_create(size_t keep); /* unused states kept for later log-ins */
 void session_table_destroy(struct session_table *table);  /* no state in use any more */
@@ -51,6 +52,10 @@ const char *session_find(const struct session_state *s, struct slice name); /* N
 
 /* It runs as another role than the one that logged in. */
 bool session_has_identity(const struct session_state *s);
+/* A value isn't ASCII: it is meant in the client_encoding. */
+bool session_has_encoded_text(const struct session_state *s);
+/* A request with the settings of `from` instead of those of `to` could read or write other rows. */
+bool session_differs_in_meaning(const struct session_state *from, const struct session_state *to);
 
 /*
  * Appends the SET and RESET commands, with semicolons, that lead from one to the other. Settings
@@ -58,6 +63,12 @@ bool session_has_identity(const struct session_state *s);
  */
 void session_sync_sql(struct buf *out, const struct session_state *from,
 		      const struct session_state *to);
+/*
+ * Appends what must be executed before the server reads session_sync_sql's text, which has letters
+ * of another client_encoding than the server's; nothing, if there are none.
+ */
+void session_encoding_sql(struct buf *out, const struct session_state *from,
+			  const struct session_state *to);
 
 /* Appends `text` as a quoted SQL literal, escape-string form where it has a backslash. */
 void session_quote_literal(struct buf *out, struct slice text);

@@ -5,6 +5,7 @@
  *
  * A setting that only superusers may change, changed under another role than
  * the log-in's, could not be set again by the log-in role: it isn't followed.
+ * Nor is a client_encoding that comes after values which an older one reads.
  */
 #include "pool/session_txn.h"
 
@@ -122,6 +123,8 @@ bool session_txn_set(struct session_txn *t, struct session_base base, const char
 	struct session_state *client, *server;
 
 	if (session_has_identity(from) && is_superuser_setting(name))
+		return false;
+	if (strcmp(name, SESSION_ENCODING) == 0 && session_has_encoded_text(from))
 		return false;
 	if (!value) {
 		client_value = session_find(base.startup, slice_str(name));

@@ -247,7 +247,9 @@ static void internal_done(struct stream *st, enum reply_kind kind)
 		st->is_over = unpin_done(s->client);
 		return;
 	}
-	if (s->state == SERVER_TESTED && replies_count(&s->replies) == 0) {
+	if (replies_count(&s->replies))
+		return;
+	if (s->state == SERVER_TESTED) {
 		loop_timer_cancel(&s->timer);
 		st->is_over = true; /* free from now on: what else is here belongs to nobody */
 		link_server_free(s);

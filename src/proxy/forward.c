@@ -17,7 +17,7 @@
 #include "proxy/track.h"
 #include "wire/build.h"
 
-enum { SYNC_SQL_MAX = 64 * 1024, GATE_MAX = 256 };
+enum { SYNC_SQL_MAX = 8 * SESSION_TEXT_MAX /* quoting: values twice, dots thrice */, GATE_MAX = 256 };
 
 #define GATE "pgweir_gate"
 
@@ -30,25 +30,55 @@ static void note_synced(struct client *c, struct session_state *want)
 		session_txn_synced(&c->settings, want);
 }
 
+/* A statement that the settings' text drops at its end; what it already is there ends the server. */
+static void append_gate(struct buf *b)
+{
+	build_parse(b, slice_str(GATE), slice_str(""), slice_of("", 0));
+}
+
+static void send_encoding(struct server *s, struct session_state *have, struct session_state *want)
+{
+	struct buf sql;
+
+	buf_init(&sql, SYNC_SQL_MAX);
+	session_encoding_sql(&sql, have, want);
+	if (sql.len) {
+		replies_push(&s->replies, REPLY_SYNC, true);
+		backend_send_query(s, buf_slice(&sql));
+	}
+	buf_fini(&sql);
+}
+
+static void send_settings(struct client *c, struct session_state *have, struct session_state *want)
+{
+	struct server *s = c->server;
+	struct buf sql;
+
+	replies_push(&s->replies, REPLY_SYNC, true);
+	buf_init(&sql, SYNC_SQL_MAX);
+	if (c->is_gated) {
+		append_gate(&sql);
+		conn_send_copy(&s->conn, buf_slice(&sql));
+		buf_clear(&sql);
+	}
+	session_sync_sql(&sql, have, want);
+	if (c->is_gated)
+		buf_append_str(&sql, "DEALLOCATE " GATE);
+	backend_send_query(s, buf_slice(&sql));
+	buf_fini(&sql);
+}
+
 bool forward_session_sync(struct client *c)
 {
 	struct server *s = c->server;
 	struct session_state *want = c->settings.client ? c->settings.client : c->session;
 	struct session_state *have = c->settings.server ? c->settings.server : s->session;
-	struct buf sql;
 
 	if (want == have || s->txn_status == 'E' || replies_has_own(&s->replies))
 		return false;
-	c->is_gated = session_has_identity(have) || session_has_identity(want);
-	buf_init(&sql, SYNC_SQL_MAX);
-	if (c->is_gated)
-		buf_append_str(&sql, "PREPARE " GATE " AS SELECT;");
-	session_sync_sql(&sql, have, want);
-	if (c->is_gated)
-		buf_append_str(&sql, "DEALLOCATE " GATE);
-	replies_push(&s->replies, REPLY_SYNC, true);
-	backend_send_query(s, buf_slice(&sql));
-	buf_fini(&sql);
+	c->is_gated = c->state != CLIENT_LOGIN && session_differs_in_meaning(have, want);
+	send_encoding(s, have, want);
+	send_settings(c, have, want);
 	note_synced(c, want);
 	stat_add(&c->tenant->stats->session_syncs, 1);
 	return true;
@@ -56,9 +86,10 @@ bool forward_session_sync(struct client *c)
 
 /*
  * No request may run as a role that isn't its client's, nor can the answer to the SET ROLE in
- * front of it be waited for without a round trip. So the settings' text makes a statement first
- * and drops it last, and here its name is parsed: that is an error if the text failed half-way,
- * and PostgreSQL skips what follows. The server is closed then, see failure_internal_error.
+ * front of it be waited for without a round trip. So a statement is parsed before the settings'
+ * text, which drops it last; and here its name is parsed again. That is an error unless all of the
+ * text was executed, however early it failed, and PostgreSQL skips what follows. The server is
+ * closed then, see failure_internal_error.
  */
 static void send_gate(struct client *c)
 {
@@ -69,7 +100,7 @@ static void send_gate(struct client *c)
 	replies_push_op(&s->replies, REPLY_OP_OWN_PARSE, 0);
 	replies_push_op(&s->replies, REPLY_OP_OWN_CLOSE, 0);
 	buf_init(&b, GATE_MAX);
-	build_parse(&b, slice_str(GATE), slice_str(""), slice_of("", 0));
+	append_gate(&b);
 	build_close(&b, 'S', slice_str(GATE));
 	conn_send_copy(&s->conn, buf_slice(&b));
 	buf_fini(&b);

@@ -3,7 +3,7 @@
 import psycopg
 
 from lib import check, equal, quick, raises, until
-from rawpg import SYNC, Raw, bind, error_fields, execute, parse, query, row_values
+from rawpg import SYNC, Raw, bind, error_fields, execute, message, parse, query, row_values
 
 OPTIONS = {"default_pool_size": 2}
 
@@ -398,3 +398,31 @@ def test_parameters_of_set_config(weir):
     conn.execute("SELECT set_config('work_mem', %s::text, false)", (None,))
     equal(conn.execute("SHOW work_mem").fetchone(), conns[0].execute("SHOW work_mem").fetchone())
     leave(conns)
+
+
+@quick
+def test_settings_in_another_encoding(start):
+    """Their text is invalid in the encoding of the client before, whose role must end all the same."""
+    weir = start({"default_pool_size": 1})
+    insert = "INSERT INTO it_who SELECT current_user::text"
+    batch = parse("", insert) + bind("", "") + execute() + SYNC
+    with Roles(weir) as admin, Raw(weir.port) as a, Raw(weir.port) as b:
+        admin.execute("DROP TABLE IF EXISTS it_who")
+        admin.execute("CREATE TABLE it_who(name text)")
+        admin.execute("GRANT INSERT ON it_who TO app, it_role_a")
+        equal(a.log_in(client_encoding="UTF8"), None)
+        equal(b.log_in(client_encoding="LATIN1"), None)
+        b.send(message("Q", b"SET my.name TO 'caf\xe9'\0"))
+        equal(errors(b.read_until("Z")), [])
+        for request in (query(insert), batch):
+            for text in ("SET ROLE it_role_a", insert):    # on the primary
+                a.send(query(text))
+                equal(errors(a.read_until("Z")), [])
+            b.send(request)
+            equal(errors(b.read_until("Z")), [])
+            a.send(query("RESET ROLE"))
+            a.read_until("Z")
+            b.send(query("SHOW my.name"))
+            equal([body[6:] for k, body in b.read_until("Z") if k == "D"], [b"caf\xe9"])
+        equal(admin.execute("SELECT name FROM it_who").fetchall(), [("it_role_a",), ("app",)] * 2)
+        admin.execute("DROP TABLE it_who")

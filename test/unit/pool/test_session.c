@@ -175,3 +175,58 @@ Test(session, unused_states_are_kept_for_the_next_log_in_up_to_a_bound)
 		session_put(&s);
 	}
 }
+
+Test(session, what_a_request_means_depends_on_more_than_its_role)
+{
+	static const struct {
+		const char *from, *to; /* one setting's name; NULL: none */
+		bool differs;
+	} cases[] = {
+		{ NULL, NULL, false },          { NULL, "application_name", false },
+		{ "statement_timeout", NULL, false }, { NULL, "app.tenant", true },
+		{ "search_path", NULL, true },  { "role", NULL, true },
+		{ "role", "role", true },       { "search_path", "search_path", false },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct session_state *from = session_empty(table), *to = session_empty(table);
+
+		if (cases[i].from)
+			change(&from, cases[i].from, "'a'");
+		if (cases[i].to)
+			change(&to, cases[i].to, "'a'");
+		cr_assert_eq(session_differs_in_meaning(from, to), cases[i].differs, "case %zu", i);
+		session_put(&from);
+		session_put(&to);
+	}
+}
+
+static void expect_encoding(const struct session_state *from, const struct session_state *to,
+                            const char *sql)
+{
+	struct trace t;
+
+	trace_init(&t);
+	session_encoding_sql(&t.text, from, to);
+	trace_expect(&t, sql);
+	trace_fini(&t);
+}
+
+Test(session, letters_beyond_ascii_are_read_in_their_own_encoding)
+{
+	struct session_state *none = session_empty(table), *latin = session_empty(table);
+	struct session_state *plain = session_empty(table);
+
+	change(&plain, SESSION_ENCODING, "'LATIN1'");
+	change(&latin, SESSION_ENCODING, "'LATIN1'");
+	change(&latin, "my.name", "'caf\xe9'");
+	expect_encoding(none, latin, "SET SESSION \"client_encoding\" TO 'LATIN1';");
+	expect_encoding(plain, latin, "");
+	expect_encoding(latin, plain, "");
+	expect_encoding(latin, none, "");
+	change(&none, "my.name", "'caf\xc3\xa9'");
+	expect_encoding(plain, none, "RESET \"client_encoding\";");
+	session_put(&none);
+	session_put(&latin);
+	session_put(&plain);
+}

@@ -224,6 +224,20 @@ Test(session_txn, a_superusers_setting_under_another_role_is_not_followed)
 	       "log_statement='all' work_mem='1MB'\n");
 }
 
+Test(session_txn, an_encoding_behind_text_in_another_is_not_followed)
+{
+	begin("", "my.name='caf\xe9'");
+	set("client_encoding", "'UTF8'");
+	set("client_encoding", NULL);
+	set("my.name", "'cafe'");
+	set("client_encoding", "'UTF8'");
+	expect("set client_encoding 'UTF8' refused: - | -\n"
+	       "set client_encoding default refused: - | -\n"
+	       "set my.name 'cafe': my.name='cafe' | my.name='cafe'\n"
+	       "set client_encoding 'UTF8': client_encoding='UTF8' my.name='cafe' | "
+	       "client_encoding='UTF8' my.name='cafe'\n");
+}
+
 Test(session_txn, savepoints_are_bounded)
 {
 	begin("", "");
