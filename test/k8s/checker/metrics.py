@@ -4,6 +4,7 @@
 What pgweir and the backend export is asked of the built programs, started here without a database;
 what others export is listed in test/k8s/metrics, a file per exporter (its README tells the form).
 """
+import collections
 import os
 import re
 import socket
@@ -260,10 +261,17 @@ def monitors(tree):
     return out + _alerts(tree)
 
 
+def _sections(text):
+    """{alert: (what to look at, what to do)} of the runbooks."""
+    found = re.findall(r"^## (\w+)\n\n[^\n]+\nLook: (.+?)\sDo: (.+?)\n(?=\n## |\Z)", text, re.M | re.S)
+    return {name: (look, do) for name, look, do in found}
+
+
 def _alerts(tree):
     """Each alert has a severity and a section of its own; Alertmanager's routes name alerts that exist."""
     out = []
-    sections = set(re.findall(r"^## (\w+)", tree.texts.get("docs/runbooks.md", ""), re.M))
+    sections = _sections(tree.texts.get("docs/runbooks.md", ""))
+    shared = collections.Counter(sections.values())
     rules = [(o, r) for o in tree.all("PrometheusRule") for g in o.spec["groups"] for r in g["rules"] if "alert" in r]
     severities = {(r.get("labels") or {}).get("severity") for _, r in rules}
     for obj, rule in rules:
@@ -273,6 +281,8 @@ def _alerts(tree):
             out.append(Finding(obj, name, "no severity"))
         if not notes.get("runbook_url", "").endswith("/" + name.lower()) or name not in sections:
             out.append(Finding(obj, name, "no runbook_url, or no section in docs/runbooks.md"))
+        elif shared[sections[name]] > 1:
+            out.append(Finding(obj, name, "another alert's section in docs/runbooks.md says the same"))
         if not notes.get("summary"):
             out.append(Finding(obj, name, "no summary"))
     names = {r["alert"] for _, r in rules}

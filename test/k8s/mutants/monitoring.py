@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: PostgreSQL
 """Mutants of monitoring: expressions, metrics, monitors, alerts, dashboards."""
 import json
+import re
 
 from checker import promql
 
@@ -111,6 +112,18 @@ field("ApiSlow", "an alert without a runbook", lambda r: r["annotations"].pop("r
 field("ApiSlow", "an alert without a section in the runbooks", lambda r: put(r, "alert", "ApiVerySlow"))
 field("ApiSlow", "two alerts of one name", lambda r: put(r, "alert", "QuerySlow"))
 edit("monitors", "a runbook without its alert's section", "docs/runbooks.md", "## ApiSlow", "## ApiIsSlow")
+edit("monitors", "a runbook that doesn't say what to do", "docs/runbooks.md", "Do: queries are slow too", "Queries are slow too")
+
+
+@mutant("monitors")
+def one_section_for_two_alerts(tree):
+    """a runbook that says the same of two alerts"""
+    text = tree.texts["docs/runbooks.md"]
+    slow, down = (re.search(rf"## {name}\n\n[^\n]+\n(.+?)\n(?=\n## )", text, re.S)[1]
+                  for name in ("ApiSlow", "PgweirDown"))
+    tree.texts["docs/runbooks.md"] = text.replace(down, slow)
+
+
 swap("monitors", "an inhibition of an alert that isn't there", MANAGER, "alertmanager.yaml", "PgweirNodeDown", "PgweirNodeGone")
 swap("monitors", "a route to a receiver that isn't there", MANAGER, "alertmanager.yaml", "receiver: pager", "receiver: phone")
 
