@@ -78,15 +78,25 @@ def raises(sqlstate, func, *args, text=None):
     raise AssertionError(f"no error, want {sqlstate} {text or ''}")
 
 
+# What every wait is stretched by; a runner whose machine may be busy sets it.
+PATIENCE = 1.0
+
+
+def patient(seconds):
+    """A bound for something that happens in these seconds where nothing else runs."""
+    return seconds * PATIENCE
+
+
 def until(what, seconds, probe, pause_s=0.05):
     """Poll probe() until it is true; its value."""
+    seconds = patient(seconds)
     deadline = time.monotonic() + seconds
     while True:
         value = probe()
         if value:
             return value
         if time.monotonic() > deadline:
-            raise AssertionError(f"{what}: not within {seconds} s")
+            raise AssertionError(f"{what}: not within {seconds:g} s")
         time.sleep(pause_s)
 
 

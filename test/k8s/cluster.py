@@ -20,7 +20,7 @@ import apiserver
 import kubectl
 import manifests
 from controllers import Controllers
-from lib import Skip
+from lib import Skip, patient
 from network import GATEWAY, Network, DOMAIN
 from pod import Pod
 
@@ -41,7 +41,7 @@ class Cluster:
         subprocess.run(["mount", "-t", "tmpfs", "tmpfs", os.path.join(scratch, "pods")], check=True)
         self.pods, self.addresses = {}, {}
         self.lock = threading.RLock()
-        self.init_limit_s = 120
+        self.init_limit_s = patient(120)
         # How long Services go on leading to a pod that isn't ready any more: in a cluster every node's
         # kube-proxy, every ingress and resolver learns of it in its own time.
         self.endpoint_lag_s = 0
@@ -188,7 +188,7 @@ class Cluster:
         pod.spec["restartPolicy"] = "Never"
         pod.start()
         one = pod.containers[0]
-        status = one.wait(limit_s)
+        status = one.wait(patient(limit_s))
         log = one.log()
         pod.stop(grace=1)
         with self.lock:
@@ -339,9 +339,8 @@ def build_site(folder):
 class Session:
     """What the runner of test/integration/lib.py calls: fixtures, and the end of a file."""
 
-    slowness = 1.0
-
     def __init__(self, scratch, log_dir):
+        self.slowness = patient(1)
         self.scratch = scratch
         self.log_dir = log_dir or os.path.join(scratch, "logs")
         self.cluster = None

@@ -192,7 +192,7 @@ class Container:
             return None
         return int(children[0]) if children else None
 
-    def pid_inside(self, seconds=10):
+    def pid_inside(self, seconds=40):
         """The same, once it has the container's root: it is a shell of this machine for a moment."""
         deadline = time.monotonic() + seconds
         while True:

@@ -18,6 +18,7 @@ import uuid
 
 import volumes
 from container import Container, expand
+from lib import patient
 from probes import Probe, run_action
 
 TICK_S = 0.1
@@ -125,7 +126,7 @@ class Pod:
 
     @staticmethod
     def wait_pid(one):
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + patient(5)
         while one.is_running() and one.pid() is None and time.monotonic() < deadline:
             time.sleep(0.01)
 
@@ -143,11 +144,16 @@ class Pod:
         return self.sidecars + self.containers
 
     def watch(self):
+        """The thread; what it can't do once it tries again, as a kubelet does, and the test hears of it."""
         while self.phase == "running":
             for one in self.all_running():
                 if self.phase != "running":
                     return
-                self.look_at(one)
+                try:
+                    self.look_at(one)
+                except Exception as e:    # noqa: BLE001: nobody else would start the container again
+                    self.error = f"{one.name}: {e!r}"
+                    print(f"# {self.name}/{self.error}", flush=True)
             self.update_ready()
             if self.has_ended():
                 self.phase = "ended"
@@ -229,11 +235,12 @@ class Pod:
         return self.phase == "running" and self.ready
 
     def wait_ready(self, seconds=60):
+        seconds = patient(seconds)
         deadline = time.monotonic() + seconds
         while not self.is_ready():
             if time.monotonic() > deadline or self.phase == "ended":
                 said = {c: {k: p.said for k, p in probes.items()} for c, probes in self.probes.items()}
-                raise AssertionError(f"{self.name} isn't ready after {seconds} s: {self.phase} {said} "
+                raise AssertionError(f"{self.name} isn't ready after {seconds:g} s: {self.phase} {said} "
                                      f"{self.error or ''}\n{self.log_tails()}")
             time.sleep(TICK_S)
         return self

@@ -4,12 +4,13 @@ import contextlib
 import threading
 import time
 
-from lib import check, equal, until
+from lib import check, equal, patient, until
 from plain_pg import Plain, metric
 
 PORTS = (6432, 6442)
 SQL = "SELECT price FROM quotes WHERE symbol = %s"
-STALE_MAX_S = 5    # a lost subscription is noticed within two seconds, then results live one
+# A lost subscription is noticed within two seconds, then results live one; without that they would live cache_ttl.
+STALE_MAX_S = patient(5)
 
 
 def hits_and_misses(port):
@@ -138,6 +139,6 @@ class Watch:
 
     def judge(self):
         equal(self.problems, [], "what clients saw")
-        # cache_redis_timeout is 0.5 s; the rest is a machine that does a failover and all of this on two cores.
-        check(self.longest < 5, f"a statement took {self.longest:.1f} s")
+        # No statement waits for Redis's failover: cache_redis_timeout is 0.5 s. The rest is the machine's.
+        check(self.longest < patient(5), f"a statement took {self.longest:.1f} s")
         check(self.reads > 100, f"only {self.reads} reads")
