@@ -7,6 +7,7 @@
 #include "pool/pool.h"
 
 #include "pool/ledger.h"
+#include "pool/session.h"
 
 void pool_init(struct pool *p, struct ledger_entry *ledger, unsigned worker, uint16_t node_id)
 {
@@ -33,17 +34,26 @@ static struct list_node *first_idle(struct pool *p)
 	return p->is_round_robin ? list_last(idle) : list_first(idle);
 }
 
+/* One in that very state, else the one that is nearest to it, of the first few. */
 static struct list_node *matching_idle(struct pool *p, const struct session_state *session)
 {
 	struct list_node *end = &p->by_state[SERVER_IDLE].head;
-	struct list_node *n = first_idle(p);
+	struct list_node *n = first_idle(p), *nearest = NULL;
+	size_t least = SIZE_MAX;
 
 	for (int i = 0; i < POOL_MATCH_DEPTH && n && n != end; i++) {
-		if (list_entry(n, struct server, node)->session == session)
+		const struct session_state *has = list_entry(n, struct server, node)->session;
+		size_t distance = has == session ? 0 : session_distance(has, session);
+
+		if (distance == 0)
 			return n;
+		if (distance < least) {
+			least = distance;
+			nearest = n;
+		}
 		n = p->is_round_robin ? n->prev : n->next;
 	}
-	return NULL;
+	return nearest;
 }
 
 static struct list_node *owned_idle(struct pool *p, uint64_t client)

@@ -339,6 +339,11 @@ void prepared_names_renew(struct prepared_names *names)
 		prepared_give_id(map_entry(n, struct prepared_name, map)->prepared);
 }
 
+bool prepared_names_is_closing(const struct prepared_names *names)
+{
+	return names && names->closing.count;
+}
+
 size_t prepared_names_count(const struct prepared_names *names)
 {
 	return names ? names->names.count : 0;

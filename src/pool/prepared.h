@@ -90,6 +90,7 @@ void prepared_names_refuse(struct prepared_names *names, size_t parses, size_t c
 /* All its statements get new ids: servers parse them again before their next use. */
 void prepared_names_renew(struct prepared_names *names);
 void prepared_names_clear(struct prepared_names *names);
+bool prepared_names_is_closing(const struct prepared_names *names); /* a Close isn't answered yet */
 size_t prepared_names_count(const struct prepared_names *names);
 
 /*

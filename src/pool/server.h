@@ -69,6 +69,7 @@ struct server {
 	bool is_replaced;             /* another has its slot in the ledger */
 	char txn_status;              /* of the last ReadyForQuery */
 	uint16_t cancels;             /* cancel requests on their way */
+	uint64_t unsure_client;       /* ran code here that may have changed settings; 0: nobody */
 	uint64_t sequence_client;     /* whose nextval it ran last; 0: nobody's */
 	struct list told;             /* clients that know its pid as theirs */
 	void *awaited_by;             /* borrowed: the client that it is opened for, while LOGIN */

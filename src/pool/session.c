@@ -367,6 +367,24 @@ bool session_differs_in_meaning(const struct session_state *from, const struct s
 	       has_other_meaning(to, from);
 }
 
+size_t session_distance(const struct session_state *a, const struct session_state *b)
+{
+	size_t i = 0, j = 0, n = 0;
+
+	while (i < a->count || j < b->count) {
+		int order = i == a->count ? 1 :
+			    j == b->count ? -1 :
+					    strcmp(a->settings[i].name, b->settings[j].name);
+		const char *name = order <= 0 ? a->settings[i].name : b->settings[j].name;
+
+		if (order != 0 || strcmp(a->settings[i].value, b->settings[j].value) != 0)
+			n += is_identity(name) ? 2 * SESSION_SETTINGS_MAX : 1;
+		i += order <= 0;
+		j += order >= 0;
+	}
+	return n;
+}
+
 static void append_identity(struct buf *out, const struct session_state *to)
 {
 	static const char *const names[] = { SESSION_AUTHORIZATION, SESSION_ROLE };

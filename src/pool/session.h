@@ -50,6 +50,9 @@ const char *session_name(const struct session_state *s, size_t i);
 const char *session_value(const struct session_state *s, size_t i);
 const char *session_find(const struct session_state *s, struct slice name); /* NULL: not set */
 
+/* How many settings differ; a role counts for more than all of them. */
+size_t session_distance(const struct session_state *a, const struct session_state *b);
+
 /* It runs as another role than the one that logged in. */
 bool session_has_identity(const struct session_state *s);
 /* A value isn't ASCII: it is meant in the client_encoding. */

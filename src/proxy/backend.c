@@ -586,6 +586,7 @@ void backend_reset(struct server *s)
 
 		s->is_dirty = false;
 		metrics_add(p->metrics, METRIC_SERVER_RESETS, 1);
+		s->unsure_client = 0;
 		plain_names_doubt_all(&s->plain);
 		prepared_set_doubt_all(&s->prepared); /* the reset query is the operator's */
 		server_set_session(s, empty);

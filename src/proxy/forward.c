@@ -17,7 +17,10 @@
 #include "proxy/track.h"
 #include "wire/build.h"
 
-enum { SYNC_SQL_MAX = 8 * SESSION_TEXT_MAX /* quoting: values twice, dots thrice */, GATE_MAX = 256 };
+enum {
+	SYNC_SQL_MAX = 8 * SESSION_TEXT_MAX, /* quoting: values twice, dots thrice */
+	GATE_MAX = 256,
+};
 
 #define GATE "pgweir_gate"
 
@@ -30,7 +33,33 @@ static void note_synced(struct client *c, struct session_state *want)
 		session_txn_synced(&c->settings, want);
 }
 
-/* A statement that the settings' text drops at its end; what it already is there ends the server. */
+/*
+ * Another client ran a function or a block of its own, and no one can see what that did to
+ * settings and role. It keeps that as long as it stays; nobody else gets it.
+ */
+static bool is_unsure(const struct client *c)
+{
+	const struct server *s = c->server;
+
+	return s->unsure_client && s->unsure_client != c->id && s->txn_status == 'I';
+}
+
+static void append_sync(struct buf *sql, struct client *c, struct session_state *have,
+			struct session_state *want)
+{
+	struct session_state *none;
+
+	if (!is_unsure(c)) {
+		session_sync_sql(sql, have, want);
+		return;
+	}
+	none = session_none(want);
+	buf_append_str(sql, "RESET SESSION AUTHORIZATION;RESET ROLE;RESET ALL;");
+	session_sync_sql(sql, none, want);
+	session_put(&none);
+}
+
+/* A statement that the settings' text drops at its end; one already there ends the server. */
 static void append_gate(struct buf *b)
 {
 	build_parse(b, slice_str(GATE), slice_str(""), slice_of("", 0));
@@ -61,7 +90,7 @@ static void send_settings(struct client *c, struct session_state *have, struct s
 		conn_send_copy(&s->conn, buf_slice(&sql));
 		buf_clear(&sql);
 	}
-	session_sync_sql(&sql, have, want);
+	append_sync(&sql, c, have, want);
 	if (c->is_gated)
 		buf_append_str(&sql, "DEALLOCATE " GATE);
 	backend_send_query(s, buf_slice(&sql));
@@ -74,11 +103,14 @@ bool forward_session_sync(struct client *c)
 	struct session_state *want = c->settings.client ? c->settings.client : c->session;
 	struct session_state *have = c->settings.server ? c->settings.server : s->session;
 
-	if (want == have || s->txn_status == 'E' || replies_has_own(&s->replies))
+	if ((want == have && !is_unsure(c)) || s->txn_status == 'E' ||
+	    replies_has_own(&s->replies))
 		return false;
-	c->is_gated = c->state != CLIENT_LOGIN && session_differs_in_meaning(have, want);
+	c->is_gated = c->state != CLIENT_LOGIN &&
+		      (is_unsure(c) || session_differs_in_meaning(have, want));
 	send_encoding(s, have, want);
 	send_settings(c, have, want);
+	s->unsure_client = 0;
 	note_synced(c, want);
 	stat_add(&c->tenant->stats->session_syncs, 1);
 	return true;
@@ -248,6 +280,8 @@ void forward_request(struct client *c, const struct request *req, const struct p
 	else if (!plan->has_named_parse)
 		held_take(c, req);
 	forward_session_sync(c);
+	if (plan->runs_code)
+		s->unsure_client = c->id;
 	if (is_first)
 		bring_names(c, plan);
 	note_sequences(c, plan);

@@ -6,8 +6,8 @@
  *
  * The pid in a notification is the server's. What a client knows as its own pid,
  * or another's, is the one that pgweir told at log-in; so it is given the pid told
- * to whoever wrote last on that server, unless that has just changed hands: then
- * the server's own pid says at least that it wasn't the client itself.
+ * to whoever wrote last on that server, or 0 if that has just changed hands: better
+ * nobody's than a wrong one, since clients leave out what is their own.
  */
 #include "proxy/listen.h"
 
@@ -372,9 +372,9 @@ static uint32_t told_pid(struct proxy_shared *shared, uint32_t pid)
 	uint64_t who = atomic_load_explicit(&n->who, memory_order_relaxed);
 	uint64_t since = atomic_load_explicit(&n->since_us, memory_order_relaxed);
 
-	if (who >> 32 != pid || clock_monotonic_us() < since + HANDS_CHANGED_US)
-		return pid;
-	return (uint32_t)who;
+	if (who >> 32 != pid)
+		return pid; /* not through this pgweir */
+	return clock_monotonic_us() < since + HANDS_CHANGED_US ? 0 : (uint32_t)who;
 }
 
 static void build_notification(struct buf *b, uint32_t pid, const struct notification *n)

@@ -157,6 +157,13 @@ static struct statement *executed_by(const struct folding *f, const struct state
 	return n && n->prepared ? n->prepared->statement : NULL;
 }
 
+static bool runs_code(const struct statement *s)
+{
+	return (s->flags & (STATEMENT_UNPARSED | STATEMENT_LARGE)) || strcmp(s->tag, "CALL") == 0 ||
+	       strcmp(s->tag, "DO") == 0 || ((s->flags & STATEMENT_MULTI) &&
+					   (s->flags & STATEMENT_WRITES_UNKNOWN));
+}
+
 /* A statement that this request runs. */
 static void fold_run(struct folding *f, const struct run *given)
 {
@@ -179,6 +186,7 @@ static void fold_run(struct folding *f, const struct run *given)
 		(verdict >> VERDICT_SESSION_SHIFT & CATALOG_SESSION_SEQUENCE) != 0;
 	plan->moves_sequence |= s->class == STATEMENT_WRITE && moves_sequence(s);
 	plan->is_ddl |= (s->flags & STATEMENT_DDL) != 0;
+	plan->runs_code |= (verdict & VERDICT_RUNS_CODE) || runs_code(s);
 	plan->wants_catalog |= (verdict & VERDICT_UNKNOWN_NAME) ||
 			       (s->flags & STATEMENT_WRITES_UNKNOWN);
 	if (s->hints.route != HINT_ROUTE_NONE)
@@ -204,6 +212,7 @@ static void fold_unknown(struct plan *plan, bool may_change_session)
 	plan->txn.needs_primary = true;
 	plan->txn.may_write = true;
 	plan->writes.is_unknown = true;
+	plan->runs_code = true;
 	if (may_change_session)
 		plan->pins |= PIN_SESSION_STATE;
 	statement_put(&plan->only);

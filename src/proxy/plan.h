@@ -36,6 +36,7 @@ struct plan {
 	bool has_parse, has_bind, has_describe, has_execute, has_named_parse;
 	bool describes_statement;
 	bool is_ddl;
+	bool runs_code;              /* it may change settings unseen */
 	bool moves_sequence;         /* it sets what currval and lastval give */
 	bool code_reads_sequence;    /* functions or defaults that it runs use those */
 	bool wants_catalog;          /* names that it lacks, or code that may change it */

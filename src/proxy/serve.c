@@ -69,6 +69,9 @@ static bool may_pipeline(struct client *c, const struct request *req, const stru
 		return false;
 	if (track_is_staged(c) || cached_is_busy(c) || s->is_copy_in || req->kind != REQUEST_EXTENDED)
 		return false;
+	/* If the Close is skipped by an error, the name still means what it did. */
+	if (plan->must_rewrite && prepared_names_is_closing(c->names))
+		return false;
 	if ((plan->name_count || plan->shows_prepared) && bring_is_due(c, plan))
 		return false;
 	if (plan->makes_statements && bring_is_over_limit(c, req))

@@ -35,6 +35,12 @@ enum { VERDICT_ALL = VERDICT_REPLICA_OK | VERDICT_CACHEABLE };
 
 static const uint32_t VERDICT_PRIMARY_READ = 0;
 
+/* Those that lock, count, notify or set are known, see sql/functions.c. */
+static uint32_t code_of(const struct statement_name *f)
+{
+	return names_is_tableless_function(f) ? 0 : VERDICT_RUNS_CODE;
+}
+
 static uint32_t judge_function(const struct statement_name *f, const struct catalog *catalog)
 {
 	if (names_is_node_local_function(f))
@@ -46,17 +52,17 @@ static uint32_t judge_function(const struct statement_name *f, const struct cata
 	case CATALOG_VOLATILE_HARMLESS:
 		return VERDICT_REPLICA_OK;
 	case CATALOG_VOLATILE:
-		return VERDICT_MAY_WRITE;
+		return VERDICT_MAY_WRITE | code_of(f);
 	case CATALOG_FUNCTION_UNKNOWN:
 		break;
 	}
-	return catalog ? VERDICT_MAY_WRITE | VERDICT_UNKNOWN_NAME : VERDICT_MAY_WRITE;
+	return VERDICT_MAY_WRITE | code_of(f) | (catalog ? (uint32_t)VERDICT_UNKNOWN_NAME : 0);
 }
 
 static uint32_t judge_known_relation(uint32_t flags)
 {
 	if (flags & CATALOG_REL_VOLATILE_VIEW)
-		return VERDICT_MAY_WRITE;
+		return VERDICT_MAY_WRITE | VERDICT_RUNS_CODE;
 	if (flags & REL_PRIMARY)
 		return VERDICT_PRIMARY_READ;
 	return flags & REL_UNCACHEABLE ? VERDICT_REPLICA_OK : VERDICT_ALL;
@@ -80,8 +86,21 @@ static uint32_t judge_relation(const struct statement_name *r, const struct cata
 }
 
 static const uint32_t VERDICT_FEARED =
-	VERDICT_MAY_WRITE | VERDICT_UNKNOWN_NAME |
+	VERDICT_MAY_WRITE | VERDICT_UNKNOWN_NAME | VERDICT_RUNS_CODE |
 	(uint32_t)CATALOG_SESSION_ALL << VERDICT_SESSION_SHIFT;
+
+static uint32_t judge_written(const struct statement_name *r, const struct catalog *catalog)
+{
+	uint32_t verdict = judge_relation(r, catalog) & VERDICT_UNKNOWN_NAME;
+	const struct catalog_relation *rel = NULL;
+	bool several = false;
+
+	if (catalog)
+		rel = catalog_relation(catalog, r->schema, r->name, &several);
+	if (catalog && (!rel || (rel->flags & CATALOG_REL_TRIGGERS)))
+		verdict |= VERDICT_RUNS_CODE;
+	return verdict;
+}
 
 /* AND of what is allowed, OR of what is feared. */
 static uint32_t verdict_narrow(uint32_t a, uint32_t b)
@@ -131,7 +150,7 @@ uint32_t judge_statement(const struct statement *s, const struct catalog *catalo
 	for (size_t i = 0; i < s->read_count; i++)
 		verdict = verdict_narrow(verdict, judge_relation(&s->reads[i], catalog));
 	for (size_t i = 0; i < s->written_count; i++)
-		verdict |= judge_relation(&s->writes[i], catalog) & VERDICT_UNKNOWN_NAME;
+		verdict |= judge_written(&s->writes[i], catalog);
 
 	if (catalog)
 		verdict |= judge_session(s, catalog);

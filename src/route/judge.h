@@ -22,6 +22,7 @@ enum { /* verdict bits; 0 for a plain write whose tables aren't known */
 	VERDICT_WRITES_KNOWN = 1u << 2, /* judge_writes is complete (also when nothing is written) */
 	VERDICT_MAY_WRITE = 1u << 3,    /* it may change data: the session's next reads must see it */
 	VERDICT_UNKNOWN_NAME = 1u << 4, /* it names what the catalog lacks: time to read that again */
+	VERDICT_RUNS_CODE = 1u << 5,    /* the user's: it may do anything to the session */
 	VERDICT_SESSION_SHIFT = 8,      /* from here: CATALOG_SESSION_ bits of the code that it runs */
 };
 

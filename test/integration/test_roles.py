@@ -426,3 +426,36 @@ def test_settings_in_another_encoding(start):
             equal([body[6:] for k, body in b.read_until("Z") if k == "D"], [b"caf\xe9"])
         equal(admin.execute("SELECT name FROM it_who").fetchall(), [("it_role_a",), ("app",)] * 2)
         admin.execute("DROP TABLE it_who")
+
+
+@quick
+def test_what_a_function_does_unseen_stays_with_its_client(weir):
+    """A function may take a role, or set what isn't reported: no other client gets it."""
+    with Roles(weir) as admin:
+        admin.execute("DROP FUNCTION IF EXISTS it_sneak(text, text)")
+        admin.execute("CREATE FUNCTION it_sneak(name text, value text) RETURNS void LANGUAGE "
+                      "plpgsql AS $$ BEGIN EXECUTE format('SET %I TO %L', name, value); END $$")
+        admin.execute("DROP TABLE IF EXISTS it_triggered")
+        admin.execute("CREATE TABLE it_triggered(k int)")
+        admin.execute("GRANT INSERT ON it_triggered TO app, it_role_a, it_role_b")
+        admin.execute("CREATE OR REPLACE FUNCTION it_sneaks() RETURNS trigger LANGUAGE plpgsql AS "
+                      "$$ BEGIN SET ROLE it_role_b; RETURN NEW; END $$")
+        admin.execute("CREATE TRIGGER it_sneaks BEFORE INSERT ON it_triggered "
+                      "FOR EACH ROW EXECUTE FUNCTION it_sneaks()")
+        conns = crowd(weir, 4)
+        texts = ["INSERT INTO it_triggered VALUES (1)",
+                 "SELECT public.it_sneak('role', 'it_role_a')",
+                 "SELECT public.it_sneak('search_path', 'x, y')",
+                 "DO $$ BEGIN EXECUTE 'SE' || 'T ROLE it_role_b'; END $$",
+                 "SELECT 1; DO $$ BEGIN PERFORM public.it_sneak('work_mem', '13MB'); END $$"]
+        for text in texts:
+            for _ in range(3):
+                conns[0].execute(text)
+                for other in conns[1:]:
+                    got = other.execute("SELECT current_user::text, current_setting('search_path'), "
+                                        "current_setting('work_mem'), pg_backend_pid()").fetchone()
+                    check(got[0] == "app" and "x, y" not in got[1] and got[2] != "13MB",
+                          f"{text} reached another client: {got}")
+        leave(conns)
+        admin.execute("DROP TABLE it_triggered")
+        admin.execute("DROP FUNCTION it_sneaks(), it_sneak(text, text)")

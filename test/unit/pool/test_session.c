@@ -230,3 +230,39 @@ Test(session, letters_beyond_ascii_are_read_in_their_own_encoding)
 	session_put(&latin);
 	session_put(&plain);
 }
+
+Test(session, distance_counts_settings_and_roles_for_more)
+{
+	struct session_state *a = session_empty(table), *b = session_empty(table);
+
+	cr_assert_eq(session_distance(a, b), 0);
+	change(&a, "a", "1");
+	change(&a, "b", "1");
+	change(&b, "b", "2");
+	change(&b, "c", "3");
+	cr_assert_eq(session_distance(a, b), 3);
+	cr_assert_eq(session_distance(b, a), 3);
+	change(&b, "role", "'x'");
+	cr_assert_gt(session_distance(a, b), SESSION_SETTINGS_MAX);
+	session_put(&a);
+	session_put(&b);
+}
+
+Test(session, an_identity_is_left_first_and_taken_last)
+{
+	struct session_state *from = session_empty(table), *to = session_empty(table);
+
+	change(&from, "role", "'a'");
+	change(&from, "work_mem", "1");
+	change(&to, "role", "'b'");
+	change(&to, "session_authorization", "'c'");
+	change(&to, "zero", "0");
+	cr_assert(session_has_identity(from));
+	expect_sync(from, to,
+	            "RESET SESSION AUTHORIZATION;RESET ROLE;RESET \"work_mem\";"
+	            "SET SESSION \"zero\" TO 0;SET SESSION \"session_authorization\" TO 'c';"
+	            "SET SESSION \"role\" TO 'b';");
+	expect_sync(to, to, "");
+	session_put(&from);
+	session_put(&to);
+}

@@ -80,10 +80,10 @@ static const char *verdict(const char *sql, const struct catalog *catalog)
 	struct statement *s = statement_analyse(slice_str(sql));
 	uint32_t v = judge_statement(s, catalog);
 
-	snprintf(out, sizeof out, "%s%s%s%s%s", v & VERDICT_REPLICA_OK ? "replica" : "primary",
+	snprintf(out, sizeof out, "%s%s%s%s%s%s", v & VERDICT_REPLICA_OK ? "replica" : "primary",
 	         v & VERDICT_CACHEABLE ? " cache" : "", v & VERDICT_MAY_WRITE ? " write" : "",
 	         v & VERDICT_WRITES_KNOWN ? " known" : "",
-	         v & VERDICT_UNKNOWN_NAME ? " new" : "");
+	         v & VERDICT_UNKNOWN_NAME ? " new" : "", v & VERDICT_RUNS_CODE ? " code" : "");
 	statement_put(&s);
 	return out;
 }
@@ -110,13 +110,13 @@ static const struct row with_catalog[] = {
 	{ "SELECT now() FROM t", "replica known" },
 	{ "SELECT looks() FROM t", "replica known" },
 	{ "SELECT random() FROM t", "replica known" },
-	{ "SELECT writes() FROM t", "primary write" },
-	{ "SELECT unheard_of() FROM t", "primary write new" },
+	{ "SELECT writes() FROM t", "primary write code" },
+	{ "SELECT unheard_of() FROM t", "primary write new code" },
 	{ "SELECT nextval('seq')", "primary write known" },
-	{ "SELECT lo_import('x')", "primary write" },
+	{ "SELECT lo_import('x')", "primary write code" },
 	{ "SELECT 1", "replica known" },
 	{ "SELECT * FROM v", "replica cache known" },
-	{ "SELECT * FROM v_writes", "primary write" },
+	{ "SELECT * FROM v_writes", "primary write code" },
 	{ "SELECT * FROM seq", "primary known" },
 	{ "SELECT * FROM abroad", "replica known" },
 	{ "SELECT * FROM tenants", "replica known" },
@@ -130,10 +130,10 @@ static const struct row with_catalog[] = {
 	{ "SELECT pg_is_in_recovery()", "primary" },
 	{ "SELECT * FROM t FOR UPDATE", "primary write known" },
 	{ "INSERT INTO t VALUES (1)", "primary write known" },
-	{ "INSERT INTO triggered VALUES (1)", "primary write" },
-	{ "INSERT INTO nobody_knows VALUES (1)", "primary write new" },
+	{ "INSERT INTO triggered VALUES (1)", "primary write code" },
+	{ "INSERT INTO nobody_knows VALUES (1)", "primary write new code" },
 	{ "UPDATE t SET a = nextval('seq')", "primary write known" },
-	{ "UPDATE t SET a = writes()", "primary write" },
+	{ "UPDATE t SET a = writes()", "primary write code" },
 	{ "DELETE FROM v", "primary write known" },
 	{ "TRUNCATE t", "primary write" },
 	{ "CREATE TABLE x (a int)", "primary write" },
@@ -191,8 +191,8 @@ static const struct row without_catalog[] = {
 	{ "SELECT * FROM t", "replica known" },
 	{ "SELECT upper(a), now() FROM t", "replica known" },
 	{ "SELECT pg_catalog.upper(a) FROM t", "replica known" },
-	{ "SELECT own(a) FROM t", "primary write" },
-	{ "SELECT public.upper(a) FROM t", "primary write" },
+	{ "SELECT own(a) FROM t", "primary write code" },
+	{ "SELECT public.upper(a) FROM t", "primary write code" },
 	{ "SELECT nextval('s')", "primary write" },
 	{ "SELECT pg_is_in_recovery()", "primary known" },
 	{ "SELECT * FROM pg_stat_replication", "primary known" },
