@@ -88,6 +88,7 @@ static const char *const auth_type_words[] = { "cert", "md5", "scram-sha-256", "
 static const char *const sslmode_words[] = { "disable",   "allow",       "prefer", "require",
 	                                         "verify-ca", "verify-full", NULL };
 static const char *const channel_binding_words[] = { "disable", "prefer", "require", NULL };
+static const char *const protocol_words[] = { "3.0", "3.2", NULL };
 static const char *const tls_negotiation_words[] = { "postgres", "direct", NULL };
 static const char *const log_level_words[] = { "error", "warn", "info", "debug", NULL };
 static const char *const load_balance_words[] = { "disable", "round-robin", NULL };
@@ -98,6 +99,7 @@ static const char *const *const words[OPTION_KIND_COUNT] = {
 	[OPTION_AUTH_TYPE] = auth_type_words, [OPTION_SSLMODE] = sslmode_words,
 	[OPTION_CHANNEL_BINDING] = channel_binding_words,
 	[OPTION_TLS_NEGOTIATION] = tls_negotiation_words,
+	[OPTION_PROTOCOL] = protocol_words,
 	[OPTION_LOG_LEVEL] = log_level_words, [OPTION_LOAD_BALANCE] = load_balance_words,
 };
 

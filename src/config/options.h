@@ -41,6 +41,7 @@ enum config_channel_binding {
 	CHANNEL_BINDING_PREFER,
 	CHANNEL_BINDING_REQUIRE,
 };
+enum config_protocol { PROTOCOL_3_0, PROTOCOL_3_2 };
 enum config_tls_negotiation { TLS_NEGOTIATION_POSTGRES, TLS_NEGOTIATION_DIRECT };
 /* What becomes of a statement that would pin its client. */
 enum config_pin_policy { PIN_POLICY_PIN, PIN_POLICY_REFUSE, PIN_POLICY_WARN };
@@ -63,6 +64,7 @@ enum option_kind {
 	OPTION_SSLMODE,
 	OPTION_CHANNEL_BINDING,
 	OPTION_TLS_NEGOTIATION,
+	OPTION_PROTOCOL,
 	OPTION_LOG_LEVEL,
 	OPTION_LOAD_BALANCE,
 	OPTION_PIN_POLICY,
@@ -85,6 +87,7 @@ enum option_kind {
 #define OPTION_CTYPE_SSLMODE enum config_sslmode
 #define OPTION_CTYPE_CHANNEL_BINDING enum config_channel_binding
 #define OPTION_CTYPE_TLS_NEGOTIATION enum config_tls_negotiation
+#define OPTION_CTYPE_PROTOCOL enum config_protocol
 #define OPTION_CTYPE_LOG_LEVEL enum config_log_level
 #define OPTION_CTYPE_PIN_POLICY enum config_pin_policy
 #define OPTION_CTYPE_LOAD_BALANCE enum config_load_balance

@@ -94,6 +94,8 @@ size_t conn_kept_bytes(const struct conn *conn);
 enum weir_err conn_start_tls(struct conn *conn, struct tls_context *ctx,
                              const char *host) WEIR_MUST_CHECK;
 const struct tls_session *conn_tls(const struct conn *conn); /* NULL: plain, or not ready */
+/* The handshake failed since the peer's certificate isn't to be trusted; until conn_close. */
+bool conn_tls_is_refused(const struct conn *conn);
 /*
  * The peer may begin with a TLS handshake, unasked: the first byte is looked at before it is read.
  * If it is a handshake record's, on_tls_hello is called instead of on_bytes, and starts TLS or

@@ -150,6 +150,11 @@ void conn_tls_step(struct conn *conn)
 		conn_fail_now(conn, rc == TLS_CLOSED ? WEIR_ERR_CLOSED : WEIR_ERR_TLS);
 }
 
+bool conn_tls_is_refused(const struct conn *conn)
+{
+	return conn->tls && conn->is_handshaking && tls_peer_is_refused(conn->tls);
+}
+
 void conn_expect_tls(struct conn *conn)
 {
 	WEIR_ASSERT(conn->state == CONN_OPEN && !conn->tls && conn->ops->on_tls_hello);

@@ -65,6 +65,8 @@ size_t tls_endpoint(const struct tls_session *session, uint8_t out[TLS_ENDPOINT_
 
 /* After on_tls_ready only: the peer sent a certificate, and an authority of ours made it. */
 bool tls_peer_is_verified(const struct tls_session *session);
+/* It was looked at, and doesn't hold. */
+bool tls_peer_is_refused(const struct tls_session *session);
 /*
  * After on_tls_ready only: the common name of the peer's certificate, ended by NUL. False:
  * no verified certificate, no name or several, one that doesn't fit or holds a NUL.

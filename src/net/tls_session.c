@@ -209,6 +209,11 @@ bool tls_peer_is_verified(const struct tls_session *s)
 	       SSL_get_verify_result(s->ssl) == X509_V_OK;
 }
 
+bool tls_peer_is_refused(const struct tls_session *s)
+{
+	return SSL_get_verify_result(s->ssl) != X509_V_OK;
+}
+
 bool tls_peer_name(const struct tls_session *s, char *out, size_t size)
 {
 	X509_NAME *subject;

@@ -197,6 +197,12 @@ static void channel_binding(const struct server *s, struct scram_cbind *out)
 		out->len = tls_endpoint(tls, out->data);
 }
 
+static uint32_t protocol_of(const struct config *cfg)
+{
+	return cfg->global.server_max_protocol_version == PROTOCOL_3_2 ? PG_PROTOCOL_3_2 :
+									 PG_PROTOCOL_3_0;
+}
+
 static void send_startup(struct server *s)
 {
 	struct tenant *t = backend_tenant(s);
@@ -223,7 +229,7 @@ static void send_startup(struct server *s)
 	server_login_init(&l->auth, &in);
 	l->has_auth = true;
 	buf_init(&b, LOGIN_MESSAGE_MAX);
-	build_startup(&b, PG_PROTOCOL_3_0, pairs,
+	build_startup(&b, protocol_of(l->settings->config), pairs,
 		      s->is_replication ? replication_pairs(s, pairs, STARTUP_PAIRS_MAX) :
 				      startup_pairs(t, pairs));
 	conn_send_copy(&s->conn, buf_slice(&b));
@@ -470,11 +476,22 @@ static void on_drained(struct conn *conn)
 		conn_resume_read(&c->conn);
 }
 
+/* Waiting changes nothing about the primary's certificate; a replica's work others can do. */
+static void note_refused_certificate(struct server *s)
+{
+	struct backend_login *l = s->login;
+
+	if (tenant_pool_of(s->pool)->is_primary)
+		pg_error_set(&l->error, "08001", "the server's certificate is not trusted");
+}
+
 static void on_closed(struct conn *conn, enum weir_err why)
 {
 	struct server *s = server_of(conn);
 
 	if (s->login) {
+		if (why == WEIR_ERR_TLS && conn_tls_is_refused(conn))
+			note_refused_certificate(s);
 		fail_text(s, conn_error_text(conn, why));
 		return;
 	}
@@ -578,7 +595,7 @@ void backend_reset(struct server *s)
 	server_set_state(s, SERVER_TESTED);
 	loop_timer_arm(p->loop, &s->timer, RESET_BOUND_US, on_timeout);
 	if (s->txn_status != 'I') {
-		replies_push(&s->replies, REPLY_RESET, true);
+		replies_add(&s->replies, REPLY_RESET, true);
 		backend_send_query(s, slice_str("ROLLBACK"));
 	}
 	if (s->is_dirty) {
@@ -591,7 +608,7 @@ void backend_reset(struct server *s)
 		prepared_set_doubt_all(&s->prepared); /* the reset query is the operator's */
 		server_set_session(s, empty);
 		session_put(&empty);
-		replies_push(&s->replies, REPLY_RESET, true);
+		replies_add(&s->replies, REPLY_RESET, true);
 		backend_send_query(s, slice_str(*reset ? reset : "DISCARD ALL"));
 	}
 }

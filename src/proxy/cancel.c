@@ -25,7 +25,8 @@ struct cancel_mail {
 	struct mail mail;
 	uint32_t pid;
 	unsigned hops; /* workers that may still be asked */
-	uint8_t secret[CANCEL_SECRET_BYTES];
+	size_t secret_len;
+	uint8_t secret[CANCEL_SECRET_MAX];
 };
 
 struct canceler {
@@ -143,8 +144,7 @@ static void on_cancel_mail(struct mail *mail, void *receiver);
 static void cancel_look(struct proxy *p, struct cancel_mail *m)
 {
 	struct proxy_shared *shared = p->shared;
-	struct client *c = keydata_find(p, m->pid, slice_of((const char *)m->secret,
-							    sizeof m->secret));
+	struct client *c = keydata_find(p, m->pid, slice_of((const char *)m->secret, m->secret_len));
 
 	if (!c && m->hops) {
 		m->hops--;
@@ -167,12 +167,13 @@ void cancel_request(struct proxy *p, uint32_t pid, struct slice key)
 {
 	struct cancel_mail *m;
 
-	if (key.len != CANCEL_SECRET_BYTES)
+	if (key.len > CANCEL_SECRET_MAX)
 		return;
 	m = mem_zalloc(sizeof *m);
 	m->pid = pid;
 	m->hops = p->shared->worker_count - 1;
-	memcpy(m->secret, key.ptr, sizeof m->secret);
+	m->secret_len = key.len;
+	memcpy(m->secret, key.ptr, key.len);
 	cancel_look(p, m);
 }
 

@@ -22,7 +22,7 @@
 #include "route/consistency.h"
 #include "route/txn.h"
 
-enum { CLIENT_MAGIC = 0x434c4e54, CLIENT_RETRIES_MAX = 3, CANCEL_SECRET_BYTES = 4 };
+enum { CLIENT_MAGIC = 0x434c4e54, CLIENT_RETRIES_MAX = 3, CANCEL_SECRET_MAX = 32 };
 
 enum client_state {
 	CLIENT_LOGIN,
@@ -118,7 +118,8 @@ struct client {
 	bool must_use_primary : 1;       /* a replica refused this request */
 	bool is_wait_told : 1;           /* query_wait_notify: it has had its NOTICE */
 	bool is_gated : 1;               /* see forward_request: a gate goes in front of the request */
-	uint8_t secret[CANCEL_SECRET_BYTES];
+	uint8_t secret_len;              /* 4; protocol 3.2: CANCEL_SECRET_MAX */
+	uint8_t secret[CANCEL_SECRET_MAX];
 };
 
 struct client *client_create(struct proxy *p, int fd, bool is_unix);

@@ -27,9 +27,12 @@ enum { RESIDUE_BOUND_US = 5000000 };
 
 bool failure_is_final_login_error(const char *sqlstate)
 {
-	return strncmp(sqlstate, "28", 2) == 0 || strcmp(sqlstate, "3D000") == 0 ||
-	       strcmp(sqlstate, "42501") == 0 || strcmp(sqlstate, "08P01") == 0 ||
-	       strcmp(sqlstate, "42704") == 0;
+	static const char *const final[] = { "08001", "3D000", "42501", "08P01", "42704" };
+
+	for (size_t i = 0; i < WEIR_COUNTOF(final); i++)
+		if (strcmp(sqlstate, final[i]) == 0)
+			return true;
+	return strncmp(sqlstate, "28", 2) == 0;
 }
 
 static bool is_shutdown(struct slice sqlstate)

@@ -27,13 +27,18 @@ static uint64_t key_hash(const struct key *k)
 	return hash_combine(k->pid, hash_bytes(k->secret.ptr, k->secret.len));
 }
 
+struct slice keydata_secret(const struct client *c)
+{
+	return slice_of((const char *)c->secret, c->secret_len);
+}
+
 bool keydata_equal(const struct map_node *node, const void *key)
 {
 	const struct client *c = map_entry(node, struct client, by_key);
 	const struct key *k = key;
 
 	return c->told_pid == k->pid &&
-	       crypto_equal(k->secret, slice_of((const char *)c->secret, sizeof c->secret));
+	       crypto_equal(k->secret, keydata_secret(c));
 }
 
 struct client *keydata_find(const struct proxy *p, uint32_t pid, struct slice secret)
@@ -95,11 +100,11 @@ bool keydata_choose(struct client *c, struct pool *pool, bool may_open)
 
 uint32_t keydata_publish(struct client *c)
 {
-	struct key key = { .secret = slice_of((const char *)c->secret, sizeof c->secret) };
+	struct key key = { .secret = keydata_secret(c) };
 
 	key.pid = c->told ? c->told->pid : (uint32_t)c->id;
 	do
-		crypto_random(c->secret, sizeof c->secret);
+		crypto_random(c->secret, c->secret_len);
 	while (keydata_find(c->proxy, key.pid, key.secret));
 	c->told_pid = key.pid;
 	c->has_key = true;

@@ -30,6 +30,8 @@ map_equal_fn keydata_equal; /* of proxy->clients_by_key */
 bool keydata_choose(struct client *c, struct pool *pool, bool may_open);
 /* The process id to tell, or the client's number where no server is; its key counts from now on. */
 uint32_t keydata_publish(struct client *c);
+/* What goes with it; as long as the client's protocol version has it. */
+struct slice keydata_secret(const struct client *c);
 /* NULL: nobody (here) has that key. */
 struct client *keydata_find(const struct proxy *p, uint32_t pid, struct slice secret);
 

@@ -26,7 +26,7 @@
 #include "wire/frame.h"
 #include "wire/startup.h"
 
-enum { APPLICATION_NAME_MAX = 512 };
+enum { APPLICATION_NAME_MAX = 512, SHORT_SECRET_BYTES = 4, MINOR_MAX = 2 };
 
 void login_refuse(struct client *c, const char *sqlstate, const char *text)
 {
@@ -115,7 +115,7 @@ static void send_welcome(struct client *c, const struct params *params)
 		build_parameter_status(&b, name, value);
 	}
 	pid = keydata_publish(c);
-	build_backend_key_data(&b, pid, slice_of((const char *)c->secret, sizeof c->secret));
+	build_backend_key_data(&b, pid, keydata_secret(c));
 	append_login_notice(&b, l->settings->config->global.login_notify_message);
 	buf_append_slice(&b, wire_ready_idle);
 	client_send_buf(c, &b);
@@ -241,7 +241,7 @@ static void welcome_console(struct client *c)
 	buf_append_slice(&b, wire_auth_ok);
 	hooks->console_greeting(&b);
 	pid = keydata_publish(c);
-	build_backend_key_data(&b, pid, slice_of((const char *)c->secret, sizeof c->secret));
+	build_backend_key_data(&b, pid, keydata_secret(c));
 	buf_append_slice(&b, wire_ready_idle);
 	client_send_buf(c, &b);
 	login_end(c);
@@ -330,21 +330,26 @@ static bool copy_name(char out[IDENTITY_BYTES_MAX], struct slice name)
 	return len > 0;
 }
 
-/* protocol 3.x with x > 0, or unknown options: say what is supported. */
+/*
+ * Newer than 3.2, or unknown options: say what is spoken. 3.1 was never used: it is 3.0 by another
+ * name (PostgreSQL 18, section 54.1).
+ */
 static void negotiate(struct client *c, const struct startup *s)
 {
 	struct slice unknown[STARTUP_MAX_PARAMS], rest = s->params;
 	struct startup_param param;
+	uint16_t minor = s->minor < MINOR_MAX ? s->minor : MINOR_MAX;
 	size_t count = 0;
 	struct buf b;
 
+	c->secret_len = minor == MINOR_MAX ? CANCEL_SECRET_MAX : SHORT_SECRET_BYTES;
 	while (startup_param_next(&rest, &param))
 		if (param.is_protocol_option)
 			unknown[count++] = param.name;
-	if (s->minor == 0 && count == 0)
+	if (s->minor <= MINOR_MAX && count == 0)
 		return;
 	buf_init(&b, LOGIN_OUT_MAX);
-	build_negotiate_version(&b, PG_PROTOCOL_3_0, unknown, count);
+	build_negotiate_version(&b, PG_PROTOCOL(3, minor), unknown, count);
 	client_send_buf(c, &b);
 }
 

@@ -3,11 +3,12 @@
 import os
 import socket
 import struct
+import time
 
 import psycopg
 
 from lib import check, equal, limit, needs, quick, raises, until
-from rawpg import Closed, Raw, cstr, message, startup
+from rawpg import Closed, Raw, cstr, message, query, startup
 import servers
 
 REFUSED = [
@@ -97,6 +98,75 @@ def test_protocol_3_2_is_negotiated_or_spoken(weir):
     with Raw(weir.port) as raw:
         equal(raw.log_in(version=196610), None)
         equal(raw.rows("SELECT 1"), [["1"]])
+
+
+def key_after(weir, version, **params):
+    """The cancel key of a session, and the version that it was told, if any."""
+    with Raw(weir.port) as raw:
+        told = []
+        read = raw.read
+
+        def watched():
+            kind, body = read()
+            if kind == "v":
+                told.append(struct.unpack_from("!HHI", body))
+            return kind, body
+        raw.read = watched
+        equal(raw.log_in(version=version, **params), None)
+        equal(raw.rows("SELECT 1"), [["1"]])
+        return raw.key[4:], told
+
+
+@quick
+def test_protocol_versions(weir):
+    """As PostgreSQL 18: 3.2 has long keys, 3.1 is 3.0 by another name, above there is nothing."""
+    weir.need_pgweir()
+    for minor, length, want in ((0, 4, []), (1, 4, []), (2, 32, []), (3, 32, [(3, 2, 0)]),
+                                (9999, 32, [(3, 2, 0)])):
+        key, told = key_after(weir, 196608 + minor)
+        equal((len(key), told), (length, want), f"3.{minor}")
+    _, told = key_after(weir, 196608, **{"_pq_.no_such_option": "1"})
+    equal(told, [(3, 0, 1)])
+    _, told = key_after(weir, 196610, **{"_pq_.no_such_option": "1"})
+    equal(told, [(3, 2, 1)])
+
+
+def cancel(port, key):
+    with Raw(port) as raw:
+        raw.send(struct.pack("!II", 8 + len(key), 80877102) + key)
+        check(raw.is_closed(), "stays open")
+
+
+def is_canceled(raw, port, key):
+    """Does a cancel request with this key end what runs? Without it the answer comes."""
+    raw.send(query("SELECT pg_sleep(1.2)"))
+    time.sleep(0.3)
+    cancel(port, key)
+    return any(k == "E" and b"57014" in b for k, b in raw.read_until("Z"))
+
+
+@quick
+@limit(90)
+def test_long_cancel_keys(weir, start):
+    weir.need_pgweir()
+    with Raw(weir.port) as raw:
+        equal(raw.log_in(version=196610), None)
+        key = raw.key
+        bad = bytes([key[-1] ^ 1])
+        equal([is_canceled(raw, weir.port, k) for k in
+               (key, key[:-1] + bad, key[:8], key[:-1], key + b"\0", key + bytes(220))],
+              [True, False, False, False, False, False])
+    # Behind another pgweir, which stands for a server of PostgreSQL 18.
+    second = start({"server_max_protocol_version": "3.2", "databases":
+                    [f"behind = host=127.0.0.1 port={weir.port} dbname=app"]})
+    for version in (196608, 196610):
+        with Raw(second.port) as raw:
+            equal(raw.log_in(dbname="behind", version=version), None)
+            check(is_canceled(raw, second.port, raw.key), "canceled through both")
+            equal(raw.rows("SELECT 1"), [["1"]])
+    # PostgreSQL 15 speaks 3.0, whatever it is asked for.
+    with second.connect() as conn:
+        equal(conn.execute("SELECT 1").fetchone(), (1,))
 
 
 @quick

@@ -129,6 +129,24 @@ def server_options(cert, **more):
     return {"server_tls_sslmode": "verify-full", "server_tls_ca_file": cert, **more}
 
 
+@quick
+@limit(120)
+@needs("openssl")
+def test_a_server_that_is_not_trusted(start, folder):
+    """Nobody waits as if it were a failover: they hear it at once."""
+    session = start.__self__
+    key, cert = make_certificate(folder, session)
+    os.rename(cert, cert + ".other")
+    other = cert + ".other"
+    with Plain(session.dir, "--ssl") as tier:
+        where = f"tls = host=127.0.0.1 port={tier.env()['PRIMARY_PORT']} dbname=app"
+        weir = start({"server_tls_sslmode": "verify-ca", "server_tls_ca_file": other,
+                      "failover_wait_timeout": 100, "databases": [where]})
+        for _ in range(2):
+            raises(None, lambda: weir.connect(dbname="tls", connect_timeout=30),
+                   text="the server's certificate is not trusted")
+
+
 def log_has(weir, text):
     return any(text in line for line in weir.log_lines())
 
