@@ -77,6 +77,13 @@ enum weir_err replies_push(struct replies *r, enum reply_kind kind, bool has_syn
 	return WEIR_OK;
 }
 
+void replies_add(struct replies *r, enum reply_kind kind, bool has_sync)
+{
+	enum weir_err err = replies_push(r, kind, has_sync);
+
+	WEIR_ASSERT(err == WEIR_OK);
+}
+
 enum weir_err replies_push_op(struct replies *r, enum reply_op_kind kind, uint64_t id)
 {
 	struct reply_segment *s = replies_newest(r);
@@ -214,6 +221,11 @@ void replies_disown(struct replies *r)
 {
 	for (uint32_t i = 0; i < r->segment_count; i++)
 		r->segments[(r->segment_head + i) & (r->segment_cap - 1)].kind = REPLY_RESET;
+}
+
+bool replies_has_room(const struct replies *r)
+{
+	return r->segment_count < REPLIES_MAX - REPLIES_SPARE && r->op_total < 2 * REPLIES_MAX;
 }
 
 size_t replies_count(const struct replies *r)

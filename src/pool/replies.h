@@ -15,7 +15,7 @@
 
 #include "base/err.h"
 
-enum { REPLIES_INLINE = 4, REPLIES_OPS_INLINE = 8, REPLIES_MAX = 65536 };
+enum { REPLIES_INLINE = 4, REPLIES_OPS_INLINE = 8, REPLIES_MAX = 65536, REPLIES_SPARE = 8 };
 
 enum reply_kind {
 	REPLY_SIMPLE,   /* the client's simple query or function call */
@@ -65,6 +65,8 @@ struct replies {
 void replies_init(struct replies *r);
 void replies_fini(struct replies *r);
 enum weir_err replies_push(struct replies *r, enum reply_kind kind, bool has_sync);
+/* Where replies_has_room has been asked, or nothing is expected yet. */
+void replies_add(struct replies *r, enum reply_kind kind, bool has_sync);
 /* Adds an op to the newest segment. */
 enum weir_err replies_push_op(struct replies *r, enum reply_op_kind kind, uint64_t id);
 struct reply_segment *replies_current(struct replies *r); /* oldest; NULL: none expected */
@@ -91,6 +93,8 @@ void replies_extend(struct replies *r);
 /* Every segment becomes an internal one: nothing more of this is for a client. */
 void replies_disown(struct replies *r);
 size_t replies_count(const struct replies *r);
+/* Room for one more request and what pgweir puts in front of it. */
+bool replies_has_room(const struct replies *r);
 bool replies_has_own(const struct replies *r); /* one that isn't internal */
 bool replies_is_internal(const struct reply_segment *s);
 

@@ -77,6 +77,33 @@ static void swallow(struct stream *st, size_t total)
 	st->run = st->at;
 }
 
+static bool is_for_client(struct stream *st)
+{
+	struct reply_segment *seg = current(st);
+
+	return seg && !replies_is_internal(seg) && st->s->client;
+}
+
+/* One message that nobody looks at. */
+static void pass_message(struct stream *st, size_t total, size_t left)
+{
+	if (is_for_client(st)) {
+		if (total > left) {
+			st->s->pass_left = total - left;
+			st->s->pass_dropped = false;
+			total = left;
+		}
+		st->at += total;
+		return;
+	}
+	if (total > left) {
+		st->s->pass_left = total - left;
+		st->s->pass_dropped = true;
+		total = left;
+	}
+	swallow(st, total);
+}
+
 /* This turn, but not from here: it may end the client or its server. */
 static void redeliver_soon(struct client *c)
 {
@@ -223,6 +250,31 @@ static bool take_error(struct stream *st, const struct frame *f)
 	take_request_error(st, seg);
 	pass_error(st, f, &e);
 	return false;
+}
+
+/* Too long to be kept: what it means is known from its type, its text passes as it comes. */
+static void take_long_error(struct stream *st, size_t total, size_t left)
+{
+	struct client *c = st->s->client;
+	struct reply_segment *seg = current(st);
+	struct pg_error e;
+	struct buf b;
+
+	if (!is_for_client(st) && seg && c && seg->kind != REPLY_PINS) {
+		pg_error_set(&e, "54000", "the server's error about the session's settings is too long");
+		buf_init(&b, LOOKED_AT_MAX);
+		build_error(&b, "ERROR", &e);
+		flush_run(st);
+		failure_internal_error(c, seg, buf_slice(&b));
+		buf_fini(&b);
+		st->is_over = true;
+		return;
+	}
+	if (is_for_client(st)) {
+		stat_add(&c->tenant->stats->errors, 1);
+		take_request_error(st, seg);
+	}
+	pass_message(st, total, left);
 }
 
 static void take_parameter(struct stream *st, const struct frame *f)
@@ -376,13 +428,6 @@ static void pass_on(struct stream *st, size_t len)
 		st->at += n;
 }
 
-static bool is_for_client(struct stream *st)
-{
-	struct reply_segment *seg = current(st);
-
-	return seg && !replies_is_internal(seg) && st->s->client;
-}
-
 static bool is_pin_row(struct stream *st, char type)
 {
 	return type == BE_DATA_ROW && st->s->client && current(st) &&
@@ -395,26 +440,6 @@ static void count_statement(struct stream *st, char type)
 	if ((type == BE_COMMAND_COMPLETE || type == BE_EMPTY_QUERY || type == BE_PORTAL_SUSPENDED) &&
 	    is_for_client(st))
 		track_completed(st->s->client);
-}
-
-/* One message that nobody looks at. */
-static void pass_message(struct stream *st, size_t total, size_t left)
-{
-	if (is_for_client(st)) {
-		if (total > left) {
-			st->s->pass_left = total - left;
-			st->s->pass_dropped = false;
-			total = left;
-		}
-		st->at += total;
-		return;
-	}
-	if (total > left) {
-		st->s->pass_left = total - left;
-		st->s->pass_dropped = true;
-		total = left;
-	}
-	swallow(st, total);
 }
 
 /* False: more bytes are needed. */
@@ -438,6 +463,10 @@ static bool next_message(struct stream *st, size_t len)
 			return false;
 		unpin_take_row(st->s->client, slice_of(rest.ptr + FRAME_HEADER_BYTES, head.body_len));
 		swallow(st, total);
+		return true;
+	}
+	if (head.type == BE_ERROR && total > LOOKED_AT_MAX) {
+		take_long_error(st, total, rest.len);
 		return true;
 	}
 	if (!is_looked_at[(unsigned char)head.type] || total > LOOKED_AT_MAX) {

@@ -115,7 +115,7 @@ void bring_names(struct client *c, const struct plan *plan)
 	    !bring_is_due(c, plan))
 		return;
 	buf_init(&b.out, SIZE_MAX / 2);
-	replies_push(&b.s->replies, REPLY_NAMES, true);
+	replies_add(&b.s->replies, REPLY_NAMES, true);
 	for (uint32_t i = 0; i < plan->name_count; i++)
 		close_other(&b, plan->names[i]);
 	drop_excess(&b, plan);

@@ -72,7 +72,7 @@ static void send_encoding(struct server *s, struct session_state *have, struct s
 	buf_init(&sql, SYNC_SQL_MAX);
 	session_encoding_sql(&sql, have, want);
 	if (sql.len) {
-		replies_push(&s->replies, REPLY_SYNC, true);
+		replies_add(&s->replies, REPLY_SYNC, true);
 		backend_send_query(s, buf_slice(&sql));
 	}
 	buf_fini(&sql);
@@ -83,7 +83,7 @@ static void send_settings(struct client *c, struct session_state *have, struct s
 	struct server *s = c->server;
 	struct buf sql;
 
-	replies_push(&s->replies, REPLY_SYNC, true);
+	replies_add(&s->replies, REPLY_SYNC, true);
 	buf_init(&sql, SYNC_SQL_MAX);
 	if (c->is_gated) {
 		append_gate(&sql);
@@ -140,7 +140,7 @@ static void send_gate(struct client *c)
 
 static void segment_begin(struct client *c, enum reply_kind kind, bool has_sync)
 {
-	replies_push(&c->server->replies, kind, has_sync);
+	replies_add(&c->server->replies, kind, has_sync);
 	if (c->is_gated)
 		send_gate(c);
 }
@@ -253,7 +253,7 @@ static void hide_sequences(struct client *c)
 
 	if (c->txn.state == TXN_FAILED || is_segment_open(s))
 		return;
-	replies_push(&s->replies, REPLY_SYNC, true);
+	replies_add(&s->replies, REPLY_SYNC, true);
 	backend_send_query(s, slice_str("DISCARD SEQUENCES"));
 	s->sequence_client = c->id;
 }

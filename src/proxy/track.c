@@ -353,9 +353,9 @@ void track_request_sent(struct client *c, const struct plan *plan)
 		line_up(c, plan);
 	if (c->track)
 		c->track->sent += plan->completions;
-	c->is_rollback_request = (flags & STATEMENT_ROLLBACK) != 0;
-	c->is_commit_request = (flags & STATEMENT_COMMIT) != 0;
-	c->is_begin_request = (flags & STATEMENT_BEGIN) != 0;
+	c->is_rollback_request = (flags & (STATEMENT_ROLLBACK | STATEMENT_MULTI_ROLLS_BACK)) != 0;
+	c->is_commit_request = (flags & (STATEMENT_COMMIT | STATEMENT_MULTI_COMMITS)) != 0;
+	c->is_begin_request = (flags & (STATEMENT_BEGIN | STATEMENT_MULTI_OPENS)) != 0;
 }
 
 void track_completed(struct client *c)

@@ -68,7 +68,7 @@ void unpin_ask(struct client *c)
 	c->pins_left = c->pins;
 	buf_init(&sql, CHECK_SQL_MAX);
 	append_check(&sql, c->pins);
-	replies_push(&s->replies, REPLY_PINS, true);
+	replies_add(&s->replies, REPLY_PINS, true);
 	s->has_pin_check = true;
 	backend_send_query(s, buf_slice(&sql));
 	buf_fini(&sql);

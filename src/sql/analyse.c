@@ -61,9 +61,33 @@ static struct slice text_of(const struct analysis *a, const struct tree_node *ra
 	return slice_of(a->text.ptr + (a->text.len - left), n < left ? n : left);
 }
 
+/* What the statement at hand does to the transaction; 0: nothing, then the one before counts. */
+static uint32_t multi_end(uint32_t flags)
+{
+	if (flags & (STATEMENT_BEGIN | STATEMENT_CHAIN))
+		return STATEMENT_MULTI_OPENS;
+	if (flags & STATEMENT_COMMIT)
+		return STATEMENT_MULTI_COMMITS;
+	return flags & STATEMENT_ROLLBACK ? STATEMENT_MULTI_ROLLS_BACK : 0;
+}
+
+/* One of several; the union of all flags stays, the end of the transaction is *end's. */
+static void judge_one(struct analysis *a, const struct tree_node *stmt, uint32_t *end)
+{
+	uint32_t before = a->flags, own;
+
+	a->flags = 0;
+	utility_judge(a, stmt);
+	own = multi_end(a->flags);
+	if (own)
+		*end = own;
+	a->flags |= before;
+}
+
 static void judge_all(struct analysis *a, const struct tree_node *statements)
 {
 	enum statement_class class = STATEMENT_EMPTY;
+	uint32_t end = 0;
 	bool has_txn = false;
 
 	for (const struct tree_node *n = statements; n; n = n->next) {
@@ -75,7 +99,7 @@ static void judge_all(struct analysis *a, const struct tree_node *statements)
 		/* Alone it is what came, semicolon and all, as pg_prepared_statements shows it. */
 		a->statement_text = statements->next ? text_of(a, n) : a->text;
 		a->is_plain_dml &= is_plain_dml(stmt->child->key);
-		utility_judge(a, stmt->child);
+		judge_one(a, stmt->child, &end);
 		has_txn |= a->class == STATEMENT_TXN || (a->flags & STATEMENT_TWO_PHASE);
 		class = join_class(class, a->class);
 		if (a->statement_count < UINT16_MAX)
@@ -86,7 +110,7 @@ static void judge_all(struct analysis *a, const struct tree_node *statements)
 		a->flags &= ~single_flags;
 		a->flags |= STATEMENT_MULTI | STATEMENT_NO_CACHE;
 		if (has_txn)
-			a->flags |= STATEMENT_TXN_INSIDE_MULTI;
+			a->flags |= STATEMENT_TXN_INSIDE_MULTI | end;
 	}
 }
 

@@ -49,6 +49,10 @@ enum {
 	STATEMENT_WRITES_UNKNOWN = 1u << 22,     /* CALL, DO, unparsed: tables written aren't known */
 	STATEMENT_LOCAL_SET = 1u << 23,          /* SET LOCAL / SET TRANSACTION among the effects */
 	STATEMENT_MAY_UNPIN = 1u << 25,          /* DROP, CLOSE, unlocking: a pin may be over */
+	/* TXN_INSIDE_MULTI: where its last transaction statement leaves the session. */
+	STATEMENT_MULTI_OPENS = 1u << 26,
+	STATEMENT_MULTI_COMMITS = 1u << 27,
+	STATEMENT_MULTI_ROLLS_BACK = 1u << 28,
 	STATEMENT_BEGIN_SERIALIZABLE = 1u << 24, /* no replica allows it; BEGIN_ISOLATED too */
 };
 

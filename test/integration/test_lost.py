@@ -131,6 +131,19 @@ def test_what_a_client_hears(tier, start, sub):
             time.sleep(0.3)
             raises("08006", conn.execute, "INSERT INTO lost VALUES (7)")
             expect_aborted(conn)
+        with sub("BEGIN and a statement in one text"):
+            conn.execute("SELECT 1")
+            raises("08006", cut_under, wire, conn, "BEGIN; INSERT INTO lost VALUES (10)")
+            expect_aborted(conn)
+        with sub("a whole transaction in one text"):
+            conn.execute("SELECT 1")
+            raises("08007", cut_under, wire, conn, "BEGIN; INSERT INTO lost VALUES (11); COMMIT")
+            equal(status(conn), Status.IDLE)
+        with sub("the end of a transaction and the next one's beginning in one text"):
+            conn.execute("BEGIN")
+            conn.execute("INSERT INTO lost VALUES (12)")
+            raises("08006", cut_under, wire, conn, "COMMIT; BEGIN; INSERT INTO lost VALUES (13)")
+            expect_aborted(conn)
         with sub("before COMMIT"):
             conn.execute("BEGIN")
             conn.execute("INSERT INTO lost VALUES (8)")

@@ -312,6 +312,54 @@ def test_broken_messages(weir, sub):
                 equal(conn.execute("SELECT 1").fetchone(), (1,))
 
 
+@quick
+def test_an_error_too_long_to_look_at(start):
+    """Its text passes, and the SET beside it counts for nothing."""
+    weir = start({"db.split": "off", "default_pool_size": 3})
+    fail = "DO $$ BEGIN RAISE EXCEPTION '%', repeat('x', 200000); END $$"
+    with logged_in(weir) as raw, weir.connect() as one, weir.connect() as two:
+        before = raw.rows("SHOW work_mem")
+        for text, answer, state, length in (
+                (f"SET work_mem = '7MB'; {fail}", "CEZ", "P0001", 200000),
+                (f"SET work_mem = '{'y' * 70000}'", "EZ", "22023", 70000)):
+            raw.send(query(text))
+            got = raw.read_until("Z")
+            equal((kinds(got), got[-1][1]), (answer, b"I"))
+            fields = error_fields([b for k, b in got if k == "E"][0])
+            equal(fields["C"], state)
+            check(len(fields["M"]) >= length, f"its text has {len(fields['M'])} bytes")
+            for conn in (one, two, None):    # whichever server ran it, another comes up
+                equal(raw.rows("SHOW work_mem"), before)
+                if conn:
+                    conn.execute("BEGIN; SELECT pg_current_xact_id()")
+            one.execute("ROLLBACK")
+            two.execute("ROLLBACK")
+        raw.send(parse("", fail), bind("", ""), execute(), SYNC, query("SELECT 1"))
+        equal(kinds(raw.read_until("Z")), "12EZ")
+        equal(kinds(raw.read_until("Z")), "TDCZ")
+
+
+@limit(120)
+def test_a_pipeline_without_end(weir):
+    """More requests under way than anybody keeps books of; their answers are read late."""
+    count = 150000
+    part = SYNC * 1000
+    with logged_in(weir) as raw:
+        def send():
+            for _ in range(count // 1000):
+                raw.send(part)
+            raw.send(query("SELECT 'end'"))
+        raw.sock.settimeout(60)
+        sender = threading.Thread(target=send)
+        sender.start()
+        import time
+        time.sleep(1)
+        for i in range(count):
+            equal(raw.read(), ("Z", b"I"), f"answer {i}")
+        equal(kinds(raw.read_until("Z")), "TDCZ")
+        sender.join()
+
+
 def test_many_clients_at_once(weir):
     problems = []
 

@@ -81,7 +81,10 @@ Test(analyse, the_strongest_of_several_wins)
 	EXPECT("show a; set a.b = 1", "session multi show e=show:a e=set:a.b:1@1");
 	EXPECT("show a; select 1", "read multi show e=show:a");
 	EXPECT("select 1; delete from t", "write multi w=t");
-	EXPECT("begin; commit", "write multi txn_inside_multi e=commit@1");
+	EXPECT("begin; commit", "write multi txn_inside_multi commits e=commit@1");
+	EXPECT("begin; select 1", "write multi txn_inside_multi opens");
+	EXPECT("begin; commit; begin", "write multi txn_inside_multi opens e=commit@1");
+	EXPECT("rollback and chain; select 1", "write multi chain txn_inside_multi opens e=rollback");
 	EXPECT("select 1; prepare transaction 'x'",
 	       "write multi two_phase txn_inside_multi may_unpin writes_unknown e=commit@1");
 	EXPECT(";begin read only;", "txn begin begin_read_only");
