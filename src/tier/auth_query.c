@@ -80,15 +80,20 @@ static void answer_failed(struct auth_lookup *l, struct auth_question *q, const 
 	answer(l, q, AUTH_ANSWER_FAILED);
 }
 
-static void answer_all_failed(struct auth_lookup *l, const char *why)
+/* user NULL: all questions. */
+static void answer_user_failed(struct auth_lookup *l, const char *user, const char *why)
 {
-	list_foreach_safe(&l->questions, n, next)
-		answer_failed(l, list_entry(n, struct auth_question, node), why);
+	list_foreach_safe(&l->questions, n, next) {
+		struct auth_question *q = list_entry(n, struct auth_question, node);
+
+		if (!user || strcmp(q->user, user) == 0)
+			answer_failed(l, q, why);
+	}
 }
 
 static void lookup_destroy(struct auth_lookup *l)
 {
-	answer_all_failed(l, "pgweir is stopping");
+	answer_user_failed(l, NULL, "pgweir is stopping");
 	loop_timer_cancel(&l->timer);
 	list_remove(&l->owner->lookups, &l->node);
 	pg_session_destroy(l->session);
@@ -226,12 +231,15 @@ static void on_rows(void *arg, const struct pg_rows *rows)
 	lookup_step(l);
 }
 
-/* Its connection is gone either way. */
+/*
+ * Its connection is gone either way. What the server refused, it may have refused for that user's
+ * name alone: the others ask for themselves, and at once, or a stranger could make them wait.
+ */
 static void on_failed(void *arg, const char *reason)
 {
 	struct auth_lookup *l = arg;
 	bool is_final = pg_session_was_refused(l->session);
-	char why[AUTH_WHY_MAX];
+	char why[AUTH_WHY_MAX], *user = l->asking;
 
 	snprintf(why, sizeof why, "%s", reason);
 	if (!l->asking)
@@ -241,12 +249,12 @@ static void on_failed(void *arg, const char *reason)
 			 "cluster=%s db=%s user=%s host=%s port=%u reason=\"%s\"", l->cluster,
 			 l->dbname, l->auth_user, l->host, l->port, why);
 	l->is_failing = true;
-	mem_free(l->asking);
 	l->asking = NULL;
 	if (is_final)
-		answer_all_failed(l, why);
+		answer_user_failed(l, user, why);
+	mem_free(user);
 	drop_overdue(l, why);
-	arm(l, RETRY_US);
+	arm(l, is_final ? 0 : RETRY_US);
 }
 
 /* ---- life ---- */

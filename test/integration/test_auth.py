@@ -155,6 +155,21 @@ def test_auth_query_many_at_once(start, tier):
         equal(whoami(weir, "q_scram", "one"), "q_scram")
 
 
+@quick
+def test_auth_query_and_a_name_that_is_refused(start, tier):
+    """A stranger's name that the server can't read fails his log-in, not those beside it."""
+    with Roles(tier, q_scram="LOGIN PASSWORD 'one'"):
+        weir = start({"auth_type": "md5", **QUERY})
+        bad = startup({"user": "NAME", "database": "app"}).replace(b"NAME", b"\xff\xfe\xfd\xfc")
+        raws = [Raw(weir.port) for _ in range(12)]
+        for i, raw in enumerate(raws):
+            raw.send(startup({"user": "q_scram", "database": "app"}) if i % 2 else bad)
+        equal([raw.read()[0] for raw in raws], ["E", "R"] * 6)
+        for raw in raws:
+            raw.sock.close()
+        equal(whoami(weir, "q_scram", "one"), "q_scram")
+
+
 class Authority:
     """A certificate authority in a folder, and what it makes."""
 
