@@ -198,9 +198,6 @@ class Cluster:
 
     # -- Services ------------------------------------------------------------
 
-    def service_ip(self, ns, name):
-        return self.addresses[(ns, name)]
-
     def service_links(self, ns):
         """The variables that Kubernetes puts into a container for each Service of its namespace."""
         links = {}
