@@ -146,22 +146,26 @@ class Pod:
     def watch(self):
         """The thread; what it can't do once it tries again, as a kubelet does, and the test hears of it."""
         while self.phase == "running":
-            for one in self.all_running():
-                if self.phase != "running":
-                    return
-                try:
-                    self.look_at(one)
-                except Exception as e:    # noqa: BLE001: nobody else would start the container again
-                    self.error = f"{one.name}: {e!r}"
-                    print(f"# {self.name}/{self.error}", flush=True)
-            self.update_ready()
-            if self.has_ended():
-                self.phase = "ended"
-                self.ready = False
-                self.cluster.changed()
-                self.end_sidecars()
-                return
+            try:
+                self.look()
+            except Exception as e:    # noqa: BLE001: nobody else would start the containers again
+                if self.error != repr(e):
+                    self.error = repr(e)
+                    print(f"# {self.name}: {self.error}", flush=True)
             time.sleep(TICK_S)
+
+    def look(self):
+        """One round over the pod."""
+        for one in self.all_running():
+            if self.phase != "running":
+                return
+            self.look_at(one)
+        self.update_ready()
+        if self.has_ended():
+            self.phase = "ended"
+            self.ready = False
+            self.cluster.changed()
+            self.end_sidecars()
 
     def look_at(self, one):
         if not one.is_running():

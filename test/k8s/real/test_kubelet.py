@@ -61,6 +61,21 @@ def test_restart_and_crash(cluster):
 
 
 @quick
+def test_a_start_that_fails_is_tried_again(cluster):
+    pod = cluster.pod_from("default", "shell-2", template()).start()
+    pod.wait_ready(20)
+
+    def fails(_):
+        del pod.launch
+        raise OSError("no room")
+    pod.launch = fails
+    pod.kill()
+    until("a restarted container", 20, lambda: pod.container().restarts == 2 and pod.is_ready())
+    check("no room" in pod.error, f"it said {pod.error}")
+    pod.stop(grace=1)
+
+
+@quick
 @limit(90)
 def test_a_service_follows_readiness(cluster):
     cluster.apply({"apiVersion": "v1", "kind": "Service",
