@@ -114,6 +114,7 @@ edit("layout", "the README applies the base before the Secrets", "k8s/README.md"
      "5. `kubectl apply --server-side -f k8s/namespaces.yaml`",
      "5. `kubectl apply --server-side -k k8s`, `kubectl apply --server-side -f k8s/namespaces.yaml`")
 edit("layout", "the README forgets the k6 operator", "k8s/README.md", "k6-operator", "k6")
+edit("layout", "the README has no row of a manifest", "k8s/README.md", "| redis/redis-sentinel.yaml |", "| redis/sentinel |")
 edit("layout", "the README's table of images has another tag", "k8s/README.md", "`pgweir/postgres:15.18-1`", "`pgweir/postgres:15.17-1`")
 edit("layout", "a patch of a workload that isn't there", "overlays/production/kustomization.yaml", "postgres|etcd|pgweir",
      "postgresql|etcd|pgweir")
