@@ -150,6 +150,7 @@ static void database_row(struct show *s, struct result *r, const struct config_d
 	result_text(r, on_off(db->split));
 	result_text(r, config_consistency_text(db->consistency));
 	result_text(r, on_off(db->cache));
+	result_number(r, (uint64_t)db->reserve_pool_size);
 	result_row(r);
 }
 
@@ -177,6 +178,7 @@ void show_databases(struct show *s)
 		COLUMN_TEXT("split"),
 		COLUMN_TEXT("consistency"),
 		COLUMN_TEXT("cache"),
+		COLUMN_INT("reserve_pool"), /* reserve_pool_size's name of old, for exporters */
 	};
 	struct result r;
 

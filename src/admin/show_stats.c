@@ -12,8 +12,8 @@
 enum { NAME_BYTES = 64 };
 
 struct stat_names { /* column names made from the table, kept for one answer */
-	char text[2 * DB_STAT_COUNT][NAME_BYTES];
-	struct build_column columns[2 * DB_STAT_COUNT + 1];
+	char text[2 * DB_STAT_COUNT + 1][NAME_BYTES];
+	struct build_column columns[2 * DB_STAT_COUNT + 2];
 	size_t count;
 };
 
@@ -61,7 +61,10 @@ static void put_values(struct result *r, const uint64_t *values, unsigned from, 
 		result_number(r, values[i]);
 }
 
-/* Totals and averages of PgBouncer's counters, then the totals of pgweir's own. */
+/*
+ * Totals and averages of PgBouncer's counters, then the totals of pgweir's own, then the queries
+ * once more under the name that PgBouncer 1.7 had: Debian's exporter reads it.
+ */
 void show_stats(struct show *s)
 {
 	struct stat_names names;
@@ -75,6 +78,7 @@ void show_stats(struct show *s)
 		names_add(&names, "avg_", stat_name(i, "recv", "sent"));
 	for (unsigned i = DB_STAT_PGBOUNCER_COUNT; i < DB_STAT_COUNT; i++)
 		names_add(&names, "total_", db_stat_name((enum db_stat)i));
+	names_add(&names, "total_", "requests");
 	stat_rows_init(&stats, s->source->metrics);
 	result_begin(&r, s->out, names.columns, names.count);
 	for (size_t i = 0; i < stats.count; i++) {
@@ -85,6 +89,7 @@ void show_stats(struct show *s)
 		put_values(&r, stats.rows[i].values, 0, DB_STAT_PGBOUNCER_COUNT);
 		put_values(&r, averages, 0, DB_STAT_PGBOUNCER_COUNT);
 		put_values(&r, stats.rows[i].values, DB_STAT_PGBOUNCER_COUNT, DB_STAT_COUNT);
+		result_number(&r, stats.rows[i].values[DB_STAT_query_count]);
 		result_row(&r);
 	}
 	result_end(&r, "SHOW");
