@@ -18,7 +18,9 @@
 #include "config/print.h"
 #include "pgweir/version.h"
 #include "proxy/settings.h"
+#include "worker/background.h"
 #include "worker/control.h"
+#include "worker/pidfile.h"
 #include "worker/remote.h"
 #include "worker/signals.h"
 
@@ -38,11 +40,14 @@ enum mode {
 struct arguments {
 	enum mode mode;
 	bool is_verbose;
+	bool is_daemon;
+	const char *user; /* -u; NULL: what the file says */
 	const char *path;
 };
 
 static const char usage[] =
-	"usage: pgweir [--check | --print-config | --drain | --reload] [-v] FILE.ini\n"
+	"usage: pgweir [-d] [-v] [-u USER] FILE.ini\n"
+	"       pgweir --check | --print-config | --drain | --reload FILE.ini\n"
 	"       pgweir --sample-config | --print-manual\n"
 	"       pgweir --version | --help\n";
 
@@ -69,6 +74,10 @@ static struct arguments parse_arguments(int argc, char **argv)
 			a.mode = MODE_MANUAL;
 		else if (strcmp(argv[i], "-v") == 0)
 			a.is_verbose = true;
+		else if (strcmp(argv[i], "-d") == 0)
+			a.is_daemon = true;
+		else if (strcmp(argv[i], "-u") == 0 && i + 1 < argc)
+			a.user = argv[++i];
 		else if (argv[i][0] != '-' && !a.path)
 			a.path = argv[i];
 		else
@@ -101,20 +110,6 @@ static bool become_user(const char *name)
 	return true;
 }
 
-static bool write_pidfile(const char *path)
-{
-	FILE *f;
-
-	if (!*path)
-		return true;
-	f = fopen(path, "w");
-	if (!f || fprintf(f, "%ld\n", (long)getpid()) < 0 || fclose(f) != 0) {
-		log_error("pidfile_failed", "path=%s error=\"%s\"", path, strerror(errno));
-		return false;
-	}
-	return true;
-}
-
 /*
  * Every client and every server is a file, and a container's soft limit may be 1024: up to the
  * hard limit they are ours to use. Nothing here waits with select(), which breaks at FD_SETSIZE.
@@ -137,14 +132,25 @@ static void open_log(const struct config *cfg, bool is_verbose)
 {
 	const struct config_globals *g = &cfg->global;
 
-	log_set_level(is_verbose ? LOG_LEVEL_DEBUG : (enum log_level)g->log_level);
+	log_set_level(is_verbose ? LOG_LEVEL_DEBUG : (enum log_level)config_log_level(g));
 	if (*g->logfile && log_open_file(g->logfile) != WEIR_OK)
 		log_error("logfile_failed", "path=%s", g->logfile);
 	else if (g->syslog)
 		(void)log_open_syslog(g->syslog_ident, g->syslog_facility);
 }
 
-static int run(struct config *cfg)
+/* Without a log nobody would hear of what happens, without a pidfile nobody could end it. */
+static int enter_background(const struct config_globals *g)
+{
+	if (!*g->pidfile || (!*g->logfile && !g->syslog)) {
+		fputs("pgweir: -d needs pidfile, and logfile or syslog\n", stderr);
+		return -1;
+	}
+	return background_begin();
+}
+
+/* to_parent: of background_begin, -1: in the foreground. */
+static int run(struct config *cfg, const char *user, int to_parent)
 {
 	const struct config_globals *g = &cfg->global;
 	struct control *control;
@@ -154,19 +160,23 @@ static int run(struct config *cfg)
 	signals_block();
 	hash_seed_init();
 	raise_file_limit(g);
+	if (!pidfile_write(g->pidfile)) /* before the port: a second process takes no client */
+		return 1;
 	control = control_create(cfg, why, sizeof why);
 	if (!control) {
 		log_error("start_failed", "error=\"%s\"", why);
+		pidfile_remove();
 		return 1;
 	}
-	if (become_user(g->user) && write_pidfile(g->pidfile) && signals_start(control) == 0) {
+	if (become_user(user ? user : g->user) && signals_start(control) == 0) {
+		if (to_parent >= 0)
+			background_ready(to_parent);
 		control_run(control);
 		status = 0;
 	}
 	signals_stop();
 	control_destroy(control);
-	if (*g->pidfile)
-		unlink(g->pidfile);
+	pidfile_remove();
 	log_info("stopped", "status=%d", status);
 	log_close();
 	return status;
@@ -194,7 +204,7 @@ static int with_config(const struct arguments *a)
 	struct config_error err;
 	struct config *cfg = config_load(a->path, &err);
 	char text[1024];
-	int status = 0;
+	int status = 0, to_parent = -1;
 
 	if (!cfg) {
 		config_error_text(&err, text, sizeof text);
@@ -209,10 +219,12 @@ static int with_config(const struct arguments *a)
 		status = remote_drain(cfg);
 	} else if (a->mode == MODE_RELOAD) {
 		status = remote_reload(cfg);
+	} else if (a->is_daemon && (to_parent = enter_background(&cfg->global)) < 0) {
+		status = 1;
 	} else {
 		open_log(cfg, a->is_verbose);
 		log_notes(cfg);
-		status = run(cfg);
+		status = run(cfg, a->user, to_parent);
 	}
 	config_put(&cfg);
 	return status;

@@ -76,12 +76,21 @@ static int open_path(const char *path)
 	return WEIR_OK;
 }
 
+static void close_file(void)
+{
+	int old = atomic_exchange(&sink.fd, STDERR_FILENO);
+
+	if (old != STDERR_FILENO)
+		close(old);
+	sink.path[0] = '\0';
+}
+
 int log_open_file(const char *path)
 {
 	int rc;
 
 	if (!path || path[0] == '\0') {
-		log_close();
+		close_file();
 		return WEIR_OK;
 	}
 	if (strlen(path) >= sizeof(sink.path))
@@ -111,6 +120,11 @@ static int facility_code(const char *name)
 	return WEIR_ERR_NOT_FOUND;
 }
 
+bool log_has_facility(const char *name)
+{
+	return facility_code(name) >= 0;
+}
+
 int log_open_syslog(const char *ident, const char *facility)
 {
 	int code = facility_code(facility);
@@ -131,11 +145,7 @@ void log_reopen(void)
 
 void log_close(void)
 {
-	int old = atomic_exchange(&sink.fd, STDERR_FILENO);
-
-	if (old != STDERR_FILENO)
-		close(old);
-	sink.path[0] = '\0';
+	close_file();
 	if (atomic_exchange(&sink.has_syslog, false))
 		closelog();
 }

@@ -17,6 +17,7 @@ extern _Atomic(enum log_level) log_threshold; /* set by log_set_level only */
 void log_set_level(enum log_level level);
 int log_open_file(const char *path); /* NULL or empty: stderr; negative weir_err on failure */
 int log_open_syslog(const char *ident, const char *facility); /* beside the file */
+bool log_has_facility(const char *name); /* of syslog */
 void log_reopen(void);                                        /* after rotation */
 void log_close(void);
 

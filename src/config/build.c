@@ -10,6 +10,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "config/clusters.h"
 #include "config/connstr.h"
@@ -381,6 +382,9 @@ static enum weir_err build_checks(struct build *b)
 		return global_fail(b, "client_low_water", "isn't below client_high_water");
 	if (g->replica_eject_time_us > g->replica_eject_max_us)
 		return global_fail(b, "replica_eject_time", "is above replica_eject_max");
+	if (!log_has_facility(g->syslog_facility))
+		return global_fail(b, "syslog_facility",
+		                   "isn't daemon, user, auth, authpriv or local0 to local7");
 	if (check_redis(b) != WEIR_OK)
 		return WEIR_ERR_CONFIG;
 	if (g->http_listen[0] &&

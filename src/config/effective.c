@@ -15,6 +15,11 @@ enum user_bit {
 
 #define USER_GIVES(user, name) ((user) && ((user)->given & (1ULL << USER_BIT_##name)))
 
+enum config_log_level config_log_level(const struct config_globals *g)
+{
+	return g->verbose ? CONFIG_LOG_DEBUG : g->log_level;
+}
+
 struct slice config_dbname(const struct config_database *db, struct slice requested)
 {
 	return db->dbname[0] ? slice_str(db->dbname) : requested;

@@ -13,7 +13,11 @@
 
 struct config;
 struct config_database;
+struct config_globals;
 struct config_user;
+
+/* verbose, PgBouncer's option, counts as debug. */
+enum config_log_level config_log_level(const struct config_globals *g);
 
 /* The database's name on the server for a client that asked for `requested`. */
 struct slice config_dbname(const struct config_database *db, struct slice requested);

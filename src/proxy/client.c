@@ -213,8 +213,10 @@ static void unlink_everywhere(struct client *c)
 	atomic_fetch_sub(&p->shared->client_count, 1);
 	atomic_fetch_sub(&p->client_load, 1);
 	ledger_rise(p->shared->ledger, &c->seat);
-	if (c->tenant)
+	if (c->tenant) {
 		c->tenant->client_count--;
+		c->tenant->in_flight += c->waiter.state != WAITER_NONE;
+	}
 }
 
 static void log_closed(const struct client *c, enum close_reason reason)
@@ -277,6 +279,11 @@ void client_send_error(struct client *c, const char *severity, const struct pg_e
 {
 	struct buf b;
 
+	if (c->tenant && c->state != CLIENT_LOGIN &&
+	    c->proxy->settings->config->global.log_pooler_errors)
+		log_info("pooler_error", "id=%llu db=%s user=%s sqlstate=%s message=\"%s\"",
+			 (unsigned long long)c->id, c->tenant->database, c->tenant->user,
+			 e->sqlstate, e->message);
 	buf_init(&b, CLIENT_MESSAGE_MAX);
 	build_error(&b, severity, e);
 	client_send_buf(c, &b);

@@ -25,6 +25,7 @@
 #include "worker/console.h"
 #include "worker/control_priv.h"
 #include "worker/credentials.h"
+#include "worker/pidfile.h"
 
 enum { SESSION_STATES_KEPT = 1024, DRAIN_POLL_US = 50000, DEFER_ACCEPT_S = 45 };
 
@@ -263,13 +264,20 @@ void control_destroy(struct control *c)
 	mem_free(c);
 }
 
+static void move_log(const struct config_globals *old, const struct config_globals *new)
+{
+	if (strcmp(old->logfile, new->logfile) != 0 && log_open_file(new->logfile) != WEIR_OK)
+		log_error("logfile_failed", "path=%s", new->logfile);
+}
+
 void control_publish(struct control *c, struct settings *settings)
 {
+	move_log(&c->settings->config->global, &settings->config->global);
 	settings_put(&c->settings);
 	c->settings = settings_get(settings);
 	broadcast_settings(c, settings);
 	tier_reload(c->tier, settings->config);
-	log_set_level((enum log_level)settings->config->global.log_level);
+	log_set_level((enum log_level)config_log_level(&settings->config->global));
 }
 
 static void log_restart_needed(const struct config *old, const struct config *new)
@@ -287,6 +295,7 @@ int control_reload(struct control *c, char *why, size_t why_size)
 	struct config *cfg = config_load(c->config_path, &err);
 	struct settings *s;
 
+	log_reopen(); /* a rotated log is left also when the configuration is refused */
 	if (!cfg) {
 		config_error_text(&err, why, why_size);
 		log_error("reload_failed", "error=\"%s\"", why);
@@ -296,7 +305,6 @@ int control_reload(struct control *c, char *why, size_t why_size)
 	if (s) {
 		log_restart_needed(c->settings->config, cfg);
 		control_publish(c, s);
-		log_reopen();
 		log_info("reloaded", "path=%s", c->config_path);
 	} else {
 		log_error("reload_failed", "error=\"%s\"", why);
@@ -335,14 +343,10 @@ void control_stop(struct control *c)
 /* The drain command waits for the pidfile's end; its caller sends SIGTERM next. */
 static void drain_end(struct control *c)
 {
-	const char *pidfile = c->settings->config->global.pidfile;
-
-	if (!c->is_staying) {
+	if (c->is_staying)
+		pidfile_remove();
+	else
 		control_stop(c);
-		return;
-	}
-	if (*pidfile && unlink(pidfile) != 0)
-		log_warn("pidfile_failed", "path=%s error=\"%s\"", pidfile, strerror(errno));
 }
 
 static void on_drain_poll(struct loop_timer *timer)

@@ -245,14 +245,14 @@ Test(config, refusals_name_line_and_option)
 
 Test(config, notes)
 {
-	struct config *cfg = load("[pgweir]\nverbose = 1\nworkers=1\nworkers=2\n"
+	struct config *cfg = load("[pgweir]\npkt_buf = 8192\nworkers=1\nworkers=2\n"
 	                          "[databases]\na = host=h\na = host=h2 port=1 port=2\n");
 
 	cr_expect_eq(cfg->global.workers, 2);
 	cr_expect_str_eq(database(cfg, "a")->host, "h2");
 	cr_expect_eq(cfg->note_count, 4);
 	cr_expect_eq(cfg->notes[0].line, 2);
-	cr_expect_not_null(strstr(cfg->notes[0].text, "verbose is accepted and has no effect"));
+	cr_expect_not_null(strstr(cfg->notes[0].text, "pkt_buf is accepted and has no effect"));
 	cr_expect_str_eq(cfg->notes[1].text, "workers is given twice, the last one counts");
 	cr_expect_eq(cfg->notes[1].line, 4);
 	config_put(&cfg);

@@ -124,11 +124,11 @@ Test(print, printed_loads_to_the_same)
 
 Test(print, check_says_what_there_is)
 {
-	struct config *cfg = load("[pgweir]\nverbose = 2\n[databases]\na = host=h\n");
+	struct config *cfg = load("[pgweir]\npkt_buf = 8192\n[databases]\na = host=h\n");
 	char *text = printed(config_print_check, cfg);
 
-	cr_expect_str_eq(text, "text:2: note: verbose is accepted and has no effect: log_level says "
-	                       "how much is logged.\n: ok, 1 database, 1 cluster, 0 users\n");
+	cr_expect_str_eq(text, "text:2: note: pkt_buf is accepted and has no effect: Idle "
+	                       "connections own no buffer.\n: ok, 1 database, 1 cluster, 0 users\n");
 	free(text);
 	config_put(&cfg);
 }
