@@ -16,7 +16,7 @@ struct metrics {
 	void *memory;                 /* owned: what blocks points into */
 };
 
-enum { CACHE_LINE_BYTES = 64 };
+enum { CACHE_LINE_BYTES = 64, METRICS_DATABASES_MAX = 1000 };
 
 _Static_assert(sizeof(struct metrics_block) % CACHE_LINE_BYTES == 0, "no false sharing");
 
@@ -73,10 +73,13 @@ struct db_stats *metrics_database(struct metrics_block *b, struct slice name)
 {
 	struct db_row *first = atomic_load_explicit(&b->databases, memory_order_relaxed);
 	struct db_row *s;
+	size_t count = 0;
 
-	for (s = first; s; s = s->next)
+	for (s = first; s; s = s->next, count++)
 		if (slice_is(name, s->name))
 			return &s->stats;
+	if (count >= METRICS_DATABASES_MAX && !slice_is(name, "*"))
+		return metrics_database(b, slice_str("*"));
 	s = mem_zalloc(sizeof(*s));
 	s->name = mem_slicedup(name);
 	s->next = first;

@@ -76,7 +76,8 @@ static inline void metrics_observe(struct metrics_block *b, enum histogram_id id
 	histogram_observe(&b->histograms[id], us);
 }
 
-/* The block's counters of a database, made at the first call; keep the pointer, it walks a list. */
+/* The block's counters of a database, made at the first call; keep the pointer, it walks a list.
+   Beyond a thousand names new ones share the row "*": they may be a stranger's to choose. */
 struct db_stats *metrics_database(struct metrics_block *b, struct slice name);
 
 /* Any thread. */

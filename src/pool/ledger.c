@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * The shared books of all pools. Entries are never freed before the ledger:
- * their number is bounded by configured databases x users x nodes.
+ * The shared books of all pools. An entry lives as long as a worker has its
+ * pool or a mail names it, a group as long as it has an entry or a client.
  */
 #include "pool/ledger.h"
 
@@ -15,6 +15,7 @@
 struct ledger_group { /* all entries of one database, or of one user */
 	struct map_node map;
 	char *name; /* owned; 'd' or 'u' in front */
+	uint32_t entries;
 	uint32_t open;
 	uint32_t clients;
 	_Atomic uint32_t starved; /* waiters that this limit keeps waiting */
@@ -25,6 +26,7 @@ struct ledger_entry {
 	struct ledger *ledger; /* borrowed: owns us */
 	struct ledger_group *database, *user; /* borrowed: same life */
 	uint16_t node_id;
+	uint32_t refs;
 	struct ledger_limits limits;
 	uint32_t open, connecting;
 	struct list waiters;
@@ -35,6 +37,7 @@ struct ledger_entry {
 struct ledger {
 	pthread_mutex_t mutex;
 	unsigned workers;
+	uint64_t tickets;
 	struct map entries, groups;
 };
 
@@ -113,6 +116,16 @@ static struct ledger_group *group_find_locked(struct ledger *l, char kind, struc
 	return g;
 }
 
+static void group_put_locked(struct ledger *l, struct ledger_group *g)
+{
+	if (g->entries || g->clients)
+		return;
+	WEIR_ASSERT(g->open == 0);
+	map_remove(&l->groups, &g->map);
+	mem_free(g->name);
+	mem_free(g);
+}
+
 struct ledger_entry *ledger_entry_find(struct ledger *l, struct slice database, struct slice user,
 				       uint16_t node_id)
 {
@@ -136,9 +149,41 @@ struct ledger_entry *ledger_entry_find(struct ledger *l, struct slice database, 
 		e->node_id = node_id;
 		list_init(&e->waiters);
 		map_insert(&l->entries, &e->map, hash);
+		key.database->entries++;
+		key.user->entries++;
 	}
+	e->refs++;
 	pthread_mutex_unlock(&l->mutex);
 	return e;
+}
+
+struct ledger_entry *ledger_entry_get(struct ledger_entry *e)
+{
+	pthread_mutex_lock(&e->ledger->mutex);
+	e->refs++;
+	pthread_mutex_unlock(&e->ledger->mutex);
+	return e;
+}
+
+void ledger_entry_put(struct ledger_entry *e)
+{
+	struct ledger *l = e->ledger;
+	bool is_last;
+
+	pthread_mutex_lock(&l->mutex);
+	WEIR_ASSERT(e->refs > 0);
+	is_last = --e->refs == 0;
+	if (is_last) {
+		WEIR_ASSERT(e->open == 0 && e->waiters.count == 0);
+		map_remove(&l->entries, &e->map);
+		e->database->entries--;
+		e->user->entries--;
+		group_put_locked(l, e->database);
+		group_put_locked(l, e->user);
+	}
+	pthread_mutex_unlock(&l->mutex);
+	if (is_last)
+		mem_free(e);
 }
 
 void ledger_set_limits(struct ledger_entry *e, const struct ledger_limits *limits)
@@ -217,6 +262,7 @@ struct ledger_advice ledger_wait(struct ledger_entry *e, struct ledger_waiter *w
 	WEIR_ASSERT(w->state == WAITER_NONE);
 	pthread_mutex_lock(&e->ledger->mutex);
 	w->state = WAITER_QUEUED;
+	w->ticket = ++e->ledger->tickets;
 	list_append(&e->waiters, &w->node);
 	publish_waiting_locked(e);
 	if (open_for_waiters_locked(e)) {
@@ -325,6 +371,13 @@ void ledger_replace(struct ledger_entry *e)
 	pthread_mutex_unlock(&e->ledger->mutex);
 }
 
+void ledger_check_begun(struct ledger_entry *e)
+{
+	pthread_mutex_lock(&e->ledger->mutex);
+	e->connecting++;
+	pthread_mutex_unlock(&e->ledger->mutex);
+}
+
 bool ledger_is_starving(const struct ledger_entry *e)
 {
 	return atomic_load_explicit(&e->database->starved, memory_order_relaxed) ||
@@ -336,20 +389,62 @@ bool ledger_share_limit(const struct ledger_entry *a, const struct ledger_entry 
 	return a->database == b->database || a->user == b->user;
 }
 
+static const struct ledger_waiter *first_waiter_locked(const struct ledger_entry *e)
+{
+	const struct list_node *n = list_first(&e->waiters);
+
+	return n ? list_entry(n, struct ledger_waiter, node) : NULL;
+}
+
+/* Whose turn it is, of two entries with waiters: who has fewer, else who asked first. */
+static bool is_before_locked(const struct ledger_entry *a, const struct ledger_entry *b)
+{
+	if (a->open != b->open)
+		return a->open < b->open;
+	return first_waiter_locked(a)->ticket < first_waiter_locked(b)->ticket;
+}
+
 /* An entry whose waiters may have the room that became free; its slot is reserved. */
 static struct ledger_entry *find_openable_locked(struct ledger_entry *e)
 {
-	struct map *entries = &e->ledger->entries;
+	struct ledger_entry *best = NULL;
 
-	if (open_for_waiters_locked(e))
-		return e;
-	map_foreach(entries, n) {
+	map_foreach(&e->ledger->entries, n) {
 		struct ledger_entry *other = map_entry(n, struct ledger_entry, map);
 
-		if (other != e && ledger_share_limit(e, other) && open_for_waiters_locked(other))
-			return other;
+		if (ledger_share_limit(e, other) && other->connecting < other->waiters.count &&
+		    may_open_locked(other) && (!best || is_before_locked(other, best)))
+			best = other;
 	}
-	return NULL;
+	if (best)
+		reserve_locked(best);
+	return best;
+}
+
+/* `other` waits at a full common limit, and closing one here would bring both closer. */
+static bool is_owed_locked(const struct ledger_entry *e, const struct ledger_entry *other)
+{
+	const struct ledger_waiter *w = first_waiter_locked(other);
+	const struct ledger_waiter *own = first_waiter_locked(e);
+
+	if (other == e || !w || !ledger_share_limit(e, other) || groups_have_room_locked(other) ||
+	    !below(other->open, other->limits.pool_size))
+		return false;
+	return other->open + 1 < e->open || (other->open == 0 && (!own || w->ticket < own->ticket));
+}
+
+bool ledger_must_yield(struct ledger_entry *e)
+{
+	bool must = false;
+
+	pthread_mutex_lock(&e->ledger->mutex);
+	map_foreach(&e->ledger->entries, n) {
+		must = is_owed_locked(e, map_entry(n, struct ledger_entry, map));
+		if (must)
+			break;
+	}
+	pthread_mutex_unlock(&e->ledger->mutex);
+	return must;
 }
 
 struct ledger_advice ledger_closed(struct ledger_entry *e, bool was_connecting)
@@ -406,6 +501,8 @@ enum ledger_full ledger_sit(struct ledger *l, struct slice database, struct slic
 		u->clients++;
 		*out = (struct ledger_seat){ d, u };
 	}
+	group_put_locked(l, d);
+	group_put_locked(l, u);
 	pthread_mutex_unlock(&l->mutex);
 	return full;
 }
@@ -418,6 +515,8 @@ void ledger_rise(struct ledger *l, struct ledger_seat *seat)
 	WEIR_ASSERT(seat->database->clients > 0 && seat->user->clients > 0);
 	seat->database->clients--;
 	seat->user->clients--;
+	group_put_locked(l, seat->database);
+	group_put_locked(l, seat->user);
 	pthread_mutex_unlock(&l->mutex);
 	*seat = (struct ledger_seat){ NULL, NULL };
 }

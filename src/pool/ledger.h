@@ -31,6 +31,7 @@ enum waiter_state { WAITER_NONE, WAITER_QUEUED, WAITER_GRANTED };
 struct ledger_waiter { /* embedded in a client; zero-initialise */
 	struct list_node node;
 	_Atomic(enum waiter_state) state; /* QUEUED, GRANTED: under the mutex; NONE: its own worker */
+	uint64_t ticket;         /* grows with each that waits: who asked first */
 	bool is_starved;         /* a database's or user's limit, not the pool's, makes it wait */
 	uint16_t worker;
 };
@@ -52,9 +53,12 @@ struct ledger_advice {
 
 struct ledger *ledger_create(unsigned workers);
 void ledger_destroy(struct ledger *ledger);
-/* Finds or makes; lives as long as the ledger. */
+/* Finds or makes; counted. */
 struct ledger_entry *ledger_entry_find(struct ledger *ledger, struct slice database,
 				       struct slice user, uint16_t node_id);
+struct ledger_entry *ledger_entry_get(struct ledger_entry *e);
+/* The last one frees it: nothing is open, nobody waits. */
+void ledger_entry_put(struct ledger_entry *e);
 void ledger_set_limits(struct ledger_entry *e, const struct ledger_limits *limits);
 
 struct ledger_advice ledger_wait(struct ledger_entry *e, struct ledger_waiter *w);
@@ -65,12 +69,20 @@ struct ledger_waiter *ledger_next(struct ledger_entry *e);
 bool ledger_has_waiters(const struct ledger_entry *e); /* cheap; sequentially consistent */
 /* Others of the same database or user wait for room: a free server should close. */
 bool ledger_is_starving(const struct ledger_entry *e);
+/*
+ * Others whom a common limit keeps waiting have less than their share: a server that becomes free
+ * should close though somebody here waits. Pools that share a limit thus come to the same number
+ * of connections; where there are fewer than pools, the oldest waiter is next.
+ */
+bool ledger_must_yield(struct ledger_entry *e);
 bool ledger_share_limit(const struct ledger_entry *a, const struct ledger_entry *b);
 /* A connection outside the queue: reserves a slot; false: at the limit. */
 bool ledger_reserve(struct ledger_entry *e);
 /* An open connection gives its slot to one that is opened in its place. */
 void ledger_replace(struct ledger_entry *e);
 void ledger_connected(struct ledger_entry *e); /* a reserved connection is ready */
+/* An idle one is looked at before use: on its way as a new one is, until ledger_connected. */
+void ledger_check_begun(struct ledger_entry *e);
 /* A connection is gone. The advice is whether to open one for those who still wait. */
 struct ledger_advice ledger_closed(struct ledger_entry *e, bool was_connecting);
 /* The worker's number of idle servers changed. */
@@ -85,7 +97,7 @@ bool ledger_reserve_least(struct ledger_entry *e, uint32_t least);
 enum ledger_full { LEDGER_HAS_ROOM, LEDGER_DATABASE_FULL, LEDGER_USER_FULL };
 
 struct ledger_seat { /* what a client takes; zero: none */
-	struct ledger_group *database, *user; /* borrowed: as long as the ledger */
+	struct ledger_group *database, *user; /* counted */
 };
 
 struct ledger_bounds { /* clients; 0: unlimited */

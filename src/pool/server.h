@@ -56,11 +56,12 @@ struct server {
 	struct prepared_set prepared;
 	struct plain_names plain;     /* statements under the clients' own names */
 	uint64_t id;
-	uint64_t connected_us, idle_since_us, request_us;
+	uint64_t connected_us, idle_since_us, request_us, checked_us;
 	uint64_t generation;          /* of the pool then: an older one closes when free */
 	uint64_t pass_left;           /* bytes of a message body still to pass on */
 	bool pass_dropped;            /* ... to swallow instead */
 	bool is_dirty;                /* needs the reset query before anybody else gets it */
+	bool is_checked;              /* server_check_query runs; the ledger counts it as connecting */
 	bool is_counted;              /* each completed statement is told to the tracker
 	                                 (see track.h); cleared with the client */
 	bool has_pin_check;           /* a REPLY_PINS is under way: its row is looked at */

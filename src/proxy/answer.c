@@ -206,7 +206,7 @@ static void pass_error(struct stream *st, const struct frame *f, const struct ms
 	conn_send_copy(&((struct client *)st->s->client)->conn, other);
 }
 
-/* True: the answer isn't for the client, the request will be repeated. */
+/* True: nothing more is to be read: the request will be repeated, or the server is closed. */
 static bool take_error(struct stream *st, const struct frame *f)
 {
 	struct server *s = st->s;
@@ -219,7 +219,10 @@ static bool take_error(struct stream *st, const struct frame *f)
 		plain_names_doubt_all(&s->plain);
 	if (!seg || !c) { /* nobody asked: the server is going away */
 		swallow(st, f->whole.len);
-		return false;
+		if (!s->is_checked)
+			return false;
+		backend_close(s, CLOSE_SERVER_LOST);
+		return true;
 	}
 	if (failure_is_retryable(c, seg, &e)) {
 		st->run = st->at + f->whole.len; /* nothing of this answer has left */

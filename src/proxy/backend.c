@@ -85,6 +85,15 @@ static void on_deferred_destroy(struct loop_deferred *deferred)
 	server_destroy(list_entry(deferred, struct server, deferred));
 }
 
+void backend_checked(struct server *s)
+{
+	if (!s->is_checked)
+		return;
+	ledger_connected(s->pool->ledger);
+	s->is_checked = false;
+	s->checked_us = loop_now_us(backend_proxy(s)->loop);
+}
+
 void backend_close(struct server *s, enum close_reason reason)
 {
 	struct pool *pool = s->pool;
@@ -105,6 +114,7 @@ void backend_close(struct server *s, enum close_reason reason)
 		transfer_lost(s);
 	if (s->cancels)
 		cancel_forget_server(backend_proxy(s), s);
+	backend_checked(s);
 	server_set_state(s, SERVER_CLOSED);
 	s->deferred.run = on_deferred_destroy;
 	loop_defer(backend_proxy(s)->loop, &s->deferred);
@@ -139,6 +149,7 @@ static void login_failed(struct server *s, enum close_reason reason)
 		replication_failed(s, reason, slice_of(NULL, 0));
 		return;
 	}
+	tenant_login_failed(tenant_pool_of(pool), is_final ? &error : NULL);
 	backend_close(s, reason);
 	link_refuse_waiters(pool, is_final ? &error : NULL);
 }
@@ -328,6 +339,7 @@ static void login_done(struct server *s)
 	session_put(&empty);
 	s->connected_us = loop_now_us(p->loop);
 	ledger_connected(s->pool->ledger);
+	tenant_login_ok(tenant_pool_of(s->pool));
 	if (s->is_replication) {
 		replication_opened(s);
 		return;
@@ -585,6 +597,29 @@ void backend_send_query(struct server *s, struct slice sql)
 	build_query(&b, sql);
 	conn_send_copy(&s->conn, buf_slice(&b));
 	buf_fini(&b);
+}
+
+bool backend_wants_check(const struct server *s)
+{
+	const struct proxy *p = backend_proxy(s);
+	const struct config_globals *g = &p->settings->config->global;
+	uint64_t now = loop_now_us(p->loop);
+
+	return *g->server_check_query && s->checked_us != now && now >= s->idle_since_us &&
+	       now - s->idle_since_us >= g->server_check_delay_us;
+}
+
+void backend_check(struct server *s)
+{
+	struct proxy *p = backend_proxy(s);
+	const char *sql = p->settings->config->global.server_check_query;
+
+	ledger_check_begun(s->pool->ledger);
+	s->is_checked = true;
+	server_set_state(s, SERVER_TESTED);
+	loop_timer_arm(p->loop, &s->timer, RESET_BOUND_US, on_timeout);
+	replies_push(&s->replies, REPLY_RESET, true);
+	backend_send_query(s, slice_str(strcmp(sql, "<empty>") == 0 ? "" : sql));
 }
 
 void backend_reset(struct server *s)

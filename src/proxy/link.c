@@ -151,12 +151,27 @@ static struct server *take_for(const struct client *c, struct pool *pool)
 	return s ? s : pool_take(pool, c->session);
 }
 
+/* The one that would be next was idle for long: its check brings it back here. */
+static bool check_first(struct pool *pool)
+{
+	struct list_node *n = list_first(&pool->by_state[SERVER_IDLE]);
+	struct server *s = n ? list_entry(n, struct server, node) : NULL;
+
+	if (!s || !ledger_has_waiters(pool->ledger) || !backend_wants_check(s))
+		return false;
+	server_set_state(s, SERVER_ACTIVE);
+	backend_check(s);
+	return true;
+}
+
 void link_serve_waiters(struct pool *pool)
 {
 	struct proxy *p = proxy_of(pool);
 	struct list *idle = &pool->by_state[SERVER_IDLE];
 	struct ledger_waiter *w;
 
+	if (check_first(pool))
+		return;
 	while (idle->count && (w = ledger_next(pool->ledger)) != NULL) {
 		if (w->worker == p->index) {
 			struct client *c = link_client_of(w);
@@ -199,13 +214,37 @@ static void wait_for_server(struct client *c, struct pool *pool)
 	link_serve_waiters(pool);
 }
 
+/*
+ * A refusal for good is told again until server_login_retry is over, a primary that doesn't answer
+ * is tried again after a short pause.
+ */
+static bool is_held_off(struct client *c, struct pool *pool)
+{
+	struct tenant_pool *tp = tenant_pool_of(pool);
+
+	if (!tenant_holds_off(tp))
+		return false;
+	if (tp->refusal)
+		client_close(c, CLOSE_SERVER_LOGIN, tp->refusal);
+	else if (tp->is_primary)
+		link_wait_node(c);
+	return tp->refusal || tp->is_primary;
+}
+
 bool link_acquire(struct client *c, const struct topology_node *node)
 {
 	struct pool *pool = tenant_pool(c->tenant, node);
 	struct server *s = NULL;
 
+	if (is_held_off(c, pool))
+		return false;
+
 	if (!ledger_has_waiters(pool->ledger))
 		s = take_for(c, pool);
+	if (s && backend_wants_check(s)) {
+		backend_check(s);
+		s = NULL;
+	}
 	if (s) {
 		count_wait(c);
 		join(c, s);
@@ -233,6 +272,7 @@ void link_server_free(struct server *s)
 	struct proxy *p = proxy_of(pool);
 	uint64_t lifetime_us = backend_tenant(s)->db->server_lifetime_us;
 
+	backend_checked(s);
 	if (s->cancels) {
 		server_set_state(s, SERVER_CANCELED);
 		return;
@@ -248,10 +288,11 @@ void link_server_free(struct server *s)
 		return;
 	}
 	pool_set_idle(pool, s, s->idle_since_us);
-	if (ledger_has_waiters(pool->ledger))
-		link_serve_waiters(pool);
-	else if (ledger_is_starving(pool->ledger))
+	if (ledger_is_starving(pool->ledger) &&
+	    (!ledger_has_waiters(pool->ledger) || ledger_must_yield(pool->ledger)))
 		backend_close(s, CLOSE_SERVER_EXPIRED);
+	else if (ledger_has_waiters(pool->ledger))
+		link_serve_waiters(pool);
 }
 
 void link_client_gone(struct client *c)

@@ -214,11 +214,15 @@ static void welcome(struct client *c)
 	const struct topology *topology = c->tenant->cluster->topology;
 	bool may_open = c->tenant->pool_mode == POOL_MODE_SESSION ||
 			c->login->settings->config->global.true_backend_pid;
+	struct pool *pool;
 
 	c->login->stage = STAGE_WELCOME;
-	if (!c->replication && topology && topology->primary >= 0 && !c->tenant->gate.is_paused &&
-	    !keydata_choose(c, tenant_pool(c->tenant, &topology->nodes[topology->primary]), may_open))
-		return;
+	if (!c->replication && topology && topology->primary >= 0 && !c->tenant->gate.is_paused) {
+		pool = tenant_pool(c->tenant, &topology->nodes[topology->primary]);
+		may_open = may_open && !tenant_holds_off(tenant_pool_of(pool));
+		if (!keydata_choose(c, pool, may_open))
+			return;
+	}
 	welcome_or_acquire(c);
 }
 
@@ -256,9 +260,12 @@ static void keep_keys(struct client *c)
 
 	if (!l->auth.has_keys || secret_classify(tenant_server_secret(t)) == SECRET_PLAIN)
 		return;
+	if (t->keys && memcmp(t->keys, &l->auth.keys, sizeof *t->keys) == 0)
+		return;
 	if (!t->keys)
 		t->keys = mem_alloc(sizeof *t->keys);
 	*t->keys = l->auth.keys;
+	tenant_forget_failures(t);
 }
 
 /* False: refused already. Counted over all workers. */

@@ -57,6 +57,14 @@ static bool is_past(uint64_t since_us, uint64_t now_us, uint64_t bound_us)
 	return bound_us && since_us && now_us > since_us && now_us - since_us >= bound_us;
 }
 
+/* A session pool's server that should be replaced, between two transactions. */
+static bool is_outlived_session(const struct client *c)
+{
+	return c->tenant->pool_mode == POOL_MODE_SESSION && c->state == CLIENT_IDLE &&
+	       c->txn.state == TXN_IDLE && c->server &&
+	       c->server->generation != c->server->pool->generation;
+}
+
 /* Time-outs that need no precision. */
 static void check_client(struct proxy *p, struct client *c, uint64_t now)
 {
@@ -75,6 +83,8 @@ static void check_client(struct proxy *p, struct client *c, uint64_t now)
 	else if (c->state == CLIENT_IDLE && !in_txn &&
 		 is_past(c->idle_us, now, config_client_idle_timeout_us(cfg, u)))
 		client_close(c, CLOSE_CLIENT_IDLE, NULL);
+	else if (cfg->global.server_fast_close && is_outlived_session(c))
+		client_close(c, CLOSE_SERVER_OUTLIVED, NULL);
 }
 
 /* Who sits before psql sees why nothing happens. A waiting client is inside no answer. */
@@ -101,6 +111,19 @@ static void make_filled_tenants(struct proxy *p)
 	}
 }
 
+static void free_unused_tenants(struct proxy *p, uint64_t now)
+{
+	struct map_node *next;
+
+	for (struct map_node *n = map_next(&p->tenants, NULL); n; n = next) {
+		struct tenant *t = map_entry(n, struct tenant, map);
+
+		next = map_next(&p->tenants, n);
+		if (tenant_is_over(t, now))
+			tenant_destroy(t);
+	}
+}
+
 static void on_housekeeping(struct loop_timer *timer)
 {
 	struct proxy *p = list_entry(timer, struct proxy, housekeeping);
@@ -117,6 +140,7 @@ static void on_housekeeping(struct loop_timer *timer)
 		if (c->state == CLIENT_WAIT_SERVER || c->state == CLIENT_WAIT_NODE)
 			notify_waiting(p, c, now);
 	}
+	free_unused_tenants(p, now);
 	if (p->is_draining) /* who logged in or became idle since */
 		proxy_drain(p);
 	gauges_publish(p);
@@ -194,6 +218,8 @@ void proxy_destroy(struct proxy *p)
 
 	loop_timer_cancel(&p->housekeeping);
 	mailbox_destroy(p->mailbox);
+	map_foreach(&p->tenants, m)
+		tenant_leave_home(map_entry(m, struct tenant, map));
 	while ((node = map_next(&p->tenants, NULL)) != NULL)
 		tenant_destroy(map_entry(node, struct tenant, map));
 	while ((n = list_pop(&p->clusters)) != NULL) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * Tenants and their pools. A tenant outlives its clients until the proxy ends;
- * their number is bounded by users that logged in times configured databases.
+ * Tenants and their pools. A tenant outlives its clients as upkeep.c says
+ * (tenant_is_over), so there are not many more of them than clients.
  */
 #include "proxy/tenant.h"
 
@@ -16,6 +16,8 @@
 #include "pool/session.h"
 #include "proxy/link.h"
 #include "tier/catalog.h"
+
+enum { FAILURE_PAUSE_US = 50000 }; /* doubled three times: a failover is noticed soon */
 
 struct tenant_key {
 	struct slice database, user;
@@ -84,6 +86,49 @@ static void empty_pools(struct tenant *t)
 			link_empty_pool(&t->pools[i]->pool);
 }
 
+void tenant_leave_home(struct tenant *t)
+{
+	if (t->home && t->home != t)
+		t->home->guest_count--;
+	t->home = NULL;
+}
+
+void tenant_login_ok(struct tenant_pool *tp)
+{
+	mem_free(tp->refusal);
+	tp->refusal = NULL;
+	tp->retry_us = 0;
+	tp->failures = 0;
+}
+
+void tenant_forget_failures(struct tenant *t)
+{
+	for (int i = 0; i < TOPOLOGY_NODES_MAX; i++)
+		if (t->pools[i])
+			tenant_login_ok(t->pools[i]);
+}
+
+void tenant_login_failed(struct tenant_pool *tp, const struct pg_error *error)
+{
+	struct proxy *p = tp->tenant->proxy;
+	uint64_t pause_us = FAILURE_PAUSE_US << (tp->failures < 3 ? tp->failures : 3);
+
+	tp->failures++;
+	if (error) {
+		mem_free(tp->refusal);
+		tp->refusal = mem_alloc(sizeof *error);
+		*tp->refusal = *error;
+		pause_us = p->settings->config->global.server_login_retry_us;
+	}
+	tp->retry_us = loop_now_us(p->loop) + pause_us;
+}
+
+bool tenant_holds_off(struct tenant_pool *tp)
+{
+	return tp->retry_us && !pool_open_count(&tp->pool) &&
+	       loop_now_us(tp->tenant->proxy->loop) < tp->retry_us;
+}
+
 void tenant_configure(struct tenant *t)
 {
 	const struct config *cfg = t->proxy->settings->config;
@@ -100,7 +145,8 @@ void tenant_configure(struct tenant *t)
 	settings_put(&t->settings);
 	t->settings = settings_get(t->proxy->settings);
 	t->db = db;
-	t->home = NULL;
+	tenant_leave_home(t);
+	tenant_forget_failures(t);
 	t->user_cfg = config_user_find(cfg, slice_str(t->user));
 	t->cluster = proxy_cluster(t->proxy, db->cluster->name);
 	if (!t->catalog && proxy_catalog(t->proxy, t->database))
@@ -157,6 +203,7 @@ void tenant_keep_secret(struct tenant *t, const char *secret)
 	if (t->secret && strcmp(t->secret, secret) == 0)
 		return;
 	forget_secret(t);
+	tenant_forget_failures(t);
 	t->secret = mem_strdup(secret);
 }
 
@@ -167,6 +214,8 @@ void tenant_destroy(struct tenant *t)
 			continue;
 		map_remove(&t->proxy->pools, &t->pools[i]->by_ledger);
 		pool_fini(&t->pools[i]->pool);
+		ledger_entry_put(t->pools[i]->pool.ledger);
+		tenant_login_ok(t->pools[i]);
 		mem_free(t->pools[i]);
 	}
 	for (int i = 0; i < TENANT_WELCOMES_MAX; i++) {
@@ -174,6 +223,7 @@ void tenant_destroy(struct tenant *t)
 		params_put(&t->welcomes[i].params);
 	}
 	map_remove(&t->proxy->tenants, &t->map);
+	tenant_leave_home(t);
 	catalog_put(&t->catalog);
 	if (t->keys)
 		mem_wipe(t->keys, sizeof *t->keys);
@@ -208,7 +258,9 @@ struct tenant *tenant_home(struct tenant *t)
 		return t->home;
 	if (*t->db->user && strcmp(t->db->user, t->user) != 0)
 		t->home = tenant_find(t->proxy, slice_str(t->database), slice_str(t->db->user));
-	if (!t->home) /* the entry is gone, what runs ends on our own pools */
+	if (t->home)
+		t->home->guest_count++;
+	else /* the entry is gone, what runs ends on our own pools */
 		t->home = t;
 	return t->home;
 }
@@ -225,6 +277,7 @@ struct pool *tenant_pool(struct tenant *t, const struct topology_node *node)
 		snprintf(tp->pool.host, sizeof tp->pool.host, "%s", node->host);
 		tp->pool.port = node->port;
 		tp->pool.generation++;
+		tenant_login_ok(tp);
 	}
 	tp->is_primary = node->role == NODE_ROLE_PRIMARY;
 	return &tp->pool;
@@ -287,6 +340,7 @@ void tenant_topology_changed(struct tenant *t)
 		is_primary = node && node->role == NODE_ROLE_PRIMARY;
 		/* A changed role or a node that is gone: what is connected may be the wrong thing. */
 		if (!node || !node->is_running || is_primary != tp->is_primary) {
+			tenant_login_ok(tp);
 			link_empty_pool(&tp->pool);
 			link_refuse_waiters(&tp->pool, NULL);
 		}

@@ -19,6 +19,9 @@ struct tenant_pool {
 	struct map_node by_ledger;  /* in proxy->pools */
 	struct pool pool;
 	struct tenant *tenant;      /* borrowed: owns us */
+	struct pg_error *refusal;   /* owned: of a log-in that was refused for good; NULL: none */
+	uint64_t retry_us;          /* no new connection before this time; 0: at once */
+	unsigned failures;          /* log-ins that failed in a row */
 	bool is_primary;            /* in the last topology */
 	bool is_deposed;            /* was the primary; what runs there waits for a successor */
 };
@@ -52,6 +55,9 @@ struct tenant {
 	struct gate_state gate;     /* what the operator closed */
 	struct list held;           /* clients that wait for RESUME */
 	uint32_t client_count;
+	uint32_t guest_count;       /* tenants whose home this is */
+	uint32_t in_flight;         /* servers on their way to clients that have gone */
+	uint64_t unused_us;         /* since when nobody uses it; 0: somebody does */
 	size_t max_prepared;
 	struct scram_keys *keys;    /* owned: of a client's SCRAM log-in, for servers; or NULL */
 	char *secret;               /* owned: the user's by auth_query, for servers; NULL: none */
@@ -72,12 +78,22 @@ void tenant_configure(struct tenant *t); /* again, after a reload */
 struct route_policy tenant_policy(const struct config_database *db);
 /* Whose pools it uses: the forced user's, where the entry names one, else its own. */
 struct tenant *tenant_home(struct tenant *t);
+void tenant_leave_home(struct tenant *t);
 struct pool *tenant_pool(struct tenant *t, const struct topology_node *node);
 /*
  * Once a second: connections that min_pool_size wants, or that the reserve has for who waits too
  * long; idle ones that are too old go.
  */
 void tenant_keep_pools(struct tenant *t, uint64_t now_us);
+/* Housekeeping: true once nobody has used it for so long that it may be destroyed. */
+bool tenant_is_over(struct tenant *t, uint64_t now_us);
+/* A log-in failed, for good where error isn't NULL, or was right (tenant_login_ok). */
+void tenant_login_failed(struct tenant_pool *tp, const struct pg_error *error);
+void tenant_login_ok(struct tenant_pool *tp);
+/* No connection is there, the last tries failed, and it is too early for the next. */
+bool tenant_holds_off(struct tenant_pool *tp);
+/* What was refused may be right now: settings, secrets or the server changed. */
+void tenant_forget_failures(struct tenant *t);
 /* NULL: none. */
 struct pool *tenant_pool_by_ledger(struct proxy *p, const struct ledger_entry *ledger);
 static inline struct tenant_pool *tenant_pool_of(struct pool *pool)

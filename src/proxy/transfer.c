@@ -10,6 +10,7 @@
 #include "proxy/backend.h"
 #include "proxy/keydata.h"
 #include "proxy/link.h"
+#include "proxy/tenant.h"
 
 struct move_mail { /* an idle server, or NULL: choose again */
 	struct mail mail;
@@ -22,7 +23,7 @@ struct move_mail { /* an idle server, or NULL: choose again */
 
 struct steal_mail { /* also: open one, close one */
 	struct mail mail;
-	struct ledger_entry *ledger;
+	struct ledger_entry *ledger; /* counted */
 };
 
 static void on_move_mail(struct mail *mail, void *receiver)
@@ -40,6 +41,7 @@ static void on_move_mail(struct mail *mail, void *receiver)
 	}
 	mem_free(m);
 	if (c->state == CLIENT_CLOSED) {
+		c->tenant->in_flight--;
 		client_release(c);
 		if (s)
 			link_serve_waiters(s->pool);
@@ -112,13 +114,19 @@ static bool evict_one(struct proxy *p, const struct ledger_entry *ledger)
 	return false;
 }
 
+static void about_done(struct steal_mail *m)
+{
+	ledger_entry_put(m->ledger);
+	mem_free(m);
+}
+
 static void on_evict_mail(struct mail *mail, void *receiver)
 {
 	struct steal_mail *m = list_entry(mail, struct steal_mail, mail);
 
 	if (ledger_is_starving(m->ledger))
 		(void)evict_one(receiver, m->ledger);
-	mem_free(m);
+	about_done(m);
 }
 
 static void on_open_mail(struct mail *mail, void *receiver)
@@ -126,9 +134,11 @@ static void on_open_mail(struct mail *mail, void *receiver)
 	struct steal_mail *m = list_entry(mail, struct steal_mail, mail);
 	struct pool *pool = tenant_pool_by_ledger(receiver, m->ledger);
 
-	mem_free(m);
-	if (pool) /* always: a client of this worker waits or waited there */
+	if (pool)
 		backend_open(pool);
+	else /* its last client has gone and the pool was freed meanwhile */
+		(void)ledger_closed(m->ledger, true);
+	about_done(m);
 }
 
 static void on_steal_mail(struct mail *mail, void *receiver)
@@ -136,9 +146,9 @@ static void on_steal_mail(struct mail *mail, void *receiver)
 	struct steal_mail *m = list_entry(mail, struct steal_mail, mail);
 	struct pool *pool = tenant_pool_by_ledger(receiver, m->ledger);
 
-	mem_free(m);
 	if (pool)
 		link_serve_waiters(pool);
+	about_done(m);
 }
 
 static void post_about(struct proxy *from, struct ledger_entry *ledger, unsigned worker,
@@ -147,7 +157,7 @@ static void post_about(struct proxy *from, struct ledger_entry *ledger, unsigned
 	struct steal_mail *m = mem_zalloc(sizeof *m);
 
 	m->mail.deliver = deliver;
-	m->ledger = ledger;
+	m->ledger = ledger_entry_get(ledger);
 	mailbox_post(from->shared->proxies[worker]->mailbox, &m->mail);
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * What a tenant's pools need once a second: see tenant_keep_pools. Connections
- * are opened one per pool and second, so that a start doesn't storm a server.
+ * What a tenant and its pools need once a second: see tenant_keep_pools and
+ * tenant_is_over. Connections are opened one per pool and second, so that a
+ * start doesn't storm a server.
  */
 #include "pool/ledger.h"
 #include "proxy/backend.h"
@@ -66,6 +67,43 @@ static void make_primary_pool(struct tenant *t)
 
 	if (topology && topology->primary >= 0)
 		(void)tenant_pool(t, &topology->nodes[topology->primary]);
+}
+
+static bool is_unused(const struct tenant *t)
+{
+	if (t->client_count || t->guest_count || t->in_flight || t->held.count || wants_least(t))
+		return false;
+	for (uint16_t id = 0; id < TOPOLOGY_NODES_MAX; id++) {
+		const struct pool *pool = t->pools[id] ? &t->pools[id]->pool : NULL;
+
+		if (pool && (pool_open_count(pool) || pool->waiting.count ||
+			     pool_count(pool, SERVER_CLOSED)))
+			return false;
+	}
+	return true;
+}
+
+/* 0: for ever, up to as many as there may be clients: user names are a stranger's to choose. */
+static uint64_t unused_bound_us(const struct tenant *t)
+{
+	const struct config_globals *g = &t->proxy->settings->config->global;
+
+	if (t->is_gone || t->proxy->tenants.count > (size_t)g->max_client_conn)
+		return 1;
+	return t->db->is_fallback ? g->autodb_idle_timeout_us : g->pool_idle_timeout_us;
+}
+
+bool tenant_is_over(struct tenant *t, uint64_t now_us)
+{
+	uint64_t bound_us = unused_bound_us(t);
+
+	if (!is_unused(t)) {
+		t->unused_us = 0;
+		return false;
+	}
+	if (!t->unused_us)
+		t->unused_us = now_us;
+	return bound_us && is_past(t->unused_us, now_us, bound_us);
 }
 
 void tenant_keep_pools(struct tenant *t, uint64_t now_us)

@@ -54,8 +54,10 @@ static struct tenant_pool *next_pool(struct proxy *p, struct tenant_pool *after,
 
 static void run_reconnect(struct task *t, struct proxy *p)
 {
-	for (struct tenant_pool *tp = NULL; (tp = next_pool(p, tp, t->text)) != NULL;)
+	for (struct tenant_pool *tp = NULL; (tp = next_pool(p, tp, t->text)) != NULL;) {
+		tenant_login_ok(tp);
 		link_empty_pool(&tp->pool);
+	}
 }
 
 /* A moving one belongs to its mail; no client is left that could hold another. */

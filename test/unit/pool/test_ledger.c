@@ -231,6 +231,106 @@ Test(ledger, a_database_and_a_user_of_one_name_are_two_things)
 	cr_assert(ledger_reserve(by_app));
 }
 
+static struct ledger_entry *bob_of(uint32_t database_limit)
+{
+	struct ledger_entry *bob = ledger_entry_find(ledger, slice_str("shop"), slice_str("bob"), 1);
+
+	limit(entry, 10, database_limit, 0);
+	limit(bob, 10, database_limit, 0);
+	return bob;
+}
+
+static void open_one(struct ledger_entry *e)
+{
+	cr_assert(ledger_reserve(e));
+	ledger_connected(e);
+}
+
+Test(ledger, pools_at_a_common_limit_come_to_equal_shares)
+{
+	struct ledger_entry *bob = bob_of(3);
+	struct ledger_waiter ann[2] = { 0 }, w[2] = { 0 };
+	struct ledger_advice advice;
+
+	for (int i = 0; i < 3; i++)
+		open_one(entry);
+	wait_for(entry, &ann[0], 0);
+	wait_for(entry, &ann[1], 0);
+	cr_assert_not(ledger_must_yield(entry));
+	wait_for(bob, &w[0], 1);
+	cr_assert(ledger_must_yield(entry), "bob has none, ann has three");
+	advice = ledger_closed(entry, false);
+	cr_assert_eq(advice.open, bob, "though ann asked first");
+	cr_assert_eq(advice.open_worker, 1);
+	ledger_connected(bob);
+	cr_assert_eq(ledger_next(bob), &w[0]);
+	wait_for(bob, &w[1], 1);
+	cr_assert_not(ledger_must_yield(entry), "two and one is even enough");
+	cr_assert_not(ledger_must_yield(bob));
+}
+
+Test(ledger, with_fewer_connections_than_pools_who_asked_first_is_next)
+{
+	struct ledger_entry *bob = bob_of(1);
+	struct ledger_waiter ann[2] = { 0 }, w = { 0 };
+
+	open_one(entry);
+	wait_for(entry, &ann[0], 0);
+	wait_for(bob, &w, 0);
+	cr_assert_not(ledger_must_yield(entry), "ann asked first");
+	serve(&ann[0]);
+	wait_for(entry, &ann[1], 0);
+	cr_assert(ledger_must_yield(entry), "now bob did");
+	cr_assert_eq(ledger_closed(entry, false).open, bob);
+}
+
+Test(ledger, no_yielding_to_who_waits_for_his_own_pool)
+{
+	struct ledger_entry *bob = bob_of(0);
+	struct ledger_waiter w = { 0 };
+
+	limit(bob, 1, 0, 0);
+	open_one(entry);
+	open_one(entry);
+	open_one(entry);
+	open_one(bob);
+	wait_for(bob, &w, 0);
+	cr_assert_not(ledger_must_yield(entry));
+}
+
+Test(ledger, an_entry_lives_as_long_as_it_is_counted)
+{
+	const struct ledger_bounds none = { 0 };
+	struct ledger_seat seat = { 0 };
+	struct ledger_entry *e = ledger_entry_find(ledger, slice_str("made"), slice_str("up"), 1);
+
+	cr_assert_eq(ledger_sit(ledger, slice_str("made"), slice_str("up"), &none, &seat),
+	             LEDGER_HAS_ROOM);
+	ledger_entry_get(e);
+	ledger_entry_put(e);
+	open_one(e);
+	ledger_closed(e, false);
+	ledger_entry_put(e); /* gone; the groups stay for the one that sits */
+	e = ledger_entry_find(ledger, slice_str("made"), slice_str("up"), 1);
+	cr_assert_eq(ledger_open_count(e), 0);
+	ledger_rise(ledger, &seat);
+	limit(e, 1, 0, 0);
+	cr_assert(ledger_reserve(e));
+}
+
+Test(ledger, a_check_counts_as_a_connection_on_its_way)
+{
+	struct ledger_waiter w = { 0 };
+
+	limit(entry, 5, 0, 0);
+	open_one(entry);
+	ledger_check_begun(entry);
+	wait_for(entry, &w, 0);
+	ledger_connected(entry);
+	trace_expect(&trace, "wait: wait\n");
+	cr_assert_eq(ledger_open_count(entry), 1);
+}
+
 Test(ledger, the_same_names_give_the_same_entry)
 {
 	cr_assert_eq(ledger_entry_find(ledger, slice_of("shopping", 4), slice_str("ann"), 1), entry);
