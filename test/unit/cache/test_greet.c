@@ -85,8 +85,10 @@ Test(greet, a_master)
 
 	RUN(&t, &plain, string("run_id:" RUN_ID "\r\n"), string(MASTER));
 	trace_expect(&t, "INFO server INFO replication \nmore\ndone\nrun_id replid \n");
+	trace_fini(&t);
 	RUN(&t, &named, status("OK"), string("x:y\r\nrun_id:" RUN_ID "\r\n"), string(MASTER));
 	trace_expect(&t, "AUTH u p INFO server INFO replication \nmore\nmore\ndone\nrun_id replid \n");
+	trace_fini(&t);
 }
 
 Test(greet, who_is_refused)
@@ -96,17 +98,23 @@ Test(greet, who_is_refused)
 
 	RUN(&t, &plain, string("run_id:" RUN_ID "\r\n"), string(REPLICA));
 	trace_expect(&t, "INFO server INFO replication \nmore\nrefused not a master\nrun_id replid \n");
+	trace_fini(&t);
 	RUN(&t, &secret, error("WRONGPASS no"));
 	trace_expect(&t, "AUTH p INFO server INFO replication \nrefused password refused\n\n");
+	trace_fini(&t);
 	RUN(&t, &plain, error("LOADING Redis is loading the dataset in memory"));
 	trace_expect(&t, "INFO server INFO replication \nrefused loading\n\n");
+	trace_fini(&t);
 	RUN(&t, &plain, error("NOAUTH Authentication required."));
 	trace_expect(&t, "INFO server INFO replication \nrefused log-in refused\n\n");
+	trace_fini(&t);
 	RUN(&t, &ear, string(REPLICA));
 	trace_expect(&t, "INFO replication SUBSCRIBE c \nrefused not a master\nreplid \n");
+	trace_fini(&t);
 	RUN(&t, &ear, string(MASTER), error("NOPERM no channel"));
 	trace_expect(&t, "INFO replication SUBSCRIBE c \nmore\nrefused subscription refused\n"
 	                 "replid \n");
+	trace_fini(&t);
 }
 
 Test(greet, subscriptions_and_sentinels)
@@ -117,10 +125,13 @@ Test(greet, subscriptions_and_sentinels)
 
 	RUN(&t, &ear, string(MASTER), subscribed());
 	trace_expect(&t, "INFO replication SUBSCRIBE c \nmore\ndone\nreplid \n");
+	trace_fini(&t);
 	RUN(&t, &any, status("PONG"));
 	trace_expect(&t, "PING \ndone\n\n");
+	trace_fini(&t);
 	RUN(&t, &switches, subscribed());
 	trace_expect(&t, "SUBSCRIBE +switch-master \ndone\n\n");
+	trace_fini(&t);
 }
 
 /* Nothing is known then but that it answers. */
@@ -131,8 +142,10 @@ Test(greet, info_is_denied)
 
 	RUN(&t, &plain, error("NOPERM no"), error("NOPERM no"));
 	trace_expect(&t, "INFO server INFO replication \nmore\ndone\ndenied\n");
+	trace_fini(&t);
 	RUN(&t, &plain, string(""), string(""));
 	trace_expect(&t, "INFO server INFO replication \nmore\ndone\n\n");
+	trace_fini(&t);
 }
 
 Test(greet, later_looks)

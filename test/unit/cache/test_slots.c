@@ -97,6 +97,7 @@ Test(slots, a_cluster_in_any_cut)
 		cr_assert_str_eq(parse(&t, three, sizeof three - 1, step), "");
 		trace_expect(&t, "0-5460 10.0.0.1:7000 h\n5461-10922 10.0.0.2:7000 \n"
 		                 "10923-16383 asked:7001 \n");
+		trace_fini(&t);
 	}
 }
 
@@ -110,6 +111,7 @@ Test(slots, gaps_and_masters_without_an_address)
 
 	cr_assert_str_eq(parse(&t, bytes, sizeof bytes - 1, 999), "");
 	trace_expect(&t, "0-9 a:1 \n31-31 asked:5 \n");
+	trace_fini(&t);
 }
 
 Test(slots, what_is_no_map)
@@ -142,6 +144,7 @@ Test(slots, what_is_no_map)
 		memcpy(damaged, three, sizeof three);
 		damaged[i] ^= 5;
 		parse(&t, damaged, sizeof three - 1, 999); /* whatever it is, it ends */
+		trace_fini(&t);
 	}
 }
 
