@@ -50,6 +50,8 @@ struct reply_segment {
 	bool has_error;  /* an ErrorResponse was seen: nothing more until ReadyForQuery */
 	bool ends_by_query; /* EXTENDED: a simple query stands in the Sync's place, behind an op */
 	bool is_started; /* something of it was forwarded to the client */
+	uint16_t early_ends; /* CopyDone, CopyFail sent before the server asked for data ... */
+	uint16_t late_ends;  /* ... and behind the segment's Sync, which PostgreSQL ignores then */
 	uint32_t op_count;
 };
 

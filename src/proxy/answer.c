@@ -170,7 +170,14 @@ static void take_copy_in(struct stream *st, const struct frame *f)
 	struct server *s = st->s;
 	struct reply_segment *seg = current(st);
 
-	s->is_copy_in = true;
+	if (seg->early_ends) { /* its data is sent, and the Sync comes behind that */
+		seg->early_ends--;
+		st->at += f->whole.len;
+		return;
+	}
+	s->is_copy_in = !seg->late_ends;
+	if (seg->late_ends)
+		seg->late_ends--;
 	/* PostgreSQL ignores the Sync that came behind Execute: one more will follow CopyDone. */
 	if (seg->kind == REPLY_EXTENDED && seg->has_sync && !seg->ends_by_query)
 		extend_request(s, s->client);

@@ -8,6 +8,8 @@
 #include "wire/frame.h"
 #include "wire/frontend.h"
 
+enum { COPY_ENDS_MAX = 1024 }; /* in one request */
+
 static bool is_extended(char type)
 {
 	return type == FE_PARSE || type == FE_BIND || type == FE_DESCRIBE || type == FE_EXECUTE ||
@@ -91,7 +93,9 @@ static enum weir_err next_copy(struct slice in, size_t max_kept, size_t max_mess
 				return WEIR_ERR_LIMIT; /* a CopyFail that can never be kept whole */
 			break;
 		}
-		out->has_copy_end |= head.type != FE_COPY_DATA;
+		if (head.type != FE_COPY_DATA && out->copy_ends == COPY_ENDS_MAX)
+			break;
+		out->copy_ends = (uint16_t)(out->copy_ends + (head.type != FE_COPY_DATA));
 		if (total > in.len - at) {
 			cut_inside(in, at, total, out);
 			return WEIR_OK;

@@ -29,7 +29,7 @@ struct request {
 	struct slice bytes;   /* what is there; the last message may be cut off */
 	uint64_t missing;     /* bytes of the last message not there yet */
 	bool has_sync;        /* EXTENDED: ends with Sync */
-	bool has_copy_end;    /* COPY: CopyDone or CopyFail among it */
+	uint16_t copy_ends;   /* COPY: how many CopyDone and CopyFail are among it */
 };
 
 /*

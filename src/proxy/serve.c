@@ -318,6 +318,21 @@ static bool serve_query(struct client *c, const struct request *req)
 	return is_done;
 }
 
+/* One ends the COPY that runs; a pipelining client's others are ahead of CopyInResponse. */
+static void note_copy_ends(struct server *s, uint16_t ends)
+{
+	struct reply_segment *seg = replies_newest(&s->replies);
+
+	if (ends && s->is_copy_in) {
+		s->is_copy_in = false;
+		ends--;
+	}
+	if (seg && seg->kind == REPLY_EXTENDED && seg->has_sync && seg->late_ends < INT16_MAX)
+		seg->late_ends = (uint16_t)(seg->late_ends + ends);
+	else if (seg && seg->early_ends < INT16_MAX)
+		seg->early_ends = (uint16_t)(seg->early_ends + ends);
+}
+
 static bool serve_copy(struct client *c, const struct request *req)
 {
 	struct server *s = c->server;
@@ -326,8 +341,7 @@ static bool serve_copy(struct client *c, const struct request *req)
 		return true; /* PostgreSQL drops COPY data outside COPY too */
 	forward_bytes(c, req->bytes);
 	c->stream_left = req->missing;
-	if (req->has_copy_end)
-		s->is_copy_in = false;
+	note_copy_ends(s, req->copy_ends);
 	return true;
 }
 

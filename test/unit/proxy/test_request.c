@@ -25,7 +25,7 @@ static void add_request(struct trace *t, const struct request *r)
 	script_print(&t->text, r->bytes);
 	if (r->missing)
 		buf_appendf(&t->text, " missing=%llu", (unsigned long long)r->missing);
-	trace_add(t, "%s%s", r->has_sync ? " sync" : "", r->has_copy_end ? " end" : "");
+	trace_add(t, "%s%s", r->has_sync ? " sync" : "", r->copy_ends ? " end" : "");
 }
 
 /* Cuts all there is; the last line says why it ended, unless everything was used. */
