@@ -315,7 +315,6 @@ def too_long_a_wait(weir):
         holder.execute("COMMIT")
 
 
-@quick
 def test_stats_line(start):
     weir = start({"stats_period": 1})
     with weir.connect() as conn:
@@ -449,7 +448,6 @@ def test_server_check_query(start, tier, sub):
         check("last text" in last_of(pid)[0], "something ran behind it")
 
 
-@quick
 def test_server_fast_close(start, sub):
     for value in (1, 0):
         weir = start({"pool_mode": "session", "server_fast_close": value})
@@ -502,7 +500,6 @@ def test_fairness_between_users(start, sub):
 
 # --- time-outs that test_pools doesn't have ---------------------------------------------------------
 
-@quick
 def test_transaction_timeout(start):
     weir = start({"transaction_timeout": 1})
     with weir.connect() as conn:
@@ -546,7 +543,6 @@ class Mute:
         self.sock.close()
 
 
-@quick
 def test_server_connect_timeout(start):
     """It is a node that doesn't answer: waited for no longer than failover_wait_timeout."""
     with Mute() as mute:
@@ -557,7 +553,6 @@ def test_server_connect_timeout(start):
               not any("server_login_failed" in li for li in weir.log_lines()), weir.log_tail())
 
 
-@quick
 def test_max_user_connections(start, tier):
     import threading
     weir = start({"max_user_connections": 2, "workers": 2, "split": "off",
@@ -688,3 +683,52 @@ def scrape(port):
             return reply.read().decode()
     except OSError:
         return None
+
+
+# --- orders under load ------------------------------------------------------------------------------
+
+@limit(90)
+def test_orders_under_load(start, sub):
+    """PAUSE, RESUME, RECONNECT, WAIT_CLOSE and RELOAD lose no request of clients at work."""
+    import threading
+    weir = start({"default_pool_size": 3, "workers": 2})
+    stop, problems, done = threading.Event(), [], []
+
+    def load():
+        try:
+            with weir.connect() as conn:
+                while not stop.is_set():
+                    with conn.transaction():
+                        conn.execute("SELECT txid_current(), pg_sleep(0.005)")
+                    done.append(1)
+        except Exception as e:    # noqa: BLE001
+            problems.append(e)
+    threads = [threading.Thread(target=load) for _ in range(12)]
+    for t in threads:
+        t.start()
+    with weir.console() as console:
+        with sub("habits::PAUSE and RESUME under load"):
+            for _ in range(5):
+                console.execute("PAUSE app")
+                equal([r for r in weir.show("SERVERS") if r["database"] == "app"], [])
+                count = len(done)
+                time.sleep(0.2)
+                check(len(done) - count <= len(threads), "served while paused")
+                console.execute("RESUME app")
+                until("work to go on", 10, lambda c=count: len(done) > c + 20)
+        with sub("habits::RECONNECT and WAIT_CLOSE under load"):
+            for _ in range(5):
+                old = {r["ptr"] for r in weir.show("SERVERS") if r["database"] == "app"}
+                ids = {r["id"] for r in weir.show("SERVERS") if r["ptr"] in old}
+                console.execute("RECONNECT app")
+                console.execute("WAIT_CLOSE app")
+                now = {r["id"] for r in weir.show("SERVERS") if r["database"] == "app"}
+                equal(ids & now, set())
+        with sub("habits::RELOAD under load"):
+            for _ in range(5):
+                console.execute("RELOAD")
+    stop.set()
+    for t in threads:
+        t.join(30)
+    with sub("habits::no request was lost"):
+        equal(problems, [])

@@ -47,6 +47,28 @@ def test_tls(start, folder, sub):
             pass
 
 
+@quick
+@needs("openssl")
+def test_certificates_are_reloaded(start, folder):
+    """RELOAD reads renewed files; who is connected stays, a file that is wrong changes nothing."""
+    key, cert = make_certificate(folder, start.__self__)
+    weir = start({"client_tls_sslmode": "require", "client_tls_key_file": key,
+                  "client_tls_cert_file": cert})
+    verified = {"sslmode": "verify-full", "sslrootcert": cert}
+    with weir.connect(**verified) as conn, weir.console(**verified) as console:
+        make_certificate(folder, start.__self__)    # the same names
+        raises(None, lambda: weir.connect(**verified))
+        console.execute("RELOAD")
+        with weir.connect(**verified) as other:
+            equal(other.execute("SELECT 1").fetchone(), (1,))
+        equal(conn.execute("SELECT 1").fetchone(), (1,))
+        with open(key, "w", encoding="utf-8") as f:
+            f.write("no key")
+        raises("F0000", console.execute, "RELOAD", text="client_tls_key_file")
+        with weir.connect(**verified) as other:
+            equal(other.execute("SELECT 1").fetchone(), (1,))
+
+
 class DirectTls(Raw):
     """A client that begins with the handshake, as libpq 17 with sslnegotiation=direct."""
 
