@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: PostgreSQL
+"""Cancel requests at any moment, by many: whose statement ends is whose key it was, always."""
+import random
+import struct
+import threading
+import time
+
+from lib import check, equal, limit, quick, until
+from rawpg import SYNC, Raw, bind, error_fields, execute, parse, query, row_values
+
+OPTIONS = {"default_pool_size": 4, "query_wait_timeout": 60, "db.split": "off"}
+
+
+def cancel(port, key, is_hung_up=False):
+    """One cancel request; hung up at once, or waited for until pgweir closes."""
+    with Raw(port) as raw:
+        raw.send(struct.pack("!II", 8 + len(key), 80877102) + key)
+        if not is_hung_up:
+            check(raw.is_closed(), "stays open")
+
+
+class Crowd:
+    """Clients whose every statement says whose it is; some are canceled, the others never."""
+
+    def __init__(self, weir, victims, bystanders):
+        self.weir, self.problems, self.canceled = weir, [], 0
+        self.stop = threading.Event()
+        self.keys = []
+        self.threads = [threading.Thread(target=self.guard, args=(self.client, n, n < victims))
+                        for n in range(victims + bystanders)]
+        self.threads += [threading.Thread(target=self.guard, args=(self.shooter, n)) for n in range(4)]
+        self.victims = victims
+
+    def guard(self, run, *args):
+        try:
+            run(*args)
+        except Exception as e:    # noqa: BLE001: any problem of anybody counts
+            self.problems.append(repr(e))
+
+    def client(self, number, is_victim):
+        rng = random.Random(number)
+        with Raw(self.weir.port, timeout=60) as raw:
+            equal(raw.log_in(version=196608 + 2 * (number % 2)), None)
+            if is_victim:
+                self.keys.append(raw.key)
+            for turn in range(10 ** 6):
+                if self.stop.is_set():
+                    return
+                self.ask(raw, f"{number}-{turn}", rng, is_victim)
+
+    def ask(self, raw, name, rng, is_victim):
+        sql = f"SELECT '{name}' FROM pg_sleep({rng.choice([0, 0.002, 0.02])})"
+        if rng.random() < 0.5:
+            raw.send(query(sql))
+        else:
+            raw.send(parse("", sql), bind("", ""), execute(), SYNC)
+        got = raw.read_until("Z")
+        rows = [row_values(b)[0] for k, b in got if k == "D"]
+        states = [error_fields(b)["C"] for k, b in got if k == "E"]
+        if states == ["57014"] and is_victim:
+            self.canceled += 1
+        elif rows != [name] or states:
+            self.problems.append((name, rows, states))
+
+    def shooter(self, number):
+        rng = random.Random(1000 + number)
+        until("keys", 30, lambda: len(self.keys) == self.victims)
+        while not self.stop.is_set():
+            key = rng.choice(self.keys)
+            how = rng.random()
+            if how < 0.2:
+                key = key[:-1] + bytes([key[-1] ^ 0x55])
+            for _ in range(2 if how > 0.8 else 1):
+                cancel(self.weir.port, key, how > 0.5)
+
+    def run(self, seconds):
+        for t in self.threads:
+            t.start()
+        time.sleep(seconds)
+        self.stop.set()
+        for t in self.threads:
+            t.join()
+
+
+@limit(120)
+def test_never_anothers_query(weir):
+    crowd = Crowd(weir, victims=10, bystanders=10)
+    crowd.run(8)
+    equal(crowd.problems[:5], [])
+    check(crowd.canceled, "not one was canceled")
+    with weir.connect() as conn:
+        equal(conn.execute("SELECT 1").fetchone(), (1,))
+
+
+@quick
+def test_cancel_of_a_finished_query_twice(weir):
+    with Raw(weir.port) as raw:
+        equal(raw.log_in(), None)
+        for i in range(20):
+            equal(raw.rows(f"SELECT {i}"), [[str(i)]])
+            cancel(weir.port, raw.key)
+            cancel(weir.port, raw.key, True)
+        time.sleep(0.3)
+        equal(raw.rows("SELECT 'fine'"), [["fine"]])
+
+
+@quick
+def test_cancel_in_a_pipeline(weir):
+    """What runs ends, what stands behind its Sync goes on."""
+    with Raw(weir.port) as raw:
+        equal(raw.log_in(), None)
+        slow = (parse("", "SELECT pg_sleep(20)"), bind("", ""), execute(), SYNC)
+        raw.send(*slow, parse("", "SELECT 'next'"), bind("", ""), execute(), SYNC)
+        time.sleep(0.4)
+        cancel(weir.port, raw.key)
+        first, second = raw.read_until("Z"), raw.read_until("Z")
+        equal([error_fields(b)["C"] for k, b in first if k == "E"], ["57014"])
+        equal([row_values(b) for k, b in second if k == "D"], [["next"]])
+
+
+@limit(60)
+def test_a_flood_of_cancels(weir):
+    """Of unknown keys, from many connections: others are served on."""
+    def flood():
+        for i in range(150):
+            cancel(weir.port, struct.pack("!II", i * 7919 % 2 ** 31, i), i % 2 == 0)
+    threads = [threading.Thread(target=flood) for _ in range(6)]
+    for t in threads:
+        t.start()
+    with weir.connect() as conn:
+        for i in range(200):
+            equal(conn.execute("SELECT %s::int", (i,)).fetchone(), (i,))
+    for t in threads:
+        t.join()
