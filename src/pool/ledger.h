@@ -57,7 +57,7 @@ void ledger_destroy(struct ledger *ledger);
 struct ledger_entry *ledger_entry_find(struct ledger *ledger, struct slice database,
 				       struct slice user, uint16_t node_id);
 struct ledger_entry *ledger_entry_get(struct ledger_entry *e);
-/* The last one frees it: nothing is open, nobody waits. */
+/* The last one frees it if nothing is open and nobody waits, else ledger_destroy does. */
 void ledger_entry_put(struct ledger_entry *e);
 void ledger_set_limits(struct ledger_entry *e, const struct ledger_limits *limits);
 

@@ -318,6 +318,16 @@ Test(ledger, an_entry_lives_as_long_as_it_is_counted)
 	cr_assert(ledger_reserve(e));
 }
 
+Test(ledger, an_entry_with_a_connection_outlives_its_last_count)
+{
+	struct ledger_entry *e = ledger_entry_find(ledger, slice_str("made"), slice_str("up"), 1);
+
+	open_one(e);
+	ledger_entry_put(e);
+	cr_assert_eq(ledger_entry_find(ledger, slice_str("made"), slice_str("up"), 1), e);
+	cr_assert_eq(ledger_open_count(e), 1);
+}
+
 Test(ledger, a_check_counts_as_a_connection_on_its_way)
 {
 	struct ledger_waiter w = { 0 };
