@@ -92,6 +92,7 @@ static const char *const protocol_words[] = { "3.0", "3.2", NULL };
 static const char *const tls_negotiation_words[] = { "postgres", "direct", NULL };
 static const char *const log_level_words[] = { "error", "warn", "info", "debug", NULL };
 static const char *const load_balance_words[] = { "disable", "round-robin", NULL };
+static const char *const io_backend_words[] = { "auto", "epoll", "io_uring", NULL };
 
 static const char *const *const words[OPTION_KIND_COUNT] = {
 	[OPTION_PIN_POLICY] = pin_policy_words,
@@ -101,6 +102,7 @@ static const char *const *const words[OPTION_KIND_COUNT] = {
 	[OPTION_TLS_NEGOTIATION] = tls_negotiation_words,
 	[OPTION_PROTOCOL] = protocol_words,
 	[OPTION_LOG_LEVEL] = log_level_words, [OPTION_LOAD_BALANCE] = load_balance_words,
+	[OPTION_IO_BACKEND] = io_backend_words,
 };
 
 struct option_table option_table(enum option_scope scope)

@@ -46,6 +46,7 @@ enum config_tls_negotiation { TLS_NEGOTIATION_POSTGRES, TLS_NEGOTIATION_DIRECT }
 /* What becomes of a statement that would pin its client. */
 enum config_pin_policy { PIN_POLICY_PIN, PIN_POLICY_REFUSE, PIN_POLICY_WARN };
 enum config_log_level { CONFIG_LOG_ERROR, CONFIG_LOG_WARN, CONFIG_LOG_INFO, CONFIG_LOG_DEBUG };
+enum config_io_backend { IO_BACKEND_AUTO, IO_BACKEND_EPOLL, IO_BACKEND_IO_URING };
 enum config_load_balance { LOAD_BALANCE_DISABLE, LOAD_BALANCE_ROUND_ROBIN };
 
 enum option_kind {
@@ -68,6 +69,7 @@ enum option_kind {
 	OPTION_LOG_LEVEL,
 	OPTION_LOAD_BALANCE,
 	OPTION_PIN_POLICY,
+	OPTION_IO_BACKEND,
 	OPTION_KIND_COUNT
 };
 
@@ -91,6 +93,7 @@ enum option_kind {
 #define OPTION_CTYPE_LOG_LEVEL enum config_log_level
 #define OPTION_CTYPE_PIN_POLICY enum config_pin_policy
 #define OPTION_CTYPE_LOAD_BALANCE enum config_load_balance
+#define OPTION_CTYPE_IO_BACKEND enum config_io_backend
 
 enum option_scope {
 	OPTION_SCOPE_GLOBAL,

@@ -69,6 +69,7 @@ fail:
 /* Leaves every list and drops every buffer; the socket stays. */
 static void conn_detach(struct conn *conn)
 {
+	conn_sends_settle(conn);
 	if (list_node_linked(&conn->dirty_node))
 		list_remove(&conn->loop->dirty, &conn->dirty_node);
 	if (list_node_linked(&conn->wake_node))
@@ -114,11 +115,12 @@ bool conn_is_open(const struct conn *conn)
 	return conn->state != CONN_CLOSED;
 }
 
-bool conn_is_idle(const struct conn *conn)
+bool conn_is_idle(struct conn *conn)
 {
+	conn_sends_settle(conn);
 	return conn->state == CONN_OPEN && !conn->is_delivering && !conn->is_handshaking &&
 	       !conn->is_eof && !conn->kept && !conn->backlog && conn->span_count == 0 &&
-	       !conn_tls_has_pending(conn);
+	       !conn_tls_has_pending(conn) && conn_read_recall(conn);
 }
 
 /* --- what the loop does for us at the turn's end --- */

@@ -68,8 +68,8 @@ void conn_close(struct conn *conn); /* drops what is unsent */
  */
 void conn_close_after_flush(struct conn *conn);
 bool conn_is_open(const struct conn *conn);
-/* Nothing kept, queued or waiting, no call of on_bytes under way: conn_export is allowed. */
-bool conn_is_idle(const struct conn *conn);
+/* Nothing kept, queued, on its way or waiting, not inside on_bytes: conn_export is allowed. */
+bool conn_is_idle(struct conn *conn);
 
 /* Turn or static memory; a copy is taken only if the socket is full. */
 void conn_send(struct conn *conn, struct slice bytes);

@@ -7,12 +7,12 @@
 #ifndef WEIR_NET_CONN_LAYOUT_H
 #define WEIR_NET_CONN_LAYOUT_H
 
-#include <event2/event_struct.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "base/list.h"
 #include "base/slice.h"
+#include "net/watch.h"
 
 struct conn_kept;    /* bytes read but not consumed; conn_read.c */
 struct conn_backlog; /* bytes the socket didn't take, and the write event; conn_write.c */
@@ -25,15 +25,16 @@ struct conn {
 	int8_t error;           /* enum weir_err to report at the turn's end */
 	uint8_t os_error;       /* errno of WEIR_ERR_IO; 0: none yet */
 	bool is_paused : 1;     /* by the owner */
-	bool is_read_armed : 1; /* the read event is registered */
+	bool is_read_armed : 1; /* bytes are wanted: the watch is started */
 	bool is_eof : 1;        /* the peer sends no more; told when the kept bytes are consumed */
 	bool is_delivering : 1; /* inside on_bytes */
 	bool is_congested : 1;
 	bool is_handshaking : 1;
 	bool expects_tls : 1; /* the first byte hasn't been looked at */
 	uint32_t span_count;
-	uint32_t span_cap; /* of more_spans */
-	struct loop *loop; /* borrowed: the owner's thread's */
+	uint32_t span_cap;   /* of more_spans */
+	uint32_t send_round; /* the ring's submission that sends for us; 0: none yet */
+	struct loop *loop;   /* borrowed: the owner's thread's */
 	const struct conn_ops *ops;
 	const struct conn_limits *limits;
 	struct conn_kept *kept;       /* owned; NULL: nothing kept */
@@ -43,7 +44,7 @@ struct conn {
 	struct slice *more_spans;     /* turn memory */
 	struct list_node dirty_node;  /* in the loop's list of connections to write */
 	struct list_node wake_node;   /* in the loop's list of connections to look at */
-	struct event read_event;
+	struct watch read_watch;
 };
 
 #endif

@@ -10,6 +10,7 @@
 
 #include "net/conn.h"
 #include "net/loop_priv.h"
+#include "net/watch.h"
 
 enum { CONN_MAGIC = 0x636f6e6e };
 
@@ -50,9 +51,9 @@ struct conn_kept {
 	char data[];
 };
 
-/* What waits for the socket to become writable: data[off..end), or only the event. */
+/* What waits for the socket to become writable: data[off..end), or only the watch. */
 struct conn_backlog {
-	struct event event;
+	struct watch watch;
 	struct loop_timer linger; /* of conn_close_after_flush */
 	struct conn *conn;        /* borrowed: owns us */
 	bool is_armed;
@@ -69,14 +70,23 @@ void conn_fail(struct conn *conn, enum weir_err why);     /* DEAD; on_closed at 
 void conn_fail_now(struct conn *conn, enum weir_err why); /* from the loop: on_closed now */
 
 /* conn_read.c */
-void conn_read_start(struct conn *conn); /* a new socket: read event set and armed */
+void conn_read_start(struct conn *conn); /* a new socket: read watch set and armed */
 void conn_read_arm(struct conn *conn);
 void conn_read_disarm(struct conn *conn);
 void conn_read_ready(struct conn *conn); /* readable, or thought to be */
 void conn_kept_drop(struct conn *conn);
+/* From the ring: how much may be received; 0: nothing now; -1: only readiness is to be told. */
+ssize_t conn_read_asks(struct conn *conn);
+/* A receive of the ring: bytes in one of its buffers, or a result of 0 or a negated errno. */
+void conn_read_done(struct conn *conn, int result, const char *bytes);
+/* False: bytes are on their way to us already, so the socket isn't where the stream goes on. */
+bool conn_read_recall(struct conn *conn);
 
 /* conn_write.c */
 void conn_flush(struct conn *conn); /* taken from loop->dirty by the loop */
+/* From the ring: of a queued send not all was taken; result as conn_read_done's. */
+void conn_sent(struct conn *conn, struct slice bytes, int result);
+void conn_sends_settle(struct conn *conn); /* what the ring has queued of ours is sent now */
 void conn_spans_drop(struct conn *conn);
 bool conn_backlog_need(struct conn *conn); /* false: no memory */
 void conn_backlog_drop(struct conn *conn);
@@ -85,7 +95,7 @@ void conn_write_disarm(struct conn *conn);
 void conn_write_ready(struct conn *conn);
 
 /* conn_tls.c */
-void conn_tls_step(struct conn *conn); /* the handshake, from the loop */
+void conn_tls_step(struct conn *conn);  /* the handshake, from the loop */
 bool conn_tls_hello(struct conn *conn); /* expects_tls: true: the byte was one, and is dealt with */
 ssize_t conn_receive(struct conn *conn, void *at, size_t room);
 ssize_t conn_transmit(struct conn *conn, const void *bytes, size_t len);

@@ -14,11 +14,12 @@
  * stream behind unread bytes is told after the owner was given those; an error
  * (reset) at once.
  */
-#include <event2/event.h>
+#include <errno.h>
 
 #include "base/log.h"
 #include "base/mem.h"
 #include "net/conn_priv.h"
+#include "net/ring.h"
 
 enum {
 	CONN_READS_PER_EVENT = 4,     /* while each read fills its room */
@@ -26,7 +27,7 @@ enum {
 	CONN_KEPT_ROUND = 256,
 };
 
-static void on_read_event(evutil_socket_t fd, short what, void *arg)
+static void on_read_event(int fd, short what, void *arg)
 {
 	(void)fd;
 	(void)what;
@@ -35,8 +36,8 @@ static void on_read_event(evutil_socket_t fd, short what, void *arg)
 
 void conn_read_start(struct conn *conn)
 {
-	event_assign(&conn->read_event, conn->loop->base, conn->fd, EV_READ | EV_PERSIST, on_read_event,
-	             conn);
+	watch_init(&conn->read_watch, conn->loop,
+	           (struct watch_spec){ conn->fd, WATCH_CONN, on_read_event, conn });
 	conn_read_arm(conn);
 }
 
@@ -44,18 +45,16 @@ void conn_read_arm(struct conn *conn)
 {
 	if (conn->is_read_armed)
 		return;
-	event_add(&conn->read_event, NULL);
+	watch_start(&conn->read_watch, conn->loop);
 	conn->is_read_armed = true;
-	conn->loop->stats.polls_changed++;
 }
 
 void conn_read_disarm(struct conn *conn)
 {
 	if (!conn->is_read_armed)
 		return;
-	event_del(&conn->read_event);
+	watch_stop(&conn->read_watch, conn->loop);
 	conn->is_read_armed = false;
-	conn->loop->stats.polls_changed++;
 }
 
 /* --- kept bytes --- */
@@ -270,6 +269,8 @@ static bool read_once(struct conn *conn)
 void conn_read_ready(struct conn *conn)
 {
 	conn->wakes &= (uint8_t)~CONN_WAKE_READ;
+	if (conn->loop->ring && ring_is_receiving(conn->loop->ring, &conn->read_watch.wait))
+		return; /* the stream goes on there */
 	if (conn->is_handshaking) {
 		conn_tls_step(conn);
 		return;
@@ -287,6 +288,78 @@ void conn_read_ready(struct conn *conn)
 	}
 	if (conn_tls_has_pending(conn))
 		conn_wake(conn, CONN_WAKE_READ);
+}
+
+/* --- received by the ring --- */
+
+ssize_t conn_read_asks(struct conn *conn)
+{
+	size_t room;
+
+	if (conn->tls || conn->expects_tls)
+		return -1;
+	room = read_room(conn);
+	if (room == 0)
+		conn_read_disarm(conn);
+	return (ssize_t)room;
+}
+
+/* The bytes live to the turn's end, so they are delivered where they lie. */
+static bool deliver_lent(struct conn *conn, struct slice bytes)
+{
+	size_t consumed;
+
+	if (!deliver(conn, bytes, &consumed))
+		return false;
+	if (consumed == bytes.len ||
+	    kept_append(conn, slice_of(bytes.ptr + consumed, bytes.len - consumed)))
+		return true;
+	conn_fail_now(conn, WEIR_ERR_MEMORY);
+	return false;
+}
+
+/* True: more may be read at once. */
+static bool take_received(struct conn *conn, struct slice bytes)
+{
+	size_t old = conn_kept_bytes(conn);
+	char *at;
+
+	conn->loop->turn_read_bytes += bytes.len;
+	if (conn->is_paused || old > LOOP_KEPT_SMALL) {
+		if (!kept_append(conn, bytes)) {
+			conn_fail_now(conn, WEIR_ERR_MEMORY);
+			return false;
+		}
+		return !conn->is_paused && deliver_kept(conn);
+	}
+	if (old == 0)
+		return deliver_lent(conn, bytes);
+	at = loop_scratch(conn->loop, old + bytes.len);
+	memcpy(at, kept_slice(conn).ptr, old);
+	memcpy(at + old, bytes.ptr, bytes.len);
+	loop_scratch_take(conn->loop, old + bytes.len);
+	return deliver_scratch(conn, slice_of(at, old + bytes.len), old);
+}
+
+void conn_read_done(struct conn *conn, int result, const char *bytes)
+{
+	if (result <= 0) {
+		/* No buffer was free, or nothing was there after all: asked for again. */
+		if (result == -ENOBUFS || result == -EAGAIN || result == -EINTR || result == -ECANCELED)
+			return;
+		errno = -result;
+		read_ended(conn, result == 0 ? CONN_IO_CLOSED : conn_io_failed());
+		return;
+	}
+	/* A full buffer: there is probably more, and one large read is cheaper than many small ones. */
+	if (take_received(conn, slice_of(bytes, (size_t)result)) &&
+	    (size_t)result == conn->loop->options.ring_buffer_bytes)
+		conn_read_ready(conn);
+}
+
+bool conn_read_recall(struct conn *conn)
+{
+	return !conn->loop->ring || ring_recall(conn->loop->ring, &conn->read_watch.wait);
 }
 
 /* --- the owner's verbs --- */

@@ -190,8 +190,11 @@ enum weir_err conn_start_tls(struct conn *conn, struct tls_context *ctx, const c
 		list_remove(&conn->loop->dirty, &conn->dirty_node);
 		conn_flush(conn);
 	}
+	conn_sends_settle(conn);
 	if (conn->state != CONN_OPEN || conn_backlog_bytes(conn) > 0)
 		return WEIR_ERR_IO;
+	if (!conn_read_recall(conn))
+		return WEIR_ERR_PROTOCOL; /* read before the handshake, and not to be put back */
 	conn->tls = tls_session_create(ctx, conn->fd, host);
 	if (!conn->tls)
 		return WEIR_ERR_TLS;

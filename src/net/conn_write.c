@@ -9,12 +9,12 @@
  * for the socket, for connect, or for the TLS handshake.
  */
 #include <errno.h>
-#include <event2/event.h>
 #include <sys/uio.h>
 
 #include "base/log.h"
 #include "base/mem.h"
 #include "net/conn_priv.h"
+#include "net/ring.h"
 
 enum {
 	CONN_GATHER_MAX = 16 * 1024, /* copying less than this is cheaper than an iovec */
@@ -66,7 +66,7 @@ size_t conn_backlog_bytes(const struct conn *conn)
 	return conn->backlog ? conn->backlog->end - conn->backlog->off : 0;
 }
 
-static void on_write_event(evutil_socket_t fd, short what, void *arg)
+static void on_write_event(int fd, short what, void *arg)
 {
 	(void)fd;
 	(void)what;
@@ -84,8 +84,8 @@ bool conn_backlog_need(struct conn *conn)
 		return false;
 	memset(b, 0, sizeof(*b));
 	b->conn = conn;
-	event_assign(&b->event, conn->loop->base, conn->fd, EV_WRITE | EV_PERSIST, on_write_event,
-	             conn);
+	watch_init(&b->watch, conn->loop,
+	           (struct watch_spec){ conn->fd, WATCH_WRITE, on_write_event, conn });
 	conn->backlog = b;
 	return true;
 }
@@ -94,18 +94,16 @@ void conn_write_arm(struct conn *conn)
 {
 	if (conn->backlog->is_armed)
 		return;
-	event_add(&conn->backlog->event, NULL);
+	watch_start(&conn->backlog->watch, conn->loop);
 	conn->backlog->is_armed = true;
-	conn->loop->stats.polls_changed++;
 }
 
 void conn_write_disarm(struct conn *conn)
 {
 	if (!conn->backlog || !conn->backlog->is_armed)
 		return;
-	event_del(&conn->backlog->event);
+	watch_stop(&conn->backlog->watch, conn->loop);
 	conn->backlog->is_armed = false;
-	conn->loop->stats.polls_changed++;
 }
 
 void conn_backlog_drop(struct conn *conn)
@@ -358,12 +356,60 @@ static void on_linger_due(struct loop_timer *timer)
 	conn_fail_now(b->conn, WEIR_ERR_TIMEOUT);
 }
 
+/* --- through the ring --- */
+
+/* False: large or unusual, so that it is written at once. */
+static bool send_by_ring(struct conn *conn)
+{
+	struct slice s = span_at(conn, 0);
+	char *piece;
+
+	if (!conn->loop->ring || conn->tls || conn->state != CONN_OPEN)
+		return false;
+	if (conn->span_count > 1) {
+		size_t total = spans_total(conn);
+
+		if (total > CONN_GATHER_MAX)
+			return false;
+		piece = loop_turn_alloc(conn->loop, total);
+		s = slice_of(piece, gather(conn, (struct span_cursor){ 0 }, piece, total));
+	}
+	return s.len <= LOOP_TURN_ALLOC_MAX && ring_send(conn->loop->ring, conn, s);
+}
+
+void conn_sent(struct conn *conn, struct slice bytes, int result)
+{
+	ssize_t sent = result;
+
+	if (result < 0) {
+		errno = result == -EINTR ? EAGAIN : -result;
+		sent = conn_io_failed();
+	}
+	if (sent < 0 && sent != CONN_IO_AGAIN) {
+		conn_fail(conn, WEIR_ERR_IO);
+		return;
+	}
+	if (sent < 0)
+		sent = 0;
+	WEIR_ASSERT((size_t)sent <= bytes.len);
+	backlog_append(conn, slice_of(bytes.ptr + sent, bytes.len - (size_t)sent));
+	if (conn->backlog)
+		conn_write_arm(conn);
+}
+
+void conn_sends_settle(struct conn *conn)
+{
+	if (conn->loop->ring && ring_is_sending(conn->loop->ring, conn->send_round))
+		ring_settle(conn->loop->ring);
+}
+
 void conn_flush(struct conn *conn)
 {
+	conn_sends_settle(conn); /* what it doesn't take goes in front */
 	if (conn->span_count > 0) {
 		if (has_to_wait(conn))
 			backlog_append_spans(conn, (struct span_cursor){ 0 });
-		else
+		else if (!send_by_ring(conn))
 			write_spans(conn);
 		conn_spans_drop(conn);
 	}

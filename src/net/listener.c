@@ -10,8 +10,6 @@
 #include "net/listener.h"
 
 #include <errno.h>
-#include <event2/event.h>
-#include <event2/event_struct.h>
 #include <grp.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -25,6 +23,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "net/watch.h"
 
 enum {
 	LISTENER_SOCKETS_MAX = 32,
@@ -37,7 +36,7 @@ enum {
 
 struct listener_socket {
 	struct listener *listener; /* borrowed: contains us */
-	struct event event;
+	struct watch watch;
 	int fd; /* owned */
 	bool is_unix;
 };
@@ -76,13 +75,13 @@ static enum weir_err fail(struct reason r, const char *what, const char *where)
 static void events_add(struct listener *l)
 {
 	for (unsigned i = 0; i < l->count; i++)
-		event_add(&l->sockets[i].event, NULL);
+		watch_start(&l->sockets[i].watch, l->loop);
 }
 
 static void events_del(struct listener *l)
 {
 	for (unsigned i = 0; i < l->count; i++)
-		event_del(&l->sockets[i].event);
+		watch_stop(&l->sockets[i].watch, l->loop);
 }
 
 static void on_rested(struct loop_timer *timer)
@@ -105,7 +104,7 @@ static bool is_shortage(int err)
 	return err == EMFILE || err == ENFILE || err == ENOBUFS || err == ENOMEM;
 }
 
-static void on_accept_event(evutil_socket_t fd, short what, void *arg)
+static void on_accept_event(int fd, short what, void *arg)
 {
 	struct listener_socket *s = arg;
 	struct listener *l = s->listener;
@@ -137,7 +136,7 @@ static enum weir_err socket_add(struct listener *l, int fd, bool is_unix, int ba
 	if (listen(fd, backlog) < 0)
 		return WEIR_ERR_IO;
 	*s = (struct listener_socket){ .listener = l, .fd = fd, .is_unix = is_unix };
-	event_assign(&s->event, loop_event_base(l->loop), fd, EV_READ | EV_PERSIST, on_accept_event, s);
+	watch_init(&s->watch, l->loop, (struct watch_spec){ fd, WATCH_READ, on_accept_event, s });
 	l->count++;
 	return WEIR_OK;
 }

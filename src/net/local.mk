@@ -26,10 +26,23 @@ src_net_libnet_a_SOURCES = \
 	src/net/mailbox.h \
 	src/net/resolver.c \
 	src/net/resolver.h \
+	src/net/ring.h \
 	src/net/socket.c \
 	src/net/socket.h \
 	src/net/tls.c \
 	src/net/tls.h \
 	src/net/tls_priv.h \
 	src/net/tls_session.c \
-	src/net/tls_session.h
+	src/net/tls_session.h \
+	src/net/watch.c \
+	src/net/watch.h
+
+if HAVE_LIBURING
+src_net_libnet_a_SOURCES += \
+	src/net/ring.c \
+	src/net/ring_priv.h \
+	src/net/ring_probe.c \
+	src/net/ring_wait.c
+else
+src_net_libnet_a_SOURCES += src/net/ring_absent.c
+endif

@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * The event loop: libevent's wait, and our own end of the turn.
+ * The event loop: libevent's wait or the ring's, and our own end of the turn.
  *
- * A turn is one event_base_loop(EVLOOP_ONCE), which delivers what arrived,
- * then the end phase: connections that asked for attention, one write per
- * dirty connection, closed objects freed, turn memory reset. The end phase
- * repeats until nothing is left, since each step may cause others.
+ * A turn is one wait, which delivers what arrived, then the end phase:
+ * connections that asked for attention, one write per dirty connection, closed
+ * objects freed, turn memory reset. The end phase repeats until nothing is
+ * left, since each step may cause others.
+ *
+ * On a ring the writes are queued, and leave with the call that waits for the
+ * next turn: turn memory is reset behind that call. They leave earlier where
+ * something is to be freed that they may point into, or where they hold much.
  *
  * Owned by its thread. The base has no locks; the eventfd of loop_stop_post is
  * the only thing another thread touches here.
@@ -20,6 +24,7 @@
 #include "base/mem.h"
 #include "net/conn_priv.h"
 #include "net/loop_priv.h"
+#include "net/ring.h"
 
 enum { LOOP_MAGIC = 0x6c6f6f70, LOOP_ARENA_BLOCK = 256 * 1024 };
 
@@ -35,8 +40,14 @@ static struct loop_options options_with_defaults(const struct loop_options *give
 		o.read_bytes = LOOP_READ_BYTES;
 	if (!o.tick_ms)
 		o.tick_ms = LOOP_TICK_MS;
+	if (!o.ring_buffers)
+		o.ring_buffers = LOOP_RING_BUFFERS;
+	if (!o.ring_buffer_bytes)
+		o.ring_buffer_bytes = LOOP_RING_BUFFER_BYTES;
 	if (o.scratch_bytes < o.read_bytes + LOOP_KEPT_SMALL)
 		o.scratch_bytes = o.read_bytes + LOOP_KEPT_SMALL;
+	if (o.scratch_bytes < o.ring_buffer_bytes + LOOP_KEPT_SMALL)
+		o.scratch_bytes = o.ring_buffer_bytes + LOOP_KEPT_SMALL;
 	return o;
 }
 
@@ -53,7 +64,7 @@ static struct event_base *base_create(void)
 	return base;
 }
 
-static void on_stop_event(evutil_socket_t fd, short what, void *arg)
+static void on_stop_event(int fd, short what, void *arg)
 {
 	struct loop *loop = arg;
 	uint64_t count;
@@ -65,29 +76,44 @@ static void on_stop_event(evutil_socket_t fd, short what, void *arg)
 		loop->is_stopping = true;
 }
 
+static void backend_destroy(struct loop *loop)
+{
+	if (loop->ring)
+		ring_destroy(loop->ring);
+	if (loop->base)
+		event_base_free(loop->base);
+}
+
+bool loop_ring_probe(char *why, size_t why_size)
+{
+	return ring_probe(why, why_size);
+}
+
 struct loop *loop_create(const struct loop_options *options)
 {
 	struct loop *loop = mem_zalloc(sizeof(*loop));
 
 	loop->magic = LOOP_MAGIC;
 	loop->options = options_with_defaults(options);
-	loop->base = base_create();
+	if (loop->options.backend == LOOP_RING)
+		loop->ring = ring_create(loop);
+	else
+		loop->base = base_create();
 	loop->stop_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	if (!loop->base || loop->stop_fd < 0)
+	if ((!loop->base && !loop->ring) || loop->stop_fd < 0)
 		goto fail;
 	list_init(&loop->dirty);
 	list_init(&loop->wakes);
 	list_init(&loop->again);
 	list_init(&loop->deferred);
 	arena_init(&loop->turn_arena, LOOP_ARENA_BLOCK);
-	event_assign(&loop->stop_event, loop->base, loop->stop_fd, EV_READ | EV_PERSIST, on_stop_event,
-	             loop);
-	event_add(&loop->stop_event, NULL);
+	watch_init(&loop->stop_watch, loop,
+	           (struct watch_spec){ loop->stop_fd, WATCH_READ, on_stop_event, loop });
+	watch_start(&loop->stop_watch, loop);
 	loop_wheel_init(loop);
 	return loop;
 fail:
-	if (loop->base)
-		event_base_free(loop->base);
+	backend_destroy(loop);
 	if (loop->stop_fd >= 0)
 		close(loop->stop_fd);
 	mem_free(loop);
@@ -194,6 +220,8 @@ static void turn_memory_reset(struct loop *loop)
 {
 	retired_free(loop);
 	scratch_reset(loop);
+	if (loop->ring)
+		ring_reset(loop->ring);
 	if (loop->turn_arena.used)
 		arena_reset(&loop->turn_arena);
 	loop->turn_read_bytes = 0;
@@ -212,7 +240,7 @@ static void run_deferred(struct loop *loop)
 	}
 }
 
-static void end_turn(struct loop *loop)
+static void work_off(struct loop *loop)
 {
 	struct list_node *n;
 
@@ -221,11 +249,34 @@ static void end_turn(struct loop *loop)
 			conn_wake_run(list_entry(n, struct conn, wake_node));
 		while ((n = list_pop(&loop->dirty)))
 			conn_flush(list_entry(n, struct conn, dirty_node));
+		if (loop->ring && loop->deferred.count && ring_has_queued(loop->ring))
+			ring_settle(loop->ring);
 		if (!loop->wakes.count)
 			run_deferred(loop);
 	}
-	turn_memory_reset(loop);
+}
+
+/* What the ring has queued may leave with the next wait: it holds little memory until then. */
+static bool may_leave_later(const struct loop *loop)
+{
+	return loop->turn_arena.used + loop->turn_read_bytes <= LOOP_HELD_MAX &&
+	       !ring_is_short(loop->ring);
+}
+
+/* is_waiting: a wait follows at once, before anything else is done with the loop. */
+static void end_turn(struct loop *loop, bool is_waiting)
+{
+	work_off(loop);
 	loop->now_us = 0;
+	if (loop->ring && ring_has_queued(loop->ring)) {
+		if (is_waiting && may_leave_later(loop))
+			return;
+		do {
+			ring_settle(loop->ring);
+			work_off(loop);
+		} while (ring_has_queued(loop->ring));
+	}
+	turn_memory_reset(loop);
 }
 
 static void read_again(struct loop *loop)
@@ -237,25 +288,52 @@ static void read_again(struct loop *loop)
 	}
 }
 
-void loop_turn(struct loop *loop, bool is_blocking)
+static void wait_by_libevent(struct loop *loop, bool is_blocking)
 {
-	int flags = EVLOOP_ONCE;
+	event_base_loop(loop->base, is_blocking ? EVLOOP_ONCE : EVLOOP_ONCE | EVLOOP_NONBLOCK);
+}
 
-	if (!is_blocking || loop->again.count)
-		flags |= EVLOOP_NONBLOCK;
-	event_base_loop(loop->base, flags);
+static void wait_by_ring(struct loop *loop, bool is_blocking)
+{
+	ring_wait(loop->ring, is_blocking ? loop_wheel_wait_us(loop) : 0);
+	/* The last turn's sends have left, or what they left over was copied. */
+	turn_memory_reset(loop);
+	loop->now_us = 0;
+	ring_dispatch(loop->ring);
+	loop_wheel_run(loop);
+}
+
+/* is_last: no wait follows at once. */
+static void turn(struct loop *loop, bool is_blocking, bool is_last)
+{
+	if (loop->again.count)
+		is_blocking = false;
+	if (loop->ring)
+		wait_by_ring(loop, is_blocking);
+	else
+		wait_by_libevent(loop, is_blocking);
 	loop->stats.turns++;
 	read_again(loop);
-	end_turn(loop);
+	end_turn(loop, !is_last);
+}
+
+void loop_turn(struct loop *loop, bool is_blocking)
+{
+	if (loop->ring)
+		end_turn(loop, false); /* the wait resets turn memory */
+	turn(loop, is_blocking, true);
 }
 
 void loop_run(struct loop *loop)
 {
 	WEIR_CHECK_MAGIC(loop, LOOP_MAGIC);
-	end_turn(loop); /* what was queued before the first wait */
+	end_turn(loop, false); /* what was queued before the first wait */
 	while (!loop->is_stopping)
-		loop_turn(loop, true);
+		turn(loop, true, false);
+	end_turn(loop, false);
 	loop->is_stopping = false;
+	if (loop->ring)
+		ring_quiesce(loop->ring); /* the thread may end now */
 }
 
 void loop_stop(struct loop *loop)
@@ -294,10 +372,12 @@ void loop_defer(struct loop *loop, struct loop_deferred *deferred)
 void loop_destroy(struct loop *loop)
 {
 	WEIR_CHECK_MAGIC(loop, LOOP_MAGIC);
-	end_turn(loop);
+	end_turn(loop, false);
 	loop_wheel_fini(loop);
-	event_del(&loop->stop_event);
-	event_base_free(loop->base);
+	watch_stop(&loop->stop_watch, loop);
+	if (loop->ring)
+		ring_quiesce(loop->ring);
+	backend_destroy(loop);
 	close(loop->stop_fd);
 	chunks_free(loop->scratch);
 	chunks_free(loop->spare);

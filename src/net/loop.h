@@ -17,13 +17,23 @@
 struct event_base;
 struct loop;
 
-struct loop_options {
-	size_t scratch_bytes; /* size of one read chunk, default 256 KiB when 0 */
-	size_t read_bytes;    /* most read from one socket at once, default 64 KiB when 0 */
-	unsigned tick_ms;     /* resolution of coarse timers, default 10 when 0 */
+enum loop_backend {
+	LOOP_EPOLL, /* libevent */
+	LOOP_RING,  /* io_uring */
 };
 
-struct loop *loop_create(const struct loop_options *options);
+struct loop_options {
+	enum loop_backend backend;
+	unsigned ring_buffers;    /* buffers for receives on a ring, default 256 when 0 */
+	size_t ring_buffer_bytes; /* size of each, default 16 KiB when 0 */
+	size_t scratch_bytes;     /* size of one read chunk, default 256 KiB when 0 */
+	size_t read_bytes;        /* most read from one socket at once, default 64 KiB when 0 */
+	unsigned tick_ms;         /* resolution of coarse timers, default 10 when 0 */
+};
+
+struct loop *loop_create(const struct loop_options *options); /* NULL: the system refuses */
+/* Can a loop have io_uring here? False: why not. */
+bool loop_ring_probe(char *why, size_t why_size);
 void loop_destroy(struct loop *loop);
 void loop_run(struct loop *loop);       /* returns after loop_stop */
 void loop_stop(struct loop *loop);      /* own thread: after this turn */
@@ -61,10 +71,11 @@ void loop_timer_cancel(struct loop_timer *timer); /* no-op when not armed */
 
 struct loop_stats {                               /* counted by the loop, read by its own thread */
 	uint64_t turns, reads, writes, polls_changed; /* system calls by kind */
+	uint64_t submits;                             /* of the ring: it sends, asks and waits in one */
 };
 const struct loop_stats *loop_stats(const struct loop *loop);
 
-/* For net/, tier/ (evhttp) and cache/redis.c only. */
+/* For tier/, which watches the socket of libpq; not on a ring. */
 struct event_base *loop_event_base(struct loop *loop);
 
 #endif

@@ -13,6 +13,7 @@
 #include "base/list.h"
 #include "net/loop.h"
 #include "net/socket.h"
+#include "net/watch.h"
 
 enum {
 	LOOP_SCRATCH_BYTES = 256 * 1024,
@@ -22,6 +23,9 @@ enum {
 	LOOP_TURN_READ_MAX = 16 * 1024 * 1024, /* bytes read in one turn; the rest waits */
 	LOOP_TURN_ALLOC_MAX = 1024 * 1024,
 	LOOP_TICK_MS = 10,
+	LOOP_RING_BUFFERS = 256,
+	LOOP_RING_BUFFER_BYTES = 16 * 1024,
+	LOOP_HELD_MAX = 256 * 1024, /* turn memory that may wait for the next submission */
 	WHEEL_SLOTS = 1024,
 	WHEEL_WORD_BITS = 64,
 };
@@ -46,18 +50,19 @@ struct loop_wheel {
 	uint64_t tick_us;
 	uint64_t done_tick; /* slots up to here were looked at */
 	uint64_t wake_tick; /* the event is armed for it; 0: it isn't */
-	struct event event;
+	struct event event; /* not on a ring: there the wait has a time limit */
 };
 
 struct loop {
 	unsigned magic;
-	struct event_base *base; /* owned */
+	struct event_base *base; /* owned; NULL: the ring is used */
+	struct ring *ring;       /* owned; NULL: libevent is used */
 	struct loop_options options;
 	uint64_t now_us; /* 0: not read in this turn */
 	bool is_stopping;
 	atomic_bool is_stop_posted;
 	int stop_fd; /* owned: eventfd */
-	struct event stop_event;
+	struct watch stop_watch;
 	struct scratch_chunk *scratch; /* owned: the one in use, then those full in this turn */
 	struct scratch_chunk *spare;   /* owned */
 	unsigned spare_count;
@@ -86,6 +91,9 @@ void loop_retire(struct loop *loop, struct loop_retired *retired);
 void loop_turn(struct loop *loop, bool is_blocking);
 
 void loop_wheel_init(struct loop *loop);
+/* Until something may be due; UINT64_MAX: nothing is armed. */
+uint64_t loop_wheel_wait_us(struct loop *loop);
+void loop_wheel_run(struct loop *loop); /* on a ring: calls what is due */
 void loop_wheel_fini(struct loop *loop);
 
 #endif

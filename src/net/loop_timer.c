@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * Coarse timers: a hashed wheel of lists and one libevent timer.
+ * Coarse timers: a hashed wheel of lists and one libevent timer. On a ring the
+ * wait has a time limit instead.
  *
  * A timer lies in the slot of its tick modulo the wheel's size; those due a
  * rotation later stay when their slot is looked at. The libevent timer is set
@@ -38,13 +39,26 @@ static bool slot_is_marked(const struct loop_wheel *w, size_t slot)
 static void wake_at(struct loop *loop, uint64_t tick)
 {
 	struct loop_wheel *w = &loop->wheel;
-	uint64_t due_us = tick * w->tick_us, now_us = loop_now_us(loop);
-	uint64_t delay_us = due_us > now_us ? due_us - now_us : 0;
-	struct timeval tv = { .tv_sec = (time_t)(delay_us / US_PER_SECOND),
-		                  .tv_usec = (suseconds_t)(delay_us % US_PER_SECOND) };
+	uint64_t delay_us;
+	struct timeval tv;
 
 	w->wake_tick = tick;
+	if (loop->ring)
+		return;
+	delay_us = loop_wheel_wait_us(loop);
+	tv = (struct timeval){ .tv_sec = (time_t)(delay_us / US_PER_SECOND),
+		                   .tv_usec = (suseconds_t)(delay_us % US_PER_SECOND) };
 	event_add(&w->event, &tv);
+}
+
+uint64_t loop_wheel_wait_us(struct loop *loop)
+{
+	uint64_t due_us = loop->wheel.wake_tick * loop->wheel.tick_us, now_us;
+
+	if (!loop->wheel.wake_tick)
+		return UINT64_MAX;
+	now_us = loop_now_us(loop);
+	return due_us > now_us ? due_us - now_us : 0;
 }
 
 /* The first tick after done_tick whose slot holds a timer. */
@@ -89,15 +103,12 @@ static void run_due(struct loop_wheel *w)
 	}
 }
 
-static void on_wheel_event(evutil_socket_t fd, short what, void *arg)
+static void wheel_turn(struct loop *loop)
 {
-	struct loop *loop = arg;
 	struct loop_wheel *w = &loop->wheel;
 	uint64_t now_us = loop_now_us(loop), now_tick = now_us / w->tick_us;
 	uint64_t first = w->done_tick + 1;
 
-	(void)fd;
-	(void)what;
 	if (now_tick >= first + WHEEL_SLOTS)
 		first = now_tick + 1 - WHEEL_SLOTS;
 	for (uint64_t tick = first; tick <= now_tick; tick++)
@@ -110,6 +121,19 @@ static void on_wheel_event(evutil_socket_t fd, short what, void *arg)
 		wake_at(loop, next_busy_tick(w));
 }
 
+static void on_wheel_event(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	wheel_turn(arg);
+}
+
+void loop_wheel_run(struct loop *loop)
+{
+	if (loop_wheel_wait_us(loop) == 0)
+		wheel_turn(loop);
+}
+
 void loop_wheel_init(struct loop *loop)
 {
 	struct loop_wheel *w = &loop->wheel;
@@ -118,7 +142,8 @@ void loop_wheel_init(struct loop *loop)
 		list_init(&w->slots[i]);
 	list_init(&w->due);
 	w->tick_us = (uint64_t)loop->options.tick_ms * US_PER_MS;
-	event_assign(&w->event, loop->base, -1, 0, on_wheel_event, loop);
+	if (!loop->ring)
+		event_assign(&w->event, loop->base, -1, 0, on_wheel_event, loop);
 }
 
 static void list_disarm(struct list *list)
@@ -135,7 +160,8 @@ void loop_wheel_fini(struct loop *loop)
 	for (size_t i = 0; i < WHEEL_SLOTS; i++)
 		list_disarm(&loop->wheel.slots[i]);
 	list_disarm(&loop->wheel.due);
-	event_del(&loop->wheel.event);
+	if (!loop->ring)
+		event_del(&loop->wheel.event);
 }
 
 void loop_timer_arm(struct loop *loop, struct loop_timer *timer, uint64_t delay_us,

@@ -7,20 +7,20 @@
 #include "net/mailbox.h"
 
 #include <errno.h>
-#include <event2/event.h>
-#include <event2/event_struct.h>
 #include <pthread.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "base/mem.h"
 #include "net/loop.h"
+#include "net/watch.h"
 
 struct mailbox {
 	pthread_mutex_t lock;
 	struct list queue; /* under lock */
 	int fd;            /* owned: eventfd */
-	struct event event;
+	struct loop *loop; /* borrowed */
+	struct watch watch;
 	void *receiver; /* borrowed */
 };
 
@@ -49,7 +49,7 @@ static void deliver_all(struct mailbox *mailbox)
 	}
 }
 
-static void on_mail_event(evutil_socket_t fd, short what, void *arg)
+static void on_mail_event(int fd, short what, void *arg)
 {
 	uint64_t count;
 
@@ -72,9 +72,10 @@ struct mailbox *mailbox_create(struct loop *loop, void *receiver)
 	pthread_mutex_init(&mailbox->lock, NULL);
 	list_init(&mailbox->queue);
 	mailbox->receiver = receiver;
-	event_assign(&mailbox->event, loop_event_base(loop), mailbox->fd, EV_READ | EV_PERSIST,
-	             on_mail_event, mailbox);
-	event_add(&mailbox->event, NULL);
+	mailbox->loop = loop;
+	watch_init(&mailbox->watch, loop,
+	           (struct watch_spec){ mailbox->fd, WATCH_READ, on_mail_event, mailbox });
+	watch_start(&mailbox->watch, loop);
 	return mailbox;
 }
 
@@ -83,7 +84,7 @@ void mailbox_destroy(struct mailbox *mailbox)
 	if (!mailbox)
 		return;
 	deliver_all(mailbox);
-	event_del(&mailbox->event);
+	watch_stop(&mailbox->watch, mailbox->loop);
 	close(mailbox->fd);
 	WEIR_ASSERT(mailbox->queue.count == 0);
 	pthread_mutex_destroy(&mailbox->lock);

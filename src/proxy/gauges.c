@@ -54,4 +54,5 @@ void gauges_publish(struct proxy *p)
 	metrics_set(p->metrics, METRIC_LOOP_READS, l->reads);
 	metrics_set(p->metrics, METRIC_LOOP_WRITES, l->writes);
 	metrics_set(p->metrics, METRIC_LOOP_POLLS, l->polls_changed);
+	metrics_set(p->metrics, METRIC_LOOP_SUBMITS, l->submits);
 }

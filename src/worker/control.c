@@ -164,7 +164,7 @@ static void create_workers(struct control *c)
 {
 	c->workers = mem_zalloc(c->worker_count * sizeof *c->workers);
 	for (unsigned i = 0; i < c->worker_count; i++)
-		c->workers[i] = worker_create(&c->shared, i, c->settings);
+		c->workers[i] = worker_create(&c->shared, i, c->settings, c->io_backend);
 }
 
 static int start_threads(struct control *c, char *why, size_t why_size)
@@ -180,6 +180,28 @@ static int start_threads(struct control *c, char *why, size_t why_size)
 	return 0;
 }
 
+/* Before anything else, since io_backend = io_uring is refused where it can't be had. */
+static int choose_backend(struct control *c, char *why, size_t why_size)
+{
+	enum config_io_backend asked = c->settings->config->global.io_backend;
+	char reason[128];
+
+	c->io_backend = LOOP_EPOLL;
+	if (asked == IO_BACKEND_EPOLL)
+		return 0;
+	if (loop_ring_probe(reason, sizeof reason)) {
+		c->io_backend = LOOP_RING;
+		log_info("io_backend", "used=io_uring");
+		return 0;
+	}
+	if (asked == IO_BACKEND_AUTO) {
+		log_info("io_backend", "used=epoll reason=\"%s\"", reason);
+		return 0;
+	}
+	snprintf(why, why_size, "io_backend = io_uring isn't possible here: %s", reason);
+	return -1;
+}
+
 struct control *control_create(struct config *config, char *why, size_t why_size)
 {
 	struct control *c = mem_zalloc(sizeof *c);
@@ -192,7 +214,7 @@ struct control *control_create(struct config *config, char *why, size_t why_size
 	gates_init(&c->gates);
 	c->worker_count = worker_count_of(config);
 	c->settings = settings_create(config, NULL, why, why_size);
-	if (!c->settings)
+	if (!c->settings || choose_backend(c, why, why_size))
 		goto fail;
 	c->loop = loop_create(&(struct loop_options){ 0 });
 	c->mailbox = mailbox_create(c->loop, c);

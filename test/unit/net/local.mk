@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: PostgreSQL
-# Unit tests of src/net/: one Criterion program, one test_<file>.c per source.
+# Unit tests of src/net/: one Criterion program per back end, one test_<file>.c per source.
 
 if HAVE_CRITERION
 check_PROGRAMS += test/unit/net/test_net
@@ -22,4 +22,13 @@ test_unit_net_test_net_SOURCES = \
 	test/unit/net/tls_files.h
 test_unit_net_test_net_CPPFLAGS = $(TEST_CPPFLAGS)
 test_unit_net_test_net_LDADD = $(TEST_LIBS_2)
+
+if HAVE_LIBURING
+check_PROGRAMS += test/unit/net/test_net_ring
+test_unit_net_test_net_ring_SOURCES = \
+	$(test_unit_net_test_net_SOURCES) \
+	test/unit/net/test_ring.c
+test_unit_net_test_net_ring_CPPFLAGS = $(TEST_CPPFLAGS) -DNET_TEST_BACKEND=LOOP_RING
+test_unit_net_test_net_ring_LDADD = $(TEST_LIBS_2)
+endif
 endif

@@ -96,7 +96,7 @@ const struct conn_ops peer_ops = {
 struct loop *peer_loop(void)
 {
 	signal(SIGPIPE, SIG_IGN);
-	return loop_create(NULL);
+	return loop_create(&(struct loop_options){ .backend = NET_TEST_BACKEND });
 }
 
 static void peer_init(struct peer *peer, struct loop *loop)

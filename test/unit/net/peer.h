@@ -30,6 +30,12 @@ struct peer {
 extern const struct conn_ops peer_ops;
 extern const struct conn_limits peer_limits;
 
+/* The tests are built twice: test_net on libevent, test_net_ring on io_uring. */
+#ifndef NET_TEST_BACKEND
+#define NET_TEST_BACKEND LOOP_EPOLL
+#endif
+#define PEER_IS_RING (NET_TEST_BACKEND == LOOP_RING)
+
 struct loop *peer_loop(void);
 void peer_open(struct peer *peer, struct loop *loop);         /* a socket pair, plain */
 void peer_wrap(struct peer *peer, struct loop *loop, int fd); /* no other end of its own */
