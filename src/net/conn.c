@@ -117,6 +117,8 @@ bool conn_is_open(const struct conn *conn)
 
 bool conn_is_idle(struct conn *conn)
 {
+	if (conn->state != CONN_OPEN)
+		return false;
 	conn_sends_settle(conn);
 	return conn->state == CONN_OPEN && !conn->is_delivering && !conn->is_handshaking &&
 	       !conn->is_eof && !conn->kept && !conn->backlog && conn->span_count == 0 &&

@@ -123,12 +123,9 @@ static void enable(struct ring *r)
 	io_uring_register_ring_fd(&r->uring); /* spares a look-up per call; works without as well */
 }
 
-/* False: it is another thread's, which has left; what is queued goes with the ring. */
-static bool is_ours(struct ring *r)
+bool ring_is_ours(const struct ring *r)
 {
-	if (!r->is_enabled)
-		enable(r);
-	return pthread_equal(r->owner, pthread_self());
+	return !r->is_enabled || pthread_equal(r->owner, pthread_self());
 }
 
 static void enter(struct ring *r, uint64_t timeout_us)
@@ -137,6 +134,8 @@ static void enter(struct ring *r, uint64_t timeout_us)
 		                            .tv_nsec = (int64_t)(timeout_us % US_PER_SECOND) * NS_PER_US };
 	struct io_uring_cqe *cqe;
 
+	if (!r->is_enabled)
+		enable(r);
 	r->loop->stats.submits++;
 	/* What goes wrong (a signal, a full completion queue) shows in what is left to submit. */
 	if (timeout_us == 0)
@@ -201,25 +200,25 @@ static void submit_all(struct ring *r, uint64_t timeout_us)
 
 void ring_wait(struct ring *r, uint64_t timeout_us)
 {
-	WEIR_ASSERT(is_ours(r));
+	WEIR_ASSERT(ring_is_ours(r));
 	ring_arm_all(r);
 	submit_all(r, r->done_count ? 0 : timeout_us);
 }
 
 void ring_settle(struct ring *r)
 {
-	if (is_ours(r))
+	if (ring_is_ours(r))
 		submit_all(r, 0);
 }
 
 bool ring_has_queued(const struct ring *r)
 {
-	return io_uring_sq_ready(&r->uring) > 0;
+	return io_uring_sq_ready(&r->uring) > 0 && ring_is_ours(r);
 }
 
 void ring_quiesce(struct ring *r)
 {
-	if (!is_ours(r))
+	if (!ring_is_ours(r))
 		return;
 	ring_cancel_all(r);
 	for (int i = 0; r->under_way > 0 && i < RING_TRIES_AT_ONCE; i++) {
@@ -231,8 +230,11 @@ void ring_quiesce(struct ring *r)
 
 struct io_uring_sqe *ring_sqe(struct ring *r)
 {
-	struct io_uring_sqe *sqe = io_uring_get_sqe(&r->uring);
+	struct io_uring_sqe *sqe;
 
+	if (!ring_is_ours(r))
+		return NULL;
+	sqe = io_uring_get_sqe(&r->uring);
 	if (sqe)
 		return sqe;
 	ring_settle(r);

@@ -72,8 +72,10 @@ struct ring {
 	uint16_t *used; /* owned: buffers that this turn's spans may point into */
 };
 
-/* ring.c; NULL: only after the owner's thread has left */
-struct io_uring_sqe *ring_sqe(struct ring *ring);
+/* ring.c */
+/* False: its thread has left; what it had queued goes with the ring, and nothing is added. */
+bool ring_is_ours(const struct ring *ring);
+struct io_uring_sqe *ring_sqe(struct ring *ring); /* NULL: only when it isn't ours */
 
 /* ring_wait.c */
 void ring_arm_all(struct ring *ring);

@@ -221,7 +221,7 @@ static void dispatch_one(struct ring *r, uint32_t index)
 	list_append(&r->arming, &s.wait->node);
 	if (s.is_receive)
 		conn_read_done(s.wait->arg, s.result, bytes);
-	else
+	else if (s.result >= 0) /* else cancelled, or no memory for it: only asked for again */
 		s.wait->on_ready(s.wait->fd, 0, s.wait->arg);
 }
 

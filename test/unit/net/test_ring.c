@@ -394,6 +394,78 @@ Test(ring, echo_of_all_sizes_is_exact, .timeout = 60)
 	loop_destroy(p.loop);
 }
 
+/* --- a close is heard although nothing else happens --- */
+
+static void close_other(struct peer *peer, struct slice bytes)
+{
+	struct peer *other = peer->arg;
+
+	(void)bytes;
+	conn_close(&other->conn);
+}
+
+static void *asks_for_a_close(void *arg)
+{
+	struct peer *peers = arg;
+	char byte;
+
+	usleep(50000); /* both receives are under way, and the loop sleeps */
+	peer_say(&peers[0], "close the other");
+	cr_assert_eq(read(peers[1].raw, &byte, 1), 0);
+	peer_hang_up(&peers[0]);
+	return NULL;
+}
+
+static void open_blocking(struct peer *p, struct loop *loop)
+{
+	int fds[2];
+
+	cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+	peer_wrap(p, loop, fds[0]);
+	p->raw = fds[1];
+}
+
+Test(ring, close_is_heard_before_the_loop_sleeps, .timeout = 30)
+{
+	struct loop *loop = peer_loop();
+	struct peer peers[2];
+	pthread_t thread;
+
+	open_blocking(&peers[0], loop);
+	open_blocking(&peers[1], loop);
+	peers[0].arg = &peers[1];
+	peers[0].on_bytes = close_other;
+	peers[0].on_closed = stop_loop;
+	cr_assert_eq(pthread_create(&thread, NULL, asks_for_a_close, peers), 0);
+	loop_run(loop);
+	pthread_join(thread, NULL);
+	peer_close(&peers[0]);
+	peer_close(&peers[1]);
+	loop_destroy(loop);
+}
+
+static void *run_loop(void *loop)
+{
+	loop_run(loop);
+	return NULL;
+}
+
+Test(ring, loop_of_a_thread_that_left_is_destroyed_by_another, .timeout = 30)
+{
+	struct loop *loop = peer_loop();
+	struct peer p;
+	pthread_t thread;
+
+	peer_open(&p, loop);
+	cr_assert_eq(pthread_create(&thread, NULL, run_loop, loop), 0);
+	usleep(50000);
+	loop_stop_post(loop);
+	pthread_join(thread, NULL);
+	conn_send(&p.conn, slice_str("too late to be sent by the ring"));
+	peer_close(&p);
+	loop_destroy(loop);
+}
+
 struct alarm {
 	struct loop_timer timer;
 	struct loop *loop;
