@@ -13,7 +13,8 @@ import time
 import scene
 
 TICKS = os.sysconf("SC_CLK_TCK")
-CALLS = ("recvfrom", "read", "recvmsg", "readv", "sendto", "write", "sendmsg", "writev", "epoll_wait", "epoll_ctl")
+CALLS = ("recvfrom", "read", "recvmsg", "readv", "sendto", "write", "sendmsg", "writev", "epoll_wait", "epoll_ctl",
+         "io_uring_enter")
 
 
 def cpu_times(pid):
