@@ -139,10 +139,22 @@ static void fill(struct peer *p, const char *text)
 	run_for_ms(loop, 50);
 }
 
+/* What the other one stored is on its way for as long as the machine is busy. */
+static void expect_shared(struct peer *p)
+{
+	const char *result = peer_ask(p, 1, 10);
+
+	for (int i = 0; i < 60 && strcmp(result, "hit-redis") != 0; i++) {
+		run_for_ms(loop, 50);
+		result = peer_ask(p, 1, 10);
+	}
+	expect(result, "hit-redis");
+}
+
 Test(sentinel, the_master_is_found, .init = start, .fini = stop)
 {
 	fill(&a, "1");
-	expect(peer_ask(&b, 1, 10), "hit-redis");
+	expect_shared(&b);
 	peer_change(&b, 10);
 	run_for_ms(loop, 100);
 	expect(peer_ask(&a, 1, 10), "miss");
@@ -155,7 +167,7 @@ Test(sentinel, a_failover_is_followed, .init = start, .fini = stop)
 	char reply[64];
 
 	fill(&a, "old");
-	expect(peer_ask(&b, 1, 10), "hit-redis");
+	expect_shared(&b);
 	run_for_ms(loop, 1100); /* on the replica too */
 	redis_server_pause(&servers[1]);
 	redis_server_command(&servers[0], reply, sizeof reply, "CLIENT KILL TYPE replica");
@@ -170,7 +182,7 @@ Test(sentinel, a_failover_is_followed, .init = start, .fini = stop)
 		expect(peer_ask(&a, 1, 10), "miss");
 	}
 	fill(&a, "new");
-	expect(peer_ask(&b, 1, 10), "hit-redis");
+	expect_shared(&b);
 	expect(b.text, "new");
 }
 
@@ -185,7 +197,7 @@ Test(sentinel, a_switch_by_hand_is_followed, .init = start, .fini = stop)
 	follow();
 	expect(peer_ask(&b, 1, 10), "miss");
 	fill(&b, "new");
-	expect(peer_ask(&a, 1, 10), "hit-redis");
+	expect_shared(&a);
 	peer_change(&a, 10);
 	run_for_ms(loop, 100);
 	expect(peer_ask(&b, 1, 10), "miss");
