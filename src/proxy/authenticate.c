@@ -217,7 +217,10 @@ static void start(struct client *c)
 static struct slice auth_entry(const struct login *l)
 {
 	const struct config *cfg = l->settings->config;
-	const struct config_database *db = config_database_find(cfg, slice_str(l->database));
+	struct slice database = slice_str(l->database);
+	const struct config_database *db = config_is_admin_database(database) ?
+						   NULL : /* the entry "*" doesn't stand for it */
+						   config_database_find(cfg, database);
 	const char *name = db ? db->auth_dbname : cfg->global.auth_dbname;
 	struct slice none = slice_of("", 0), secret;
 
@@ -228,7 +231,7 @@ static struct slice auth_entry(const struct login *l)
 		db = config_database_find(cfg, slice_str(name));
 	if (!db || !*db->auth_user)
 		return none;
-	return *name ? slice_str(name) : slice_str(l->database);
+	return *name ? slice_str(name) : database;
 }
 
 void authenticate(struct client *c)

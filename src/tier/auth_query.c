@@ -339,8 +339,10 @@ void auth_query_ask(struct auth_query *a, const struct config *config,
 	if (a->lookups.count >= LOOKUPS_MAX)
 		drop_idle(a);
 	l = lookup_find(a, config, db, q);
-	if (!l) {
-		snprintf(q->why, sizeof q->why, "too many databases are being asked");
+	/* Who has hung up meanwhile is still in line, so it could be longer than clients may be. */
+	if (!l || l->questions.count >= (size_t)config->global.max_client_conn) {
+		snprintf(q->why, sizeof q->why, "too many %s are being asked for",
+			 l ? "users" : "databases");
 		q->answer = AUTH_ANSWER_FAILED;
 		q->on_answer(q);
 		return;

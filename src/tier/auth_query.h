@@ -5,8 +5,8 @@
  * so that a changed, expired or dropped role counts at once; equal questions
  * of one moment are asked once. While no node can be asked, questions wait
  * until their time is over; a query that the server refuses fails them at once.
- * One session per cluster, database and auth_user, closed when it has been idle.
- * Control thread only.
+ * One session per cluster, database and auth_user, closed when it has been idle;
+ * at most max_client_conn questions in its line. Control thread only.
  */
 #ifndef WEIR_TIER_AUTH_QUERY_H
 #define WEIR_TIER_AUTH_QUERY_H

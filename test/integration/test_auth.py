@@ -137,6 +137,21 @@ def test_auth_query_of_ones_own(start, tier, sub):
 
 
 @quick
+def test_auth_query_and_the_console(start, tier, sub):
+    """The entry * stands for databases, not for the console; auth_dbname may serve that."""
+    fallback = {"databases": ["* = cluster=main"], "auth_user": "postgres", "admin_users": "q_scram"}
+    with Roles(tier, q_scram="LOGIN PASSWORD 'one'"):
+        weir = start(fallback)
+        with sub("auth::a console user that auth_file doesn't have"):
+            refused(weir, "q_scram", "one", dbname="pgweir")
+            equal(whoami(weir, "q_scram", "one"), "q_scram")
+        weir = start({**fallback, "auth_dbname": "app"})
+        with sub("auth::the same with auth_dbname"), \
+                weir.console(user="q_scram", password="one") as conn:
+            check(conn.execute("SHOW VERSION").fetchone(), "an answer")
+
+
+@quick
 def test_auth_query_many_at_once(start, tier):
     """Log-ins of one moment share their question, none is forgotten."""
     with Roles(tier, q_scram="LOGIN PASSWORD 'one'", q_md5="LOGIN PASSWORD 'two'"):
