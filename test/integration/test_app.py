@@ -81,9 +81,9 @@ def test_migrate_many_at_once(weir):
         conn.execute("DROP SCHEMA IF EXISTS finai CASCADE")
         # Without repeats: the lock alone must order them.
         got = in_threads(5, lambda _: app.run(weir, "migrate", retry_max=0))
-        equal([status for status, _ in got], [0] * 5, got)
+        equal([status for status, _ in got], [0] * 5, str(got))
         applied = [line for _, text in got for line in text.splitlines() if '"migrated"' in line]
-        equal(len(applied), 2, got)
+        equal(len(applied), 2, str(got))
         equal(conn.execute("SELECT array_agg(version ORDER BY version) FROM finai.migrations").fetchone()[0], [1, 2])
         equal(conn.execute("SELECT count(*) FROM finai.accounts").fetchone()[0], 100)
     status, text = app.run(weir, "migrate", sql_dir="/nonexistent")

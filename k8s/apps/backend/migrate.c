@@ -151,9 +151,16 @@ static int apply_all(PGconn *conn, const char *folder, struct failure *f)
 	return rc;
 }
 
+/*
+ * A pooled server may remember from before the lock was granted that there is no such schema, and
+ * then IF NOT EXISTS fails with 23505: it hears of what others committed when it locks a relation.
+ */
+#define HEAR_TEXT "SELECT FROM pg_catalog.pg_namespace LIMIT 1"
+
 static int in_transaction(PGconn *conn, const char *folder, struct failure *f)
 {
-	static const char *const before[] = { "BEGIN", LOCK_TEXT, "CREATE SCHEMA IF NOT EXISTS finai",
+	static const char *const before[] = { "BEGIN", LOCK_TEXT, HEAR_TEXT,
+		                                  "CREATE SCHEMA IF NOT EXISTS finai",
 		                                  "CREATE TABLE IF NOT EXISTS finai.migrations (version "
 		                                  "integer PRIMARY KEY, name text NOT NULL,"
 		                                  " applied_at timestamptz NOT NULL DEFAULT now())" };
