@@ -6,6 +6,7 @@ import pwd
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ except ImportError:    # PyYAML isn't there: the application's mix is left out
     mix = None
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "..", "test", "tier"))
+from ports import free_base_port, free_port    # noqa: E402
 TIER = os.path.join(HERE, "..", "test", "tier", "tier")
 TARGETS = ("direct", "relay", "pgbouncer", "pgweir", "cached")
 POOL, COPY_MB, SCALE, HOT_KEYS = 20, 200, 5, 200
@@ -79,12 +82,6 @@ class Target:
     name: str
     port: int
     pid: int = 0      # 0: nothing in between, no cost of its own
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def find_program(names):
@@ -156,7 +153,7 @@ class Stage:
         for _ in range(3):  # the range of ports is a guess; another one if it's taken
             try:
                 self.has_tier = True
-                self.tier("start", "--plain", "--no-fsync", "--base-port", str(free_port() // 100 * 100))
+                self.tier("start", "--plain", "--no-fsync", "--base-port", str(free_base_port()))
                 break
             except BenchError as e:
                 failure = e

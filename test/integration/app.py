@@ -13,7 +13,8 @@ import tempfile
 import time
 
 from lib import Skip, equal, until
-from session import LOG_ALARMS, free_port
+from ports import free_port
+from session import LOG_ALARMS
 
 TOP = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", ".."))
 SQL = os.path.join(TOP, "k8s", "apps", "backend", "sql")

@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 
 from lib import until
-from session import free_port
+from ports import free_port
 
 PASSWORD = "redis secret"
 

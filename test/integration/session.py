@@ -27,15 +27,10 @@ TIER = os.path.join(HERE, "..", "tier", "tier")
 sys.path.insert(0, os.path.join(HERE, "..", "tier"))
 import ini as tier_ini    # noqa: E402
 import servers            # noqa: E402
+from ports import free_port    # noqa: E402
 
 LOG_ALARMS = ("AddressSanitizer", "LeakSanitizer", "runtime error:", "ThreadSanitizer",
               "assertion failed", "Assertion", "WEIR_ASSERT", "UndefinedBehavior")
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 class Tier:

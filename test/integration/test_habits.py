@@ -15,7 +15,7 @@ import habits
 import servers
 from lib import check, equal, limit, needs, quick, raises, until
 from rawpg import Raw, error_fields, query
-from session import free_port
+from ports import free_port
 
 
 @quick

@@ -9,7 +9,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ from source import BINDIR
 HERE = os.path.dirname(os.path.realpath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "tier"))
 import procs    # noqa: E402
+from ports import free_port    # noqa: E402
 
 SETTINGS = f"""
 listen_addresses = '127.0.0.1'
@@ -59,17 +59,6 @@ class Failed(Exception):
     """A server didn't do what it must; the text says what."""
 
 
-def free_ports(count):
-    """Ports that are free on loopback now."""
-    sockets = [socket.socket() for _ in range(count)]
-    for s in sockets:
-        s.bind(("127.0.0.1", 0))
-    ports = [s.getsockname()[1] for s in sockets]
-    for s in sockets:
-        s.close()
-    return ports
-
-
 class Place:
     """The scratch folder, and the user that servers run as."""
 
@@ -77,7 +66,7 @@ class Place:
         self.dir = folder
         self.user = pwd.getpwnam("postgres") if os.geteuid() == 0 else None
         self.name = "postgres"
-        self.primary_port, self.replica_port, self.weir_port = free_ports(3)
+        self.primary_port, self.replica_port, self.weir_port = (free_port() for _ in range(3))
         self.give(folder)
 
     def path(self, *parts):

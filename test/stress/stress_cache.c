@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -317,18 +318,29 @@ static bool stress(unsigned number, const char *with, struct redis *redis)
 	return is_ok;
 }
 
+/* Below the range that the kernel gives to outgoing connections (ip(7)): one of those could
+ * take the port before the server does. */
 static uint16_t free_port(void)
 {
+	enum { FIRST = 10000, LAST = 20999, TRIES = 100 };
 	struct sockaddr_in addr = { .sin_family = AF_INET };
-	socklen_t len = sizeof addr;
-	int fd = socket(AF_INET, SOCK_STREAM, 0);
+	uint16_t port = 0, found = 0;
+	int fd;
 
 	addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	if (bind(fd, (struct sockaddr *)&addr, len) < 0 ||
-	    getsockname(fd, (struct sockaddr *)&addr, &len) < 0)
+	for (unsigned i = 0; i < TRIES && !found; i++) {
+		fd = socket(AF_INET, SOCK_STREAM, 0);
+		if (fd < 0 || getrandom(&port, sizeof port, 0) != sizeof port)
+			abort();
+		port = (uint16_t)(FIRST + port % (LAST - FIRST + 1));
+		addr.sin_port = htons(port);
+		if (bind(fd, (struct sockaddr *)&addr, sizeof addr) == 0)
+			found = port;
+		close(fd);
+	}
+	if (!found)
 		abort();
-	close(fd);
-	return ntohs(addr.sin_port);
+	return found;
 }
 
 /* `count` servers on free ports, each in a folder of its own below `folder`. */

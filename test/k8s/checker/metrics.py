@@ -7,7 +7,6 @@ what others export is listed in test/k8s/metrics, a file per exporter (its READM
 import collections
 import os
 import re
-import socket
 import subprocess
 import tempfile
 import time
@@ -15,6 +14,8 @@ import urllib.error
 import urllib.request
 
 import yaml
+
+from ports import free_port
 
 from . import promql
 from .load import Finding, TOP, matches
@@ -61,12 +62,6 @@ def exposition(text):
     return found
 
 
-def _port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
 def _ask(url):
     try:
         with urllib.request.urlopen(url, timeout=5) as answer:
@@ -109,7 +104,7 @@ def live(notes):
     """What the built programs export; notes gets a line for each that isn't built."""
     found = {}
     with tempfile.TemporaryDirectory() as folder:
-        sql, http = _port(), _port()
+        sql, http = free_port(), free_port()
         with open(f"{folder}/users.txt", "w", encoding="utf-8") as f:
             f.write('"finai" "none"\n')
         with open(f"{folder}/pgweir.ini", "w", encoding="utf-8") as f:

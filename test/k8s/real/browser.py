@@ -9,11 +9,11 @@ import http.client
 import json
 import os
 import shutil
-import socket
 import subprocess
 import time
 
 from lib import Skip, until
+from ports import free_port
 
 ELEMENT = "element-6066-11e4-a52e-4f735466cecf"    # WebDriver's name for a reference (W3C WebDriver, 12.2)
 FLAGS = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
@@ -29,12 +29,6 @@ def missing():
     """Why there is no browser here, or None."""
     lacking = [p for p in ("chromium", "chromedriver") if not shutil.which(p)]
     return f"{' and '.join(lacking)} isn't installed" if lacking else None
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 class Browser:
