@@ -138,8 +138,9 @@ static void database_row(struct show *s, struct result *r, const struct config_d
 	result_number(r, (uint64_t)db->min_pool_size);
 	result_number(r, (uint64_t)db->reserve_pool_size);
 	result_number(r, db->server_lifetime_us / 1000000);
-	result_text(r, config_pool_mode_text(db->pool_mode));
-	result_text(r, NULL); /* load_balance_hosts */
+	result_text(r, config_database_gives(db, "pool_mode") ? config_pool_mode_text(db->pool_mode) :
+	                                                        NULL);
+	result_text(r, config_load_balance_text(db));
 	result_number(r, (uint64_t)db->max_db_connections);
 	result_number(r, open.servers);
 	result_number(r, (uint64_t)db->max_db_client_connections);

@@ -99,7 +99,7 @@ static void pool_row(struct result *r, const struct admin_pool *p)
 	result_number(r, p->maxwait_us / 1000000);
 	result_number(r, p->maxwait_us % 1000000);
 	result_text(r, p->pool_mode);
-	result_text(r, NULL); /* load_balance_hosts: PgBouncer's, without meaning here */
+	result_text(r, p->load_balance_hosts);
 }
 
 #define POOL_COLUMNS                                                                            \

@@ -29,6 +29,7 @@ struct admin_pool { /* one pool of one worker; the console adds them up per data
 	uint32_t sv_active, sv_active_cancel, sv_being_canceled, sv_idle, sv_used, sv_tested, sv_login;
 	uint64_t maxwait_us;   /* of the client that waits longest now */
 	const char *pool_mode; /* static */
+	const char *load_balance_hosts; /* static; NULL: one host */
 };
 
 struct admin_conn { /* a client or a server connection */

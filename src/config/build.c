@@ -82,6 +82,13 @@ static void defaults_set(enum option_scope scope, void *base, struct config *cfg
 		row_default(&table.rows[i], base, cfg);
 }
 
+/* PgBouncer's word for what an entry leaves to the global option. */
+static bool is_left_open(const struct option *o, const struct config_entry *at, struct slice value)
+{
+	return (at->scope == OPTION_SCOPE_DATABASE || at->scope == OPTION_SCOPE_USER) &&
+	       (o->kind == OPTION_INT || o->kind == OPTION_SECONDS) && slice_is(value, "-1");
+}
+
 /* One key of one entry. `given` is the bit set of the struct, NULL for globals. */
 static enum weir_err key_apply(struct build *b, const struct config_entry *at, struct slice key,
                                struct slice value, void *base, uint64_t *given)
@@ -94,6 +101,8 @@ static enum weir_err key_apply(struct build *b, const struct config_entry *at, s
 		config_error_set(b->err, at, name, "unknown option");
 		return WEIR_ERR_CONFIG;
 	}
+	if (is_left_open(o, at, value))
+		return WEIR_OK;
 	if (!option_parse(o, value, base, &b->cfg->arena, why, sizeof(why))) {
 		config_error_set(b->err, at, name, "%s", why);
 		return WEIR_ERR_CONFIG;

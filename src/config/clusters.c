@@ -3,28 +3,24 @@
  * Clusters. A database with plain host= gets a static cluster named after its
  * host list; databases with the same list and port share one, so that a node is
  * probed once. The first of them that has a role gives the probes theirs.
+ *
+ * Several hosts are one node to PgBouncer, whose connections take turns, and so
+ * they are here, unless probe_user is there to tell the primary from replicas.
  */
 #include "config/clusters.h"
 
 #include "base/buf.h"
 #include "config/connstr.h"
+#include "config/hostlist.h"
 
 enum { HOSTS_MAX = 32, NAME_BYTES_MAX = 8192 };
 
-static size_t list_count(const char *list)
-{
-	struct slice rest = slice_str(list), item;
-	size_t count = 0;
-
-	while (config_list_next(&rest, &item))
-		count++;
-	return count;
-}
+#define DEFAULT_SOCKET_DIR "/var/run/postgresql"
 
 static const char *parse_hosts(struct config_cluster *cluster, const char *list, uint16_t port,
                                struct arena *arena)
 {
-	size_t count = list_count(list);
+	size_t count = hostlist_count(list);
 	struct config_endpoint *hosts = arena_zalloc(arena, count * sizeof(*hosts) + 1);
 	struct slice rest = slice_str(list), item;
 
@@ -56,7 +52,7 @@ static bool is_http_url(struct slice url)
 
 static const char *parse_patroni(struct config_cluster *cluster, struct arena *arena)
 {
-	size_t count = list_count(cluster->patroni);
+	size_t count = hostlist_count(cluster->patroni);
 	const char **urls = arena_zalloc(arena, count * sizeof(*urls) + 1);
 	struct slice rest = slice_str(cluster->patroni), item;
 
@@ -123,6 +119,35 @@ static void adopt_role(struct config_cluster *cluster, const struct config_datab
 	cluster->probe_dbname = db->dbname[0] || db->is_fallback ? db->dbname : db->name;
 }
 
+/* One node of the whole list: the hosts have been checked. */
+static const char *make_balanced(struct config_cluster *cluster, const char *list, uint16_t port,
+                                 struct arena *arena)
+{
+	struct config_endpoint *node = arena_zalloc(arena, sizeof(*node));
+	struct slice rest = slice_str(list), item;
+	const char *why = NULL;
+	struct buf text;
+
+	buf_init(&text, HOSTLIST_BYTES_MAX);
+	while (config_list_next(&rest, &item))
+		buf_appendf(&text, "%s%.*s", text.len ? "," : "", (int)item.len, item.ptr);
+	if (text.err != WEIR_OK)
+		why = "the list of hosts is longer than 1023 bytes";
+	else
+		*node = (struct config_endpoint){ arena_strdup(arena, buf_slice(&text)), port };
+	buf_fini(&text);
+	cluster->hosts = node;
+	cluster->host_count = 1;
+	return why;
+}
+
+static bool is_balanced(const struct config *cfg, const struct config_database *db,
+                        const struct config_cluster *cluster)
+{
+	return cluster->host_count > 1 &&
+	       (config_database_gives(db, "load_balance_hosts") || cfg->global.probe_user[0] == '\0');
+}
+
 static struct config_cluster *implicit_find(struct config *cfg, struct config_cluster *clusters,
                                             const char *name)
 {
@@ -150,6 +175,8 @@ static const struct config_cluster *cluster_implicit(struct config *cfg,
 	struct config_cluster *cluster;
 
 	*why = parse_hosts(&made, db->host, (uint16_t)db->port, &cfg->arena);
+	if (!*why && is_balanced(cfg, db, &made))
+		*why = make_balanced(&made, db->host, (uint16_t)db->port, &cfg->arena);
 	if (*why)
 		return NULL;
 	made.name = implicit_name(made.hosts, made.host_count, &cfg->arena);
@@ -179,7 +206,7 @@ const struct config_cluster *cluster_of_database(struct config *cfg,
 		return cluster_implicit(cfg, clusters, db, why);
 	if (cfg->cluster_count == 1 && !clusters[0].is_implicit)
 		return &clusters[0];
-	/* Neither: the server's Unix socket, as libpq would do. */
-	local.host = "/var/run/postgresql";
+	/* Neither: the server's Unix socket, where PgBouncer looks for it; else where libpq does. */
+	local.host = cfg->global.unix_socket_dir[0] ? cfg->global.unix_socket_dir : DEFAULT_SOCKET_DIR;
 	return cluster_implicit(cfg, clusters, &local, why);
 }

@@ -5,6 +5,8 @@
  */
 #include "config/connstr.h"
 
+#include "config/hostlist.h"
+
 static bool is_blank(char c)
 {
 	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
@@ -31,15 +33,13 @@ static bool find_char(struct slice s, char c, size_t *at)
 	return p != NULL;
 }
 
-/* The value in quotes at the start of *rest, whose first byte is the quote. */
+/* The value in quotes at the start of *rest, whose first byte is the quote; '' is one inside. */
 static bool take_quoted(struct slice *rest, char *out, size_t *len)
 {
 	struct slice s = skip(*rest, 1);
 
 	for (*len = 0; s.len; s = skip(s, 1)) {
-		if (s.ptr[0] == '\\' && s.len > 1) {
-			s = skip(s, 1);
-		} else if (s.ptr[0] == '\'') {
+		if (s.ptr[0] == '\'') {
 			if (s.len < 2 || s.ptr[1] != '\'') {
 				*rest = skip(s, 1);
 				return true;
@@ -55,11 +55,8 @@ static void take_bare(struct slice *rest, char *out, size_t *len)
 {
 	struct slice s = *rest;
 
-	for (*len = 0; s.len && !is_blank(s.ptr[0]); s = skip(s, 1)) {
-		if (s.ptr[0] == '\\' && s.len > 1)
-			s = skip(s, 1);
+	for (*len = 0; s.len && !is_blank(s.ptr[0]); s = skip(s, 1))
 		out[(*len)++] = s.ptr[0];
-	}
 	*rest = s;
 }
 
@@ -158,15 +155,22 @@ static bool split_host(struct slice text, struct slice *host, struct slice *port
 	return port->len > 0;
 }
 
+bool endpoint_split(struct slice text, uint16_t default_port, struct slice *host, uint16_t *port)
+{
+	struct slice digits;
+
+	if (!split_host(text, host, &digits) || host->len == 0 || host->len > HOSTLIST_HOST_MAX)
+		return false;
+	*port = default_port;
+	return digits.len == 0 || port_parse(digits, port);
+}
+
 bool endpoint_parse(struct slice text, uint16_t default_port, struct arena *arena,
                     struct config_endpoint *out)
 {
-	struct slice host, port;
+	struct slice host;
 
-	if (!split_host(text, &host, &port) || host.len == 0 || host.len > 255)
-		return false;
-	out->port = default_port;
-	if (port.len && !port_parse(port, &out->port))
+	if (!endpoint_split(text, default_port, &host, &out->port))
 		return false;
 	out->host = arena_strdup(arena, host);
 	return true;
@@ -249,7 +253,7 @@ static bool parse_seeds(struct slice list, struct arena *arena, struct config_re
 {
 	uint16_t port = out->mode == CONFIG_REDIS_SENTINEL ? SENTINEL_PORT : REDIS_PORT;
 	size_t most = out->mode == CONFIG_REDIS_SINGLE ? 1 : CONFIG_REDIS_SEEDS_MAX;
-	size_t comma;
+	size_t comma = 0;
 
 	for (;;) {
 		bool is_last = !find_char(list, ',', &comma);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
  * Connect strings as [databases], [clusters], [users] and [peers] have them:
- * key=value pairs, values bare or in '' with '' or \ escapes. Also comma
+ * key=value pairs, values bare or in quotes, where '' is one. Also comma
  * lists, host:port and redis:// addresses. Private to config/. Pure.
  */
 #ifndef WEIR_CONFIG_CONNSTR_H
@@ -21,6 +21,9 @@ enum weir_err connstr_next(struct slice *rest, struct arena *arena, struct slice
 /* host, host:port, [v6]:port, v6 without port, /folder or @name. */
 bool endpoint_parse(struct slice text, uint16_t default_port, struct arena *arena,
                     struct config_endpoint *out) WEIR_MUST_CHECK;
+/* Likewise, without a copy. */
+bool endpoint_split(struct slice text, uint16_t default_port, struct slice *host,
+                    uint16_t *port) WEIR_MUST_CHECK;
 /*
  * redis://[user[:password]@]host[:port], with s behind redis: TLS. redis+cluster:// and
  * redis+sentinel:// take several host:port, the latter "/name of the master" at the end.

@@ -6,6 +6,7 @@
 #include "config/effective.h"
 
 #include "config/config.h"
+#include "config/hostlist.h"
 
 /* Bit of a [users] option in config_user.given. */
 enum user_bit {
@@ -18,6 +19,23 @@ enum user_bit {
 enum config_log_level config_log_level(const struct config_globals *g)
 {
 	return g->verbose ? CONFIG_LOG_DEBUG : g->log_level;
+}
+
+bool config_database_gives(const struct config_database *db, const char *option)
+{
+	const struct option *o = option_find(OPTION_SCOPE_DATABASE, slice_str(option));
+
+	WEIR_ASSERT(o != NULL);
+	return db->given & (1ULL << option_index(OPTION_SCOPE_DATABASE, o));
+}
+
+const char *config_load_balance_text(const struct config_database *db)
+{
+	const struct config_cluster *c = db->cluster;
+
+	if (c->host_count != 1 || hostlist_count(c->hosts[0].host) == 1)
+		return NULL;
+	return option_words(OPTION_LOAD_BALANCE)[db->load_balance_hosts];
 }
 
 struct slice config_dbname(const struct config_database *db, struct slice requested)

@@ -19,6 +19,9 @@ struct config_user;
 /* verbose, PgBouncer's option, counts as debug. */
 enum config_log_level config_log_level(const struct config_globals *g);
 
+bool config_database_gives(const struct config_database *db, const char *option); /* in its line */
+/* load_balance_hosts of an entry whose node is several hosts, NULL of any other. */
+const char *config_load_balance_text(const struct config_database *db);
 /* The database's name on the server for a client that asked for `requested`. */
 struct slice config_dbname(const struct config_database *db, struct slice requested);
 

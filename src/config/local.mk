@@ -9,6 +9,7 @@ src_config_libconfig_a_SOURCES = \
 	src/config/connstr.c src/config/connstr.h \
 	src/config/effective.c src/config/effective.h \
 	src/config/find.c src/config/find.h \
+	src/config/hostlist.c src/config/hostlist.h \
 	src/config/manual.c \
 	src/config/options.c src/config/options.def src/config/options.h \
 	src/config/print.c src/config/print.h \

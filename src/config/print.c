@@ -40,15 +40,15 @@ static void print_quoted(const struct buf *value, FILE *out)
 	bool plain = value->len > 0;
 
 	for (size_t i = 0; i < value->len && plain; i++)
-		plain = !strchr(" \t'\\", value->data[i]);
+		plain = !strchr(" \t'", value->data[i]);
 	if (plain) {
 		print_buf(value, out);
 		return;
 	}
 	fputc('\'', out);
 	for (size_t i = 0; i < value->len; i++) {
-		if (value->data[i] == '\'' || value->data[i] == '\\')
-			fputc('\\', out);
+		if (value->data[i] == '\'')
+			fputc('\'', out);
 		fputc(value->data[i], out);
 	}
 	fputc('\'', out);
@@ -75,6 +75,22 @@ static void print_globals(const struct config *cfg, FILE *out)
 	buf_fini(&value);
 }
 
+/* A name as the reader takes it: quoted where another character than these is in it. */
+static void print_name(const char *name, FILE *out)
+{
+	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+								"0123456789_.*-";
+
+	if (name[strspn(name, plain)] == '\0') {
+		fputs(name, out);
+		return;
+	}
+	fputc('"', out);
+	for (; *name; name++)
+		fputs(*name == '"' ? "\"\"" : (const char[]){ *name, '\0' }, out);
+	fputc('"', out);
+}
+
 static void print_row(enum option_scope scope, const void *row, const char *name, uint64_t given,
                       FILE *out)
 {
@@ -82,7 +98,8 @@ static void print_row(enum option_scope scope, const void *row, const char *name
 	struct buf value;
 
 	buf_init(&value, VALUE_BYTES_MAX);
-	fprintf(out, strpbrk(name, " \t=;#\"") ? "\"%s\" =" : "%s =", name);
+	print_name(name, out);
+	fputs(" =", out);
 	for (size_t i = 0; i < table.count; i++) {
 		if (!(given & (1ULL << i)))
 			continue;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
  * The ini reader. inih splits lines into section, name and value; this file
- * feeds it line by line, so that it always knows file and line, follows
- * %include (PgBouncer's: relative to the working folder), and restores the
- * section of the including file afterwards. The only includer of ini.h.
+ * feeds it line by line, so that it always knows file and line and follows
+ * %include (PgBouncer's: relative to the working folder; a section that the
+ * included file began goes on behind it). A line whose name is quoted is read
+ * here, since inih would look for its = inside. The only includer of ini.h.
  */
 #include "config/reader.h"
 
@@ -20,14 +21,13 @@ struct source {
 	FILE *file;
 	const char *name; /* in the arena */
 	unsigned line;
-	char section[SECTION_MAX]; /* header line to repeat after an include; empty: none yet */
 };
 
 struct reader {
-	struct source stack[INCLUDE_DEPTH_MAX];
-	size_t depth;       /* sources open */
-	bool resume;        /* the next line is the section header of the top source */
-	struct source last; /* where the latest line came from, for errors */
+	struct source stack[INCLUDE_DEPTH_MAX + 1]; /* the first is the file itself */
+	size_t depth;              /* sources open */
+	struct source last;        /* where the latest line came from, for errors */
+	char section[SECTION_MAX]; /* of the latest header; empty: none yet */
 	struct arena *arena;
 	struct config_entries *out;
 	struct config_error *err;
@@ -101,7 +101,7 @@ static void reader_open(struct reader *r, const char *path)
 	struct config_entry at = reader_position(r);
 	FILE *file;
 
-	if (r->depth == INCLUDE_DEPTH_MAX) {
+	if (r->depth == WEIR_COUNTOF(r->stack)) {
 		reader_fail(r, "%include", "files are included too deeply");
 		return;
 	}
@@ -148,7 +148,6 @@ static bool reader_directive(struct reader *r, char *line)
 static bool reader_line(struct reader *r, char *line, int size)
 {
 	struct source *s = &r->stack[r->depth - 1];
-	const char *text;
 
 	if (!fgets(line, size, s->file)) {
 		if (ferror(s->file))
@@ -159,39 +158,23 @@ static bool reader_line(struct reader *r, char *line, int size)
 	r->last = *s;
 	if (strlen(line) == (size_t)size - 1 && line[size - 2] != '\n')
 		reader_fail(r, NULL, "the line is too long");
-	text = line + strspn(line, " \t");
-	if (text[0] == '[')
-		snprintf(s->section, sizeof(s->section), "%.*s\n", (int)strcspn(text, "\r\n"), text);
 	return true;
+}
+
+static void reader_section(struct reader *r, const char *line)
+{
+	const char *text = line + strspn(line, " \t");
+
+	if (text[0] == '[')
+		snprintf(r->section, sizeof(r->section), "%.*s", (int)strcspn(text + 1, "]\r\n"),
+		         text + 1);
 }
 
 static void reader_pop(struct reader *r)
 {
 	fclose(r->stack[--r->depth].file);
-	r->resume = r->depth > 0;
 	if (r->depth > 0)
 		r->last = r->stack[r->depth - 1];
-}
-
-/* inih's source of lines, called like fgets; NULL ends the parse. */
-static char *on_line(char *line, int size, void *stream)
-{
-	struct reader *r = stream;
-
-	while (r->depth > 0 && !r->failed) {
-		if (r->resume) {
-			r->resume = false;
-			if (r->stack[r->depth - 1].section[0]) {
-				snprintf(line, (size_t)size, "%s", r->stack[r->depth - 1].section);
-				return line;
-			}
-		}
-		if (!reader_line(r, line, size))
-			reader_pop(r);
-		else if (!reader_directive(r, line))
-			return r->failed ? NULL : line;
-	}
-	return NULL;
 }
 
 static bool section_scope(const char *section, enum option_scope *scope)
@@ -214,27 +197,12 @@ static bool section_scope(const char *section, enum option_scope *scope)
 	return false;
 }
 
-/* "my name" stands for my name; a doubled quote inside for one. In place. */
-static char *unquote(char *name)
-{
-	char *out = name;
-
-	if (name[0] != '"')
-		return name;
-	for (const char *in = name + 1; *in && !(in[0] == '"' && in[1] != '"'); in++) {
-		if (*in == '"')
-			in++;
-		*out++ = *in;
-	}
-	*out = '\0';
-	return name;
-}
-
 static int on_entry(void *user, const char *section, const char *name, const char *value)
 {
 	struct reader *r = user;
-	struct config_entry entry = { .value = value, .file = r->last.name, .line = r->last.line };
-	char *copy;
+	struct config_entry entry = {
+		.name = name, .value = value, .file = r->last.name, .line = r->last.line
+	};
 
 	if (section[0] == '\0')
 		return reader_fail(r, name, "stands before the first [section]");
@@ -244,10 +212,58 @@ static int on_entry(void *user, const char *section, const char *name, const cha
 		return reader_fail(r, NULL, "the name before = is missing");
 	if (r->out->count >= ENTRIES_MAX)
 		return reader_fail(r, name, "too many settings");
-	copy = unquote(arena_strdup(r->arena, slice_str(name)));
-	entry.name = copy;
 	config_entries_add(r->out, r->arena, &entry);
 	return 1;
+}
+
+/* The end of the quoted name, which loses its quotes: a doubled one inside stands for one. */
+static char *unquote(char *name)
+{
+	const char quote = name[0];
+	char *out = name, *in = name + 1;
+
+	for (; *in && !(in[0] == quote && in[1] != quote); in++) {
+		if (*in == quote)
+			in++;
+		*out++ = *in;
+	}
+	if (*in == '\0')
+		return NULL;
+	*out = '\0';
+	return in + 1;
+}
+
+/* True when the line was 'name' = value or "name" = value, and has been taken. */
+static bool reader_quoted(struct reader *r, char *line)
+{
+	char *name = line + strspn(line, " \t"), *rest;
+
+	if (name[0] != '\'' && name[0] != '"')
+		return false;
+	rest = unquote(name);
+	if (rest)
+		rest += strspn(rest, " \t");
+	if (!rest || *rest != '=')
+		reader_fail(r, NULL, "neither name = value nor [section]");
+	else
+		on_entry(r, r->section, name, trim_end(rest + 1 + strspn(rest + 1, " \t")));
+	return true;
+}
+
+/* inih's source of lines, called like fgets; NULL ends the parse. */
+static char *on_line(char *line, int size, void *stream)
+{
+	struct reader *r = stream;
+
+	while (r->depth > 0 && !r->failed) {
+		if (!reader_line(r, line, size)) {
+			reader_pop(r);
+		} else if (!reader_directive(r, line) && !reader_quoted(r, line)) {
+			reader_section(r, line);
+			return r->failed ? NULL : line;
+		}
+	}
+	return NULL;
 }
 
 static void ini_switches(void)

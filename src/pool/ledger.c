@@ -30,6 +30,7 @@ struct ledger_entry {
 	struct ledger_limits limits;
 	uint32_t open, connecting;
 	struct list waiters;
+	_Atomic uint32_t turn;                      /* of the node's hosts */
 	_Atomic uint32_t waiting;                   /* waiters.count, readable without the mutex */
 	_Atomic uint32_t idle[LEDGER_WORKERS_MAX];
 };
@@ -480,6 +481,22 @@ uint32_t ledger_open_count(const struct ledger_entry *e)
 	n = e->open;
 	pthread_mutex_unlock(&e->ledger->mutex);
 	return n;
+}
+
+uint32_t ledger_take_turn(struct ledger_entry *e)
+{
+	return atomic_fetch_add_explicit(&e->turn, 1, memory_order_relaxed);
+}
+
+uint32_t ledger_turn(const struct ledger_entry *e)
+{
+	return atomic_load_explicit(&e->turn, memory_order_relaxed);
+}
+
+void ledger_turn_over(struct ledger_entry *e, uint32_t turn)
+{
+	(void)atomic_compare_exchange_strong_explicit(&e->turn, &turn, turn + 1, memory_order_relaxed,
+						      memory_order_relaxed);
 }
 
 enum ledger_full ledger_sit(struct ledger *l, struct slice database, struct slice user,

@@ -88,6 +88,10 @@ struct ledger_advice ledger_closed(struct ledger_entry *e, bool was_connecting);
 /* The worker's number of idle servers changed. */
 void ledger_set_idle(struct ledger_entry *e, unsigned worker, uint32_t idle);
 uint32_t ledger_open_count(const struct ledger_entry *e);
+/* Whose turn it is among the hosts of a node that has several: a number that all workers share. */
+uint32_t ledger_take_turn(struct ledger_entry *e);  /* the next caller gets the next host */
+uint32_t ledger_turn(const struct ledger_entry *e); /* the next caller gets the same */
+void ledger_turn_over(struct ledger_entry *e, uint32_t turn); /* if it still is that host's turn */
 /* The first waiter has waited too long: may a connection of the reserve be opened for it? */
 struct ledger_advice ledger_wait_long(struct ledger_entry *e);
 /* Reserves a slot if fewer than `least` are open, and the limits allow it. */

@@ -6,6 +6,7 @@
  */
 #include "pool/pool.h"
 
+#include "base/mem.h"
 #include "pool/ledger.h"
 #include "pool/session.h"
 
@@ -18,6 +19,7 @@ void pool_init(struct pool *p, struct ledger_entry *ledger, unsigned worker, uin
 	p->ledger = ledger;
 	p->worker = worker;
 	p->node_id = node_id;
+	p->host = mem_strdup("");
 }
 
 void pool_fini(struct pool *p)
@@ -25,6 +27,20 @@ void pool_fini(struct pool *p)
 	for (int i = 0; i < SERVER_STATE_COUNT; i++)
 		WEIR_ASSERT(p->by_state[i].count == 0);
 	WEIR_ASSERT(p->waiting.count == 0);
+	mem_free(p->host);
+	p->host = NULL;
+}
+
+bool pool_is_at(const struct pool *p, const char *host, uint16_t port)
+{
+	return p->port == port && strcmp(p->host, host) == 0;
+}
+
+void pool_set_address(struct pool *p, const char *host, uint16_t port)
+{
+	mem_free(p->host);
+	p->host = mem_strdup(host);
+	p->port = port;
 }
 
 static struct list_node *first_idle(struct pool *p)

@@ -28,13 +28,15 @@ struct pool {
 	unsigned worker;
 	uint16_t node_id;
 	uint16_t port;
-	char host[256];
+	char *host;                  /* owned; a list where several servers are alike (hostlist.h) */
 	uint64_t generation;         /* grows when old connections must go: RECONNECT, a new primary */
 	bool is_round_robin;         /* oldest idle first instead of the newest */
 };
 
 void pool_init(struct pool *p, struct ledger_entry *ledger, unsigned worker, uint16_t node_id);
 void pool_fini(struct pool *p); /* no server left */
+bool pool_is_at(const struct pool *p, const char *host, uint16_t port);
+void pool_set_address(struct pool *p, const char *host, uint16_t port);
 /* An idle server, one whose session state matches if it is near; NULL: none. Now ACTIVE. */
 struct server *pool_take(struct pool *p, const struct session_state *session);
 /* Likewise, but one that served this client's sequences, or nobody's, is preferred. */

@@ -41,6 +41,7 @@ struct server *server_create(struct pool *pool)
 	s->magic = SERVER_MAGIC;
 	s->pool = pool;
 	s->generation = pool->generation;
+	server_set_address(s, pool->host, pool->port);
 	s->id = atomic_fetch_add_explicit(&next_id, 1, memory_order_relaxed);
 	s->txn_status = 'I';
 	replies_init(&s->replies);
@@ -65,8 +66,16 @@ void server_destroy(struct server *s)
 	prepared_set_fini(&s->prepared);
 	plain_names_fini(&s->plain);
 	mem_free(s->key);
+	mem_free(s->host);
 	s->magic = 0;
 	mem_free(s);
+}
+
+void server_set_address(struct server *s, const char *host, uint16_t port)
+{
+	mem_free(s->host);
+	s->host = mem_strdup(host);
+	s->port = port;
 }
 
 const char *server_state_name(enum server_state state)

@@ -56,6 +56,8 @@ struct server {
 	struct prepared_set prepared;
 	struct plain_names plain;     /* statements under the clients' own names */
 	uint64_t id;
+	char *host;                   /* owned: where it was opened to, one of the pool's */
+	uint16_t port;
 	uint64_t connected_us, idle_since_us, request_us, checked_us;
 	uint64_t generation;          /* of the pool then: an older one closes when free */
 	uint64_t pass_left;           /* bytes of a message body still to pass on */
@@ -91,6 +93,7 @@ void server_leave(struct server *s);
 void server_move(struct server *s, struct pool *to);
 /* Takes its own reference. */
 void server_set_session(struct server *s, struct session_state *session);
+void server_set_address(struct server *s, const char *host, uint16_t port);
 void server_set_key(struct server *s, uint32_t pid, struct slice key);
 
 #endif

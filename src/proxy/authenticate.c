@@ -4,12 +4,15 @@
  * method; auth_file, else auth_query, the secret; the messages of a password
  * method are client_login's. Certificates and Unix sockets prove themselves
  * without a message. Nothing is told of a wrong user that isn't of a wrong
- * password.
+ * password. trust trusts those whom the list of users has; any lets anybody in,
+ * but never under a role's own name.
  */
 #include "proxy/authenticate.h"
 
 #include <pwd.h>
 #include <stdio.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "auth/hba.h"
 #include "auth/ident.h"
@@ -130,16 +133,32 @@ static bool check_certificate(struct client *c, const struct hba_verdict *verdic
 	return false;
 }
 
+static bool peer_cred(const struct client *c, struct ucred *cred)
+{
+	socklen_t len = sizeof *cred;
+
+	return c->login->is_unix &&
+	       getsockopt(conn_fd(&c->conn), SOL_SOCKET, SO_PEERCRED, cred, &len) == 0;
+}
+
+/* PgBouncer's way in for who may end the process anyway: user pgbouncer by the Unix socket. */
+static bool is_owner(const struct client *c)
+{
+	const struct login *l = c->login;
+	struct ucred cred;
+
+	return config_is_admin_database(slice_str(l->database)) &&
+	       strcmp(l->user, "pgbouncer") == 0 && peer_cred(c, &cred) && cred.uid == geteuid();
+}
+
 static bool check_peer(struct client *c, const struct hba_verdict *verdict)
 {
 	const struct login *l = c->login;
 	struct ucred cred;
-	socklen_t len = sizeof cred;
 	struct passwd entry, *found = NULL;
 	char space[PASSWD_BYTES];
 
-	if (l->is_unix &&
-	    getsockopt(conn_fd(&c->conn), SOL_SOCKET, SO_PEERCRED, &cred, &len) == 0 &&
+	if (peer_cred(c, &cred) &&
 	    getpwuid_r(cred.uid, &entry, space, sizeof space, &found) == 0 && found &&
 	    ident_allows(l->settings->ident, verdict->map, entry.pw_name, slice_str(l->user)))
 		return true;
@@ -187,6 +206,37 @@ static struct slice secret_of(const struct login *l)
 	return l->secret ? slice_str(l->secret) : slice_of("", 0);
 }
 
+/* Is the name one of auth_file or auth_query? Without either there is no list to be on. */
+static bool is_listed(const struct login *l)
+{
+	struct slice secret;
+
+	if (!l->settings->users && l->stage != STAGE_SECRET)
+		return true;
+	return l->secret || userlist_find(l->settings->users, slice_str(l->user), &secret) == WEIR_OK;
+}
+
+/* False: refused already. */
+static bool check_trust(struct client *c)
+{
+	const struct login *l = c->login;
+	const struct config *cfg = l->settings->config;
+	const struct config_database *db = config_database_find(cfg, slice_str(l->database));
+
+	if (l->method != CLIENT_METHOD_TRUST || l->is_owner)
+		return true;
+	if (cfg->global.auth_type != AUTH_TYPE_ANY) {
+		if (is_listed(l))
+			return true;
+		refuse_proof(c, "trust");
+		return false;
+	}
+	if (!db || *db->user || config_is_admin_database(slice_str(l->database)))
+		return true;
+	login_refuse(c, "28000", "auth_type any needs user= in the database's entry");
+	return false;
+}
+
 static void start(struct client *c)
 {
 	struct login *l = c->login;
@@ -205,6 +255,8 @@ static void start(struct client *c)
 	};
 	struct buf out;
 
+	if (!check_trust(c))
+		return;
 	if (c->is_tls)
 		cbind.len = tls_endpoint(conn_tls(&c->conn), cbind.data);
 	buf_init(&out, LOGIN_OUT_MAX);
@@ -241,6 +293,12 @@ void authenticate(struct client *c)
 	struct hba_verdict verdict;
 	struct slice entry;
 
+	if (is_owner(c)) {
+		l->is_owner = true;
+		l->method = CLIENT_METHOD_TRUST;
+		start(c);
+		return;
+	}
 	if (!verdict_for(c, &verdict) || !check_proofs(c, &verdict))
 		return;
 	l->method = verdict.method;

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "config/hostlist.h"
 #include "net/resolver.h"
 #include "net/tls.h"
 #include "pool/ledger.h"
@@ -39,6 +40,7 @@ enum {
 struct backend_login {
 	struct settings *settings;      /* counted: secrets are borrowed from it */
 	struct resolver_query *query;   /* pending look-up; NULL: none */
+	uint32_t turn;                  /* among the hosts */
 	struct server_login auth;
 	bool has_auth;
 	bool waits_for_tls;             /* SSLRequest sent, one byte is due */
@@ -103,7 +105,7 @@ void backend_close(struct server *s, enum close_reason reason)
 
 	WEIR_ASSERT(s->client == NULL);
 	log_debug("server_closed", "id=%llu host=%s port=%u state=%s reason=\"%s\"",
-		  (unsigned long long)s->id, pool->host, pool->port, server_state_name(s->state),
+		  (unsigned long long)s->id, s->host, s->port, server_state_name(s->state),
 		  close_reason_info(reason)->text);
 	metrics_closed(backend_proxy(s)->metrics, reason);
 	loop_timer_cancel(&s->timer);
@@ -140,9 +142,10 @@ static void login_failed(struct server *s, enum close_reason reason)
 	bool is_final = failure_is_final_login_error(error.sqlstate);
 
 	log_warn("server_login_failed", "db=%s user=%s host=%s port=%u sqlstate=%s message=\"%s\"",
-		 t->database, t->user, pool->host, pool->port, *error.sqlstate ? error.sqlstate : "-",
+		 t->database, t->user, s->host, s->port, *error.sqlstate ? error.sqlstate : "-",
 		 *error.message ? error.message : close_reason_info(reason)->text);
 	metrics_add(t->proxy->metrics, METRIC_SERVER_CONNECT_FAILURES, 1);
+	ledger_turn_over(pool->ledger, l->turn);
 	if (!is_final)
 		tenant_suspect(t, pool->node_id);
 	if (s->is_replication) {
@@ -251,7 +254,7 @@ static void start_tls(struct server *s)
 {
 	struct backend_login *l = s->login;
 
-	if (conn_start_tls(&s->conn, l->settings->server_tls, s->pool->host) != WEIR_OK)
+	if (conn_start_tls(&s->conn, l->settings->server_tls, s->host) != WEIR_OK)
 		fail_text(s, "TLS could not be started");
 }
 
@@ -261,8 +264,7 @@ static void on_connected(struct conn *conn)
 	struct backend_login *l = s->login;
 	struct tls_context *tls = l->settings->server_tls;
 
-	if (!tls || tls_context_mode(tls) <= TLS_MODE_ALLOW || *s->pool->host == '/' ||
-	    *s->pool->host == '@') {
+	if (!tls || tls_context_mode(tls) <= TLS_MODE_ALLOW || *s->host == '/' || *s->host == '@') {
 		send_startup(s);
 		return;
 	}
@@ -356,7 +358,6 @@ static void login_done(struct server *s)
 	link_serve_waiters(pool);
 }
 
-/* An error in it ends the connection: it may be what makes it safe to use. */
 static void take_first_ready(struct server *s)
 {
 	struct backend_login *l = s->login;
@@ -393,6 +394,12 @@ static void take_error(struct server *s, const struct frame *frame)
 	struct msg_error m;
 
 	backend_read_error(frame->body, &m);
+	if (l->runs_connect_query && !slice_is(m.severity, "FATAL")) {
+		log_warn("connect_query_failed", "db=%s host=%s port=%u sqlstate=%.5s message=\"%.*s\"",
+			 backend_tenant(s)->database, s->host, s->port, m.sqlstate.ptr,
+			 (int)(m.message.len > 400 ? 400 : m.message.len), m.message.ptr);
+		return;
+	}
 	if (s->is_replication && !slice_is(m.sqlstate, "57P03")) {
 		replication_failed(s, CLOSE_SERVER_LOGIN, frame->whole);
 		return;
@@ -543,6 +550,19 @@ static void on_resolved(void *arg, enum weir_err err, const struct resolved *res
 		connect_to(s, resolved);
 }
 
+/* Of several hosts the next one, or with load_balance_hosts=disable the one that last answered. */
+static void choose_host(struct server *s)
+{
+	struct backend_login *l = s->login;
+	const struct pool *pool = s->pool;
+	bool is_kept = backend_tenant(s)->db->load_balance_hosts == LOAD_BALANCE_DISABLE;
+	struct hostlist_item item;
+
+	l->turn = is_kept ? ledger_turn(pool->ledger) : ledger_take_turn(pool->ledger);
+	hostlist_pick(pool->host, pool->port, l->turn, &item);
+	server_set_address(s, item.host, item.port);
+}
+
 static struct server *open_server(struct pool *pool, struct client *c)
 {
 	struct tenant *t = tenant_pool_of(pool)->tenant;
@@ -563,11 +583,12 @@ static struct server *open_server(struct pool *pool, struct client *c)
 	l->settings = settings_get(p->settings);
 	loop_timer_arm(p->loop, &s->timer, p->settings->config->global.server_connect_timeout_us,
 		       on_timeout);
-	err = resolver_try(p->shared->resolver, pool->host, pool->port, &resolved);
+	choose_host(s);
+	err = resolver_try(p->shared->resolver, s->host, s->port, &resolved);
 	if (err == WEIR_OK)
 		connect_to(s, &resolved);
 	else if (err == WEIR_ERR_AGAIN)
-		l->query = resolver_ask(p->shared->resolver, p->mailbox, pool->host, pool->port,
+		l->query = resolver_ask(p->shared->resolver, p->mailbox, s->host, s->port,
 					on_resolved, s);
 	else
 		fail_text(s, "host name not found");

@@ -99,14 +99,24 @@ static void on_timeout(struct loop_timer *timer)
 	canceler_end(list_entry(timer, struct canceler, timer));
 }
 
+/* Where the connection is, not where another look at the name would lead. */
+static bool address_of(const struct proxy *p, const struct server *s, struct resolved *out)
+{
+	*out = (struct resolved){ .count = 1 };
+	if (*s->host == '/' || *s->host == '@')
+		return resolver_try(p->shared->resolver, s->host, s->port, out) == WEIR_OK;
+	out->at[0].len = sizeof out->at[0].addr;
+	return getpeername(conn_fd(&s->conn), (struct sockaddr *)&out->at[0].addr,
+			   &out->at[0].len) == 0;
+}
+
 static void send_cancel(struct proxy *p, struct server *s)
 {
 	uint64_t bound = p->settings->config->global.cancel_wait_timeout_us;
 	struct resolved resolved;
 	struct canceler *k;
 
-	if (p->cancelers.count >= CANCELERS_MAX || !s->key_len ||
-	    resolver_try(p->shared->resolver, s->pool->host, s->pool->port, &resolved) != WEIR_OK)
+	if (p->cancelers.count >= CANCELERS_MAX || !s->key_len || !address_of(p, s, &resolved))
 		return;
 	k = mem_zalloc(sizeof *k);
 	k->magic = CANCELER_MAGIC;

@@ -279,7 +279,7 @@ void failure_server_lost(struct server *s, const struct msg_error *error)
 	struct client *c = s->client;
 
 	log_info("server_lost", "id=%llu host=%s port=%u state=%s sqlstate=%.*s",
-		 (unsigned long long)s->id, s->pool->host, s->pool->port,
+		 (unsigned long long)s->id, s->host, s->port,
 		 server_state_name(s->state), error ? (int)error->sqlstate.len : 1,
 		 error ? error->sqlstate.ptr : "-");
 	tenant_suspect(backend_tenant(s), s->pool->node_id);
@@ -296,7 +296,7 @@ void failure_protocol(struct server *s)
 	struct client *c = s->client;
 
 	log_warn("server_protocol", "id=%llu host=%s port=%u", (unsigned long long)s->id,
-		 s->pool->host, s->pool->port);
+		 s->host, s->port);
 	if (c)
 		link_cut(c);
 	backend_close(s, CLOSE_SERVER_PROTOCOL);

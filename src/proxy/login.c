@@ -233,7 +233,7 @@ static void welcome_console(struct client *c)
 	uint32_t pid;
 	struct buf b;
 
-	c->is_admin = l->settings->config->global.auth_type == AUTH_TYPE_ANY ||
+	c->is_admin = l->is_owner || l->settings->config->global.auth_type == AUTH_TYPE_ANY ||
 		      config_is_admin_user(l->settings->config, slice_str(l->user));
 	if (!c->is_admin && !config_is_stats_user(l->settings->config, slice_str(l->user))) {
 		login_refuse(c, "42501", "user is not allowed to use the console");
@@ -364,13 +364,13 @@ static void negotiate(struct client *c, const struct startup *s)
 static void add_host(struct client *c, const struct startup *s)
 {
 	char text[APPLICATION_NAME_MAX], host[256] = "";
-	struct slice name = slice_of("", 0);
+	struct slice name = slice_str("app");
 	uint16_t port;
 
 	(void)startup_param_find(s, "application_name", &name);
 	conn_peer_name(&c->conn, host, sizeof host, &port);
-	snprintf(text, sizeof text, "%.*s%s%s:%u", (int)(name.len < 64 ? name.len : 64), name.ptr,
-		 name.len ? " - " : "", host, port);
+	snprintf(text, sizeof text, "%.*s - %s:%u", (int)(name.len < 64 ? name.len : 64), name.ptr,
+		 host, port);
 	options_set(&c->login->startup, "application_name", text);
 }
 

@@ -18,6 +18,7 @@ struct login {
 	bool is_unix;
 	bool is_direct; /* TLS came first, unasked */
 	bool has_auth;
+	bool is_owner; /* the operating system's user that this process runs as, at the console */
 	char user[IDENTITY_BYTES_MAX];
 	char database[IDENTITY_BYTES_MAX];
 	struct session_state *startup; /* counted */

@@ -273,9 +273,8 @@ struct pool *tenant_pool(struct tenant *t, const struct topology_node *node)
 	tp = t->pools[node->id];
 	if (!tp)
 		tp = t->pools[node->id] = pool_create(t, node);
-	if (tp->pool.port != node->port || strcmp(tp->pool.host, node->host) != 0) {
-		snprintf(tp->pool.host, sizeof tp->pool.host, "%s", node->host);
-		tp->pool.port = node->port;
+	if (!pool_is_at(&tp->pool, node->host, node->port)) {
+		pool_set_address(&tp->pool, node->host, node->port);
 		tp->pool.generation++;
 		tenant_login_ok(tp);
 	}

@@ -20,6 +20,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "config/config.h"
+#include "config/hostlist.h"
 #include "net/loop.h"
 #include "net/tls.h"
 #include "tier/cluster_log.h"
@@ -39,6 +40,8 @@ enum {
 	FAST_SHARE = 10,              /* of the probe interval while they are wanted */
 	HEALTHY_US = 10 * 1000 * 1000 /* of quiet after which the next ejection is a short one */
 };
+
+_Static_assert((int)NODE_HOST_MAX > (int)HOSTLIST_BYTES_MAX, "a list of hosts fits");
 
 struct cluster {
 	unsigned magic;

@@ -19,6 +19,7 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "config/hostlist.h"
 #include "net/loop.h"
 #include "net/resolver.h"
 
@@ -42,6 +43,8 @@ struct pg_session {
 	char *host, *user, *password, *dbname;            /* owned */
 	char *sslmode, *sslrootcert, *sslcert, *sslkey;   /* owned */
 	uint16_t port;
+	unsigned turn;                 /* among the hosts: the next one after a failure */
+	struct hostlist_item at;       /* whose turn it was at the last connect */
 	bool keeps_search_path;
 	bool was_refused;
 	char *sql;                     /* owned: waits for the connection */
@@ -145,6 +148,7 @@ static void session_fail(struct pg_session *s, const char *reason)
 	char text[REASON_MAX];
 
 	snprintf(text, sizeof text, "%.*s", (int)strcspn(reason, "\n"), reason);
+	s->turn++;
 	session_drop(s);
 	s->ops->on_failed(s->arg, text);
 }
@@ -187,7 +191,7 @@ static PGconn *start_connection(const struct pg_session *s, const char *hostaddr
 		"gssencmode", "options", NULL,
 	};
 	const char *values[PARAMS_MAX] = {
-		s->host, hostaddr, port, s->user, s->password, s->dbname, s->sslmode,
+		s->at.host, hostaddr, port, s->user, s->password, s->dbname, s->sslmode,
 		s->sslrootcert, s->sslcert, s->sslkey, "pgweir-probe", "UTF8", "disable",
 		s->keeps_search_path ?
 			"-c default_transaction_read_only=on" :
@@ -195,7 +199,7 @@ static PGconn *start_connection(const struct pg_session *s, const char *hostaddr
 		NULL,
 	};
 
-	snprintf(port, sizeof port, "%u", (unsigned)s->port);
+	snprintf(port, sizeof port, "%u", (unsigned)s->at.port);
 	return PQconnectStartParams(names, values, 0);
 }
 
@@ -247,11 +251,13 @@ static void session_resolve(struct pg_session *s)
 {
 	struct resolved resolved;
 	char addr[ADDR_MAX];
-	enum weir_err err = resolver_try(s->net.resolver, s->host, s->port, &resolved);
+	enum weir_err err;
 
+	hostlist_pick(s->host, s->port, s->turn, &s->at);
+	err = resolver_try(s->net.resolver, s->at.host, s->at.port, &resolved);
 	if (err == WEIR_ERR_AGAIN) {
 		s->state = SESSION_RESOLVING;
-		s->lookup = resolver_ask(s->net.resolver, s->net.mailbox, s->host, s->port,
+		s->lookup = resolver_ask(s->net.resolver, s->net.mailbox, s->at.host, s->at.port,
 					 on_resolved, s);
 		return;
 	}

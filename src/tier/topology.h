@@ -18,7 +18,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { TOPOLOGY_NODES_MAX = 32, NODE_HOST_MAX = 256, NODE_NAME_MAX = 64 };
+enum { TOPOLOGY_NODES_MAX = 32, NODE_HOST_MAX = 1024, NODE_NAME_MAX = 64 };
 
 enum node_role { NODE_ROLE_UNKNOWN, NODE_ROLE_PRIMARY, NODE_ROLE_REPLICA };
 
@@ -42,7 +42,7 @@ struct topology_node {
 	uint32_t timeline;              /* 0: not known */
 	uint32_t epoch;                 /* changes when reads on it may go back in time */
 	char name[NODE_NAME_MAX];       /* Patroni member name or host:port */
-	char host[NODE_HOST_MAX];
+	char host[NODE_HOST_MAX];       /* or several, alike: config/hostlist.h */
 	struct node_live *live;         /* borrowed: immortal */
 };
 

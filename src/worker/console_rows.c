@@ -253,6 +253,7 @@ static void pool_row(struct rows *r, const struct tenant *t, const struct pool *
 	row->user = copy_slice(r, tenant_server_user(t)); /* a forced user has one pool */
 	row->node = pool ? node_text(r, pool) : "";
 	row->pool_mode = config_pool_mode_text(t->pool_mode);
+	row->load_balance_hosts = config_load_balance_text(t->db);
 	if (!pool)
 		return;
 	row->sv_active = (uint32_t)pool_count(pool, SERVER_ACTIVE);

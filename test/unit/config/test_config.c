@@ -146,10 +146,73 @@ Test(config, clusters)
 	cr_expect_eq(fixed->hosts[0].port, 5432);
 	cr_expect_eq(fixed->hosts[1].port, 9);
 	cr_expect(implicit->is_implicit);
-	cr_expect_str_eq(implicit->name, "h1:6,h2:7");
+	cr_expect_eq(implicit->host_count, 1);
+	cr_expect_str_eq(implicit->hosts[0].host, "h1,h2:7");
+	cr_expect_eq(implicit->hosts[0].port, 6);
 	cr_expect_eq(database(cfg, "d")->cluster, implicit);
 	cr_expect_str_eq(implicit->user, "u");
 	cr_expect_str_eq(database(cfg, "e")->cluster->name, "h1:5432");
+	config_put(&cfg);
+}
+
+static const char *balance_of(struct config *cfg, const char *name)
+{
+	const char *text = config_load_balance_text(database(cfg, name));
+
+	return text ? text : "none";
+}
+
+Test(config, several_hosts_are_alike_or_told_apart)
+{
+	static const char text[] = "[databases]\na = host=h1,h2\nb = host='h1, h2' load_balance_hosts="
+							   "disable\nc = host=h1 load_balance_hosts=disable\n[pgweir]\n";
+	static char long_list[2000];
+	struct config_error err;
+	struct config *cfg = load(text);
+
+	cr_expect_eq(database(cfg, "a")->cluster, database(cfg, "b")->cluster);
+	cr_expect_str_eq(balance_of(cfg, "a"), "round-robin");
+	cr_expect_str_eq(balance_of(cfg, "b"), "disable");
+	cr_expect_str_eq(balance_of(cfg, "c"), "none");
+	config_put(&cfg);
+	snprintf(long_list, sizeof(long_list), "%sprobe_user = p\n", text);
+	cfg = load(long_list);
+	cr_expect_str_eq(balance_of(cfg, "a"), "none");
+	cr_expect_eq(database(cfg, "a")->cluster->host_count, 2);
+	cr_expect_str_eq(balance_of(cfg, "b"), "disable");
+	config_put(&cfg);
+	snprintf(long_list, sizeof(long_list), "[databases]\na = host=");
+	for (int i = 0; i < 5; i++)
+		snprintf(long_list + strlen(long_list), 300, "%s%0250d", i ? "," : "", i);
+	cr_expect_null(config_load_text(long_list, &err));
+	cr_expect_str_eq(err.message, "the list of hosts is longer than 1023 bytes");
+}
+
+Test(config, minus_one_leaves_a_value_open)
+{
+	struct config_error err;
+	struct config *cfg = load("[pgweir]\ndefault_pool_size = 7\nquery_wait_timeout = 9\n"
+	                          "[databases]\na = host=h pool_size=-1 query_wait_timeout=-1\n"
+	                          "[users]\nu = pool_size=-1 query_timeout=-1\n");
+	const struct config_user *u = config_user_find(cfg, slice_str("u"));
+
+	cr_expect_eq(database(cfg, "a")->pool_size, 7);
+	cr_expect_eq(database(cfg, "a")->query_wait_timeout_us, 9000000);
+	cr_expect_not(config_database_gives(database(cfg, "a"), "pool_size"));
+	cr_expect_eq(u->given, 0);
+	config_put(&cfg);
+	cr_expect_null(config_load_text("[databases]\na = host=h pool_size=-2\n", &err));
+	cr_expect_null(config_load_text("[pgweir]\ndefault_pool_size = -1\n", &err));
+}
+
+Test(config, without_a_host_it_is_the_unix_socket)
+{
+	struct config *cfg = load("[databases]\na =\n[pgweir]\nunix_socket_dir = /run/x\n");
+
+	cr_expect_str_eq(database(cfg, "a")->cluster->hosts[0].host, "/run/x");
+	config_put(&cfg);
+	cfg = load("[databases]\na =\n[pgweir]\nunix_socket_dir =\n");
+	cr_expect_str_eq(database(cfg, "a")->cluster->hosts[0].host, "/var/run/postgresql");
 	config_put(&cfg);
 }
 

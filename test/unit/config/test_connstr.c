@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "config/connstr.h"
+#include "config/hostlist.h"
 
 /* "key|value;key|value;" or "!why". */
 static const char *pairs(const char *text)
@@ -33,8 +34,8 @@ Test(connstr, pairs)
 	cr_expect_str_eq(pairs(""), "");
 	cr_expect_str_eq(pairs("  host=a  port = 5 "), "host|a;port|5;");
 	cr_expect_str_eq(pairs("host=a,b dbname=''"), "host|a,b;dbname|;");
-	cr_expect_str_eq(pairs("password='it''s \\' \\\\ here' x=y"), "password|it's ' \\ here;x|y;");
-	cr_expect_str_eq(pairs("a=b\\ c d='e=f'"), "a|b c;d|e=f;");
+	cr_expect_str_eq(pairs("password='it''s \\ here' x=y"), "password|it's \\ here;x|y;");
+	cr_expect_str_eq(pairs("a=b\\c d='e=f' g='h\\'"), "a|b\\c;d|e=f;g|h\\;");
 	cr_expect_str_eq(pairs("host"), "!key=value pairs are expected");
 	cr_expect_str_eq(pairs("=x"), "!key=value pairs are expected");
 	cr_expect_str_eq(pairs("a=b c"), "!key=value pairs are expected");
@@ -55,6 +56,28 @@ static const char *endpoint(const char *text)
 		snprintf(result, sizeof(result), "!");
 	arena_fini(&arena);
 	return result;
+}
+
+static const char *picked(const char *list, unsigned turn)
+{
+	static char result[300];
+	struct hostlist_item item;
+
+	hostlist_pick(list, 9, turn, &item);
+	snprintf(result, sizeof(result), "%s|%u", item.host, item.port);
+	return result;
+}
+
+Test(connstr, hosts_take_turns)
+{
+	static const char list[] = "a,/b:c,::1,[::2]:5,d:7";
+	static const char *const want[] = { "a|9", "/b:c|9", "::1|9", "::2|5", "d|7" };
+
+	cr_expect_eq(hostlist_count(list), 5);
+	for (unsigned turn = 0; turn < 12; turn++)
+		cr_expect_str_eq(picked(list, turn), want[turn % 5]);
+	cr_expect_str_eq(picked("one", 3), "one|9");
+	cr_expect_str_eq(picked("", 3), "|9");
 }
 
 Test(connstr, endpoints)

@@ -433,3 +433,20 @@ Test(ledger, seats_of_a_database_and_of_a_user)
 	ledger_rise(ledger, &b);
 	ledger_rise(ledger, &c);
 }
+
+Test(ledger, hosts_take_turns)
+{
+	struct ledger *l = ledger_create(2);
+	struct ledger_entry *e = ledger_entry_find(l, slice_str("shop"), slice_str("ann"), 1);
+	uint32_t first = ledger_take_turn(e);
+
+	cr_expect_eq(ledger_take_turn(e), first + 1);
+	cr_expect_eq(ledger_turn(e), first + 2);
+	cr_expect_eq(ledger_turn(e), first + 2);
+	ledger_turn_over(e, first); /* that host's turn is over already */
+	cr_expect_eq(ledger_turn(e), first + 2);
+	ledger_turn_over(e, first + 2);
+	cr_expect_eq(ledger_turn(e), first + 3);
+	ledger_entry_put(e);
+	ledger_destroy(l);
+}
