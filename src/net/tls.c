@@ -25,6 +25,13 @@
 
 enum { TLS_TOKEN_MAX = 32, TLS_WHY_MAX = 200 };
 
+/*
+ * The longest record that clients get. libpq has room for that much at each read; the rest of a
+ * longer record would stay in its TLS library, where a program that waits for the socket never
+ * sees it.
+ */
+enum { TLS_CLIENT_RECORD_MAX = 8192 };
+
 struct tls_context {
 	atomic_uint refs;
 	enum tls_side side;
@@ -238,6 +245,8 @@ static bool apply_modes(SSL_CTX *ssl, const struct tls_options *o)
 	SSL_CTX_set_mode(ssl, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
 	                          SSL_MODE_RELEASE_BUFFERS);
 	SSL_CTX_set_read_ahead(ssl, 1);
+	if (o->side == TLS_SIDE_SERVER)
+		SSL_CTX_set_max_send_fragment(ssl, TLS_CLIENT_RECORD_MAX);
 	SSL_CTX_set_verify(ssl, verify_flags(o), NULL);
 	return o->is_http || set_alpn(ssl, o->side);
 }

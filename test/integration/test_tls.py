@@ -69,6 +69,67 @@ def test_certificates_are_reloaded(start, folder):
             equal(other.execute("SELECT 1").fetchone(), (1,))
 
 
+class RecordSocket:
+    """TLS over a socket that notes the length of each record that comes."""
+
+    def __init__(self, sock):
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        context.set_alpn_protocols(["postgresql"])
+        self.sock, self.lengths = sock, []
+        self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = context.wrap_bio(self.incoming, self.outgoing)
+        self.run(self.tls.do_handshake)
+
+    def run(self, act, *args):
+        while True:
+            try:
+                return act(*args)
+            except ssl.SSLWantReadError:
+                self.sock.sendall(self.outgoing.read())
+                self.take_record()
+            finally:
+                self.sock.sendall(self.outgoing.read())
+
+    def take_record(self):
+        head = self.exactly(5)
+        length, = struct.unpack("!H", head[3:])
+        self.lengths.append(length)
+        self.incoming.write(head + self.exactly(length))
+
+    def exactly(self, size):
+        data = b""
+        while len(data) < size:
+            more = self.sock.recv(size - len(data))
+            if not more:
+                raise Closed()
+            data += more
+        return data
+
+    def sendall(self, data):
+        self.run(self.tls.write, data)
+
+    def recv(self, size):
+        return self.run(self.tls.read, size)
+
+    def close(self):
+        self.sock.close()
+
+
+@quick
+@needs("openssl")
+def test_records_fit_libpq(start, folder, sub):
+    """libpq takes 8 kB at a time; the rest of a longer record is out of sight of who polls."""
+    weir = start(tls_options(folder, start.__self__))
+    with sub("tls::no record is longer than 8 kB"), Raw(weir.port) as raw:
+        raw.sock = RecordSocket(raw.sock)
+        equal(raw.log_in(), None)
+        rows = raw.rows("SELECT repeat('x', 50000) FROM generate_series(1, 40)")
+        equal([len(value) for value, in rows], [50000] * 40)
+        check(max(raw.sock.lengths) <= 8192 + 64, f"one of {max(raw.sock.lengths)} bytes")
+        check(max(raw.sock.lengths) >= 8192, "short ones only: a large result costs too many")
+
+
 class DirectTls(Raw):
     """A client that begins with the handshake, as libpq 17 with sslnegotiation=direct."""
 
