@@ -250,7 +250,7 @@ static void take_range(struct walk *w, struct slots *s)
 struct slots *slots_from_reply(const struct redis_reply *reply, struct slice asked,
                                const char **why)
 {
-	struct walk w = { reply->deep, reply->deep + reply->deep_count, asked, NULL };
+	struct walk w = { reply->deep, reply->deep, asked, NULL };
 	struct slots *s = slots_create(SLOTS_NODES_MAX);
 
 	s->is_cluster = true;
@@ -258,6 +258,8 @@ struct slots *slots_from_reply(const struct redis_reply *reply, struct slice ask
 	memset(s->owner, SLOTS_NONE, sizeof s->owner);
 	if (reply->value.type != REDIS_TYPE_ARRAY)
 		w.why = "no list of slots";
+	else if (reply->deep_count)
+		w.end += reply->deep_count;
 	while (!w.why && w.at < w.end)
 		take_range(&w, s);
 	if (!w.why && s->node_count == 0)
