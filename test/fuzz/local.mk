@@ -7,16 +7,22 @@
 # its program to FUZZ_TARGETS and its line below.
 
 FUZZ_TARGETS = \
+	test/fuzz/fuzz_auth_files \
 	test/fuzz/fuzz_cluster \
 	test/fuzz/fuzz_config \
+	test/fuzz/fuzz_connstr \
+	test/fuzz/fuzz_console \
 	test/fuzz/fuzz_entry \
 	test/fuzz/fuzz_framing \
 	test/fuzz/fuzz_http \
 	test/fuzz/fuzz_lexer \
 	test/fuzz/fuzz_log_line \
+	test/fuzz/fuzz_probe \
+	test/fuzz/fuzz_public \
 	test/fuzz/fuzz_redis \
 	test/fuzz/fuzz_request \
 	test/fuzz/fuzz_scram \
+	test/fuzz/fuzz_settings \
 	test/fuzz/fuzz_startup \
 	test/fuzz/fuzz_template
 
@@ -52,6 +58,18 @@ test_fuzz_fuzz_scram_SOURCES = test/fuzz/fuzz_scram.c $(FUZZ_MAIN)
 test_fuzz_fuzz_scram_CPPFLAGS = $(TEST_CPPFLAGS)
 test_fuzz_fuzz_startup_SOURCES = test/fuzz/fuzz_startup.c $(FUZZ_MAIN)
 test_fuzz_fuzz_startup_CPPFLAGS = $(TEST_CPPFLAGS)
+test_fuzz_fuzz_auth_files_SOURCES = test/fuzz/fuzz_auth_files.c $(FUZZ_MAIN)
+test_fuzz_fuzz_auth_files_CPPFLAGS = $(TEST_CPPFLAGS)
+test_fuzz_fuzz_connstr_SOURCES = test/fuzz/fuzz_connstr.c $(FUZZ_MAIN)
+test_fuzz_fuzz_connstr_CPPFLAGS = $(TEST_CPPFLAGS)
+test_fuzz_fuzz_console_SOURCES = test/fuzz/fuzz_console.c $(FUZZ_MAIN)
+test_fuzz_fuzz_console_CPPFLAGS = $(TEST_CPPFLAGS)
+test_fuzz_fuzz_probe_SOURCES = test/fuzz/fuzz_probe.c $(FUZZ_MAIN)
+test_fuzz_fuzz_probe_CPPFLAGS = $(TEST_CPPFLAGS)
+test_fuzz_fuzz_public_SOURCES = test/fuzz/fuzz_public.c $(FUZZ_MAIN)
+test_fuzz_fuzz_public_CPPFLAGS = $(TEST_CPPFLAGS)
+test_fuzz_fuzz_settings_SOURCES = test/fuzz/fuzz_settings.c $(FUZZ_MAIN)
+test_fuzz_fuzz_settings_CPPFLAGS = $(TEST_CPPFLAGS)
 
 LDADD = $(WEIR_GROUP_BEGIN) $(WEIR_LIBS) $(WEIR_GROUP_END) $(WEIR_SYSTEM_LIBS) $(FUZZ_LDFLAGS)
 

@@ -2,7 +2,8 @@
 /*
  * Stands in for libFuzzer's main() in a normal build, so that every fuzz target
  * is compiled and run by make check: the seeds of test/fuzz/corpus/<name>/, each
- * cut short at some places, then inputs from a fixed random sequence. Speaks TAP.
+ * cut short at some places and changed at others, then inputs from a fixed random
+ * sequence. Speaks TAP.
  * With arguments it runs those files only: the way to repeat a finding.
  */
 #include <dirent.h>
@@ -12,6 +13,7 @@
 #include <string.h>
 
 enum { INPUT_MAX = 1 << 20, MADE_UP_COUNT = 3000, MADE_UP_MAX = 600, CUTS = 16 };
+enum { CHANGED_COUNT = 40, CHANGED_MAX = 2048 }; /* of each seed up to that size */
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -25,6 +27,54 @@ static void run_bytes(const uint8_t *data, size_t size)
 	memcpy(copy, data, size);
 	LLVMFuzzerTestOneInput(copy, size);
 	free(copy);
+}
+
+static uint32_t next_random(uint64_t *state)
+{
+	*state = *state * 6364136223846793005ull + 1442695040888963407ull;
+	return (uint32_t)(*state >> 33);
+}
+
+/* One to four bytes replaced, left out, doubled, or brought from elsewhere in the seed. */
+static size_t change(uint8_t *data, size_t size, uint64_t *random)
+{
+	static const uint8_t odd[] = { 0, 1, 0x7f, 0x80, 0xff, '\'', '"', '\\', '$', ',', '\n', '{' };
+
+	for (unsigned n = next_random(random) % 4 + 1; n > 0 && size > 0; n--) {
+		size_t at = next_random(random) % size, from = next_random(random) % size;
+
+		switch (next_random(random) % 5) {
+		case 0:
+			data[at] = (uint8_t)next_random(random);
+			break;
+		case 1:
+			data[at] = odd[next_random(random) % sizeof(odd)];
+			break;
+		case 2:
+			memmove(data + at, data + at + 1, --size - at);
+			break;
+		case 3:
+			memmove(data + at + 1, data + at, size++ - at);
+			break;
+		default:
+			data[at] = data[from];
+		}
+	}
+	return size;
+}
+
+static unsigned run_changed(const uint8_t *seed, size_t size)
+{
+	uint8_t data[CHANGED_MAX + 8];
+	uint64_t random = 20261125 + size;
+
+	if (size > CHANGED_MAX)
+		return 0;
+	for (unsigned i = 0; i < CHANGED_COUNT; i++) {
+		memcpy(data, seed, size);
+		run_bytes(data, change(data, size, &random));
+	}
+	return CHANGED_COUNT;
 }
 
 static unsigned run_file(const char *path, unsigned cuts)
@@ -42,6 +92,8 @@ static unsigned run_file(const char *path, unsigned cuts)
 	run_bytes(data, size);
 	for (unsigned i = 1; i <= cuts; i++)
 		run_bytes(data, size * i / (cuts + 1));
+	if (cuts)
+		cuts += run_changed(data, size);
 	free(data);
 	return cuts + 1;
 }
@@ -65,12 +117,6 @@ static unsigned run_corpus(const char *name)
 	}
 	closedir(dir);
 	return count;
-}
-
-static uint32_t next_random(uint64_t *state)
-{
-	*state = *state * 6364136223846793005ull + 1442695040888963407ull;
-	return (uint32_t)(*state >> 33);
 }
 
 /* Half of the bytes are printable: grammars get further with those. */
