@@ -9,7 +9,7 @@ CLANG_TIDY = clang-tidy
 FUZZ_SECONDS = 60
 SOURCE_FILES = find src include test bench k8s/apps -name '*.[ch]' -not -path '*/node_modules/*'
 
-.PHONY: lint lint-tidy format format-check cover compdb sizes check-integration check-regress check-all fuzz stress bench
+.PHONY: lint lint-tidy format format-check cover compdb sizes check-integration check-regress check-all fuzz stress soak bench
 
 lint: all
 	$(AM_V_at)'$(top_srcdir)/scripts/lint' --root '$(abs_top_srcdir)' --cc '$(CC)' \
@@ -42,6 +42,10 @@ fuzz:
 
 stress:
 	$(AM_V_at)'$(top_srcdir)/scripts/stress' '$(abs_top_srcdir)' '$(abs_top_builddir)/tsan-build'
+
+soak: all
+	$(AM_V_at)PGWEIR='$(abs_top_builddir)/pgweir' '$(top_srcdir)/test/soak/run' \
+		--seconds '$(or $(SOAK_SECONDS),3600)' --logs '$(abs_top_builddir)/soak' $(SOAK)
 
 check-integration: all
 	$(AM_V_at)if test -x '$(top_srcdir)/test/integration/run'; then \
