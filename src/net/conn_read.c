@@ -344,9 +344,13 @@ static bool take_received(struct conn *conn, struct slice bytes)
 void conn_read_done(struct conn *conn, int result, const char *bytes)
 {
 	if (result <= 0) {
-		/* No buffer was free, or nothing was there after all: asked for again. */
-		if (result == -ENOBUFS || result == -EAGAIN || result == -EINTR || result == -ECANCELED)
+		/* Nothing was there after all: asked for again. */
+		if (result == -EAGAIN || result == -EINTR || result == -ECANCELED)
 			return;
+		if (result == -ENOBUFS) { /* as without a ring, so that nobody waits for buffers */
+			conn_read_ready(conn);
+			return;
+		}
 		errno = -result;
 		read_ended(conn, result == 0 ? CONN_IO_CLOSED : conn_io_failed());
 		return;

@@ -16,6 +16,7 @@
  */
 #include "net/loop.h"
 
+#include <errno.h>
 #include <event2/event.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -89,9 +90,15 @@ bool loop_ring_probe(char *why, size_t why_size)
 	return ring_probe(why, why_size);
 }
 
+const char *loop_ring_refusal(int err)
+{
+	return ring_refusal(err);
+}
+
 struct loop *loop_create(const struct loop_options *options)
 {
 	struct loop *loop = mem_zalloc(sizeof(*loop));
+	int err;
 
 	loop->magic = LOOP_MAGIC;
 	loop->options = options_with_defaults(options);
@@ -113,10 +120,12 @@ struct loop *loop_create(const struct loop_options *options)
 	loop_wheel_init(loop);
 	return loop;
 fail:
+	err = errno;
 	backend_destroy(loop);
 	if (loop->stop_fd >= 0)
 		close(loop->stop_fd);
 	mem_free(loop);
+	errno = err;
 	return NULL;
 }
 
@@ -240,11 +249,16 @@ static void run_deferred(struct loop *loop)
 	}
 }
 
+static bool has_work(const struct loop *loop)
+{
+	return loop->wakes.count || loop->dirty.count || loop->deferred.count;
+}
+
 static void work_off(struct loop *loop)
 {
 	struct list_node *n;
 
-	while (loop->wakes.count || loop->dirty.count || loop->deferred.count) {
+	while (has_work(loop)) {
 		while ((n = list_pop(&loop->wakes)))
 			conn_wake_run(list_entry(n, struct conn, wake_node));
 		while ((n = list_pop(&loop->dirty)))
@@ -295,6 +309,9 @@ static void wait_by_libevent(struct loop *loop, bool is_blocking)
 
 static void wait_by_ring(struct loop *loop, bool is_blocking)
 {
+	ring_arm(loop->ring);
+	if (has_work(loop)) /* more was asked for than fits, and what was submitted then failed */
+		is_blocking = false;
 	ring_wait(loop->ring, is_blocking ? loop_wheel_wait_us(loop) : 0);
 	/* The last turn's sends have left, or what they left over was copied. */
 	turn_memory_reset(loop);
@@ -389,6 +406,16 @@ void loop_destroy(struct loop *loop)
 const struct loop_stats *loop_stats(const struct loop *loop)
 {
 	return &loop->stats;
+}
+
+enum loop_backend loop_backend(const struct loop *loop)
+{
+	return loop->options.backend;
+}
+
+struct loop_buffers loop_buffers(const struct loop *loop)
+{
+	return loop->ring ? ring_buffers(loop->ring) : (struct loop_buffers){ 0 };
 }
 
 struct event_base *loop_event_base(struct loop *loop)

@@ -31,9 +31,10 @@ struct loop_options {
 	unsigned tick_ms;         /* resolution of coarse timers, default 10 when 0 */
 };
 
-struct loop *loop_create(const struct loop_options *options); /* NULL: the system refuses */
+struct loop *loop_create(const struct loop_options *options); /* NULL and errno: refused */
 /* Can a loop have io_uring here? False: why not. */
 bool loop_ring_probe(char *why, size_t why_size);
+const char *loop_ring_refusal(int err); /* of a loop_create with LOOP_RING that failed; static */
 void loop_destroy(struct loop *loop);
 void loop_run(struct loop *loop);       /* returns after loop_stop */
 void loop_stop(struct loop *loop);      /* own thread: after this turn */
@@ -74,6 +75,14 @@ struct loop_stats {                               /* counted by the loop, read b
 	uint64_t submits;                             /* of the ring: it sends, asks and waits in one */
 };
 const struct loop_stats *loop_stats(const struct loop *loop);
+
+enum loop_backend loop_backend(const struct loop *loop);
+
+struct loop_buffers { /* what the ring receives into; zeros on libevent */
+	size_t size_bytes, count, used;
+	size_t total_bytes; /* with the ring's own tables; the kernel's memory isn't in it */
+};
+struct loop_buffers loop_buffers(const struct loop *loop);
 
 /* For tier/, which watches the socket of libpq; not on a ring. */
 struct event_base *loop_event_base(struct loop *loop);

@@ -15,7 +15,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "base/log.h"
 #include "base/mem.h"
 #include "net/conn_priv.h"
 #include "net/ring_priv.h"
@@ -44,22 +43,25 @@ static void buffer_give(struct ring *r, uint16_t id, int at)
 	                      at);
 }
 
-static bool buffers_create(struct ring *r)
+/* 0 or a negated errno. */
+static int buffers_create(struct ring *r)
 {
 	struct io_uring_buf_reg reg = { .ring_entries = r->buffer_count, .bgid = RING_BUFFER_GROUP };
+	int rc;
 
 	r->buf_ring = map_pages(r->buffer_count * sizeof(struct io_uring_buf));
 	r->buffers = map_pages(r->buffer_count * r->buffer_bytes);
 	if (!r->buf_ring || !r->buffers)
-		return false;
+		return -ENOMEM;
 	reg.ring_addr = (uintptr_t)r->buf_ring;
-	if (io_uring_register_buf_ring(&r->uring, &reg, 0) < 0)
-		return false;
+	rc = io_uring_register_buf_ring(&r->uring, &reg, 0);
+	if (rc < 0)
+		return rc;
 	io_uring_buf_ring_init(r->buf_ring);
 	for (uint32_t i = 0; i < r->buffer_count; i++)
 		buffer_give(r, (uint16_t)i, (int)i);
 	io_uring_buf_ring_advance(r->buf_ring, (int)r->buffer_count);
-	return true;
+	return 0;
 }
 
 static uint32_t power_of_two(unsigned at_least)
@@ -74,13 +76,12 @@ static uint32_t power_of_two(unsigned at_least)
 struct ring *ring_create(struct loop *loop)
 {
 	struct ring *r = mem_zalloc(sizeof(*r));
-	struct io_uring_params params = { .flags = RING_SETUP_FLAGS | IORING_SETUP_R_DISABLED,
-		                              .cq_entries = RING_CQ_ENTRIES };
+	struct io_uring_params params = { .flags = RING_SETUP_FLAGS, .cq_entries = RING_CQ_ENTRIES };
 	int rc = io_uring_queue_init_params(RING_SQ_ENTRIES, &r->uring, &params);
 
 	if (rc < 0) {
-		log_warn("io_uring_refused", "errno=%d", -rc);
 		mem_free(r);
+		errno = -rc;
 		return NULL;
 	}
 	r->loop = loop;
@@ -89,10 +90,10 @@ struct ring *ring_create(struct loop *loop)
 	r->buffer_count = power_of_two(loop->options.ring_buffers);
 	r->buffer_bytes = loop->options.ring_buffer_bytes;
 	r->used = mem_alloc(r->buffer_count * sizeof(*r->used));
-	if (!buffers_create(r)) {
-		log_warn("io_uring_refused", "buffers=%u bytes=%zu errno=%d", r->buffer_count,
-		         r->buffer_bytes, errno);
+	rc = buffers_create(r);
+	if (rc < 0) {
 		ring_destroy(r);
+		errno = -rc;
 		return NULL;
 	}
 	return r;
@@ -110,12 +111,31 @@ void ring_destroy(struct ring *r)
 	mem_free(r);
 }
 
+struct loop_buffers ring_buffers(const struct ring *r)
+{
+	size_t per_buffer = r->buffer_bytes + sizeof(*r->used) + sizeof(struct io_uring_buf);
+
+	return (struct loop_buffers){
+		.size_bytes = r->buffer_bytes,
+		.count = r->buffer_count,
+		.used = r->used_count,
+		.total_bytes =
+			sizeof(*r) + r->slot_count * sizeof(*r->slots) + r->buffer_count * per_buffer,
+	};
+}
+
 /* --- entering the kernel --- */
 
-/* This thread's from now on. By hand: Debian 12's liburing doesn't export the call for it. */
+/* By hand: Debian 12's liburing doesn't export the call for it. */
+int ring_enable(struct io_uring *uring)
+{
+	return io_uring_register((unsigned)uring->ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
+}
+
+/* This thread's from now on. */
 static void enable(struct ring *r)
 {
-	int rc = io_uring_register((unsigned)r->uring.ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
+	int rc = ring_enable(&r->uring);
 
 	WEIR_ASSERT(rc == 0);
 	r->owner = pthread_self();
@@ -128,22 +148,33 @@ bool ring_is_ours(const struct ring *r)
 	return !r->is_enabled || pthread_equal(r->owner, pthread_self());
 }
 
+/*
+ * A signal, the time limit, no memory just now, a full completion queue: it shows in what is left
+ * to submit. Anything else is a ring that will never tell again what its connections wait for.
+ */
+static bool is_passing(int rc)
+{
+	return rc >= 0 || rc == -EINTR || rc == -ETIME || rc == -EAGAIN || rc == -ENOMEM ||
+	       rc == -EBUSY;
+}
+
 static void enter(struct ring *r, uint64_t timeout_us)
 {
 	struct __kernel_timespec ts = { .tv_sec = (int64_t)(timeout_us / US_PER_SECOND),
 		                            .tv_nsec = (int64_t)(timeout_us % US_PER_SECOND) * NS_PER_US };
 	struct io_uring_cqe *cqe;
+	int rc;
 
 	if (!r->is_enabled)
 		enable(r);
 	r->loop->stats.submits++;
-	/* What goes wrong (a signal, a full completion queue) shows in what is left to submit. */
 	if (timeout_us == 0)
-		io_uring_submit_and_get_events(&r->uring);
+		rc = io_uring_submit_and_get_events(&r->uring);
 	else if (timeout_us == RING_NO_TIMEOUT)
-		io_uring_submit_and_wait(&r->uring, 1);
+		rc = io_uring_submit_and_wait(&r->uring, 1);
 	else
-		io_uring_submit_and_wait_timeout(&r->uring, &cqe, 1, &ts, NULL);
+		rc = io_uring_submit_and_wait_timeout(&r->uring, &cqe, 1, &ts, NULL);
+	WEIR_ASSERT(is_passing(rc));
 }
 
 static void reap(struct ring *r)
@@ -201,7 +232,6 @@ static void submit_all(struct ring *r, uint64_t timeout_us)
 void ring_wait(struct ring *r, uint64_t timeout_us)
 {
 	WEIR_ASSERT(ring_is_ours(r));
-	ring_arm_all(r);
 	submit_all(r, r->done_count ? 0 : timeout_us);
 }
 
@@ -226,6 +256,8 @@ void ring_quiesce(struct ring *r)
 		if (r->under_way > 0)
 			usleep(RING_TRY_US);
 	}
+	/* The registration is this thread's: another that destroys the ring must not touch its own. */
+	io_uring_unregister_ring_fd(&r->uring);
 }
 
 struct io_uring_sqe *ring_sqe(struct ring *r)

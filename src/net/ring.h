@@ -20,9 +20,9 @@
 #include <stdint.h>
 
 #include "base/slice.h"
+#include "net/loop.h"
 
 struct conn;
-struct loop;
 struct ring;
 struct ring_wait;
 
@@ -30,9 +30,14 @@ struct ring_wait;
 
 /* Does this system do all that is used here? False: why it doesn't. Takes no time to speak of. */
 bool ring_probe(char *why, size_t why_size);
-struct ring *ring_create(struct loop *loop); /* NULL: can't be had; options are the loop's */
+/* Why the kernel refuses a ring, from an errno of making one; static. */
+const char *ring_refusal(int err);
+struct ring *ring_create(struct loop *loop); /* NULL and errno: can't be had; options are the loop's */
 void ring_destroy(struct ring *ring);
+struct loop_buffers ring_buffers(const struct ring *ring);
 
+/* Asks for what is wanted. May have to submit for it, so connections may fail in here. */
+void ring_arm(struct ring *ring);
 /* Submits everything and waits for something to complete; timeout 0: only looks. */
 void ring_wait(struct ring *ring, uint64_t timeout_us);
 void ring_dispatch(struct ring *ring); /* calls whoever waits for what has completed */

@@ -3,6 +3,7 @@
  * Built without liburing: no loop gets a ring, so nothing but the question for
  * one is ever called.
  */
+#include <errno.h>
 #include <stdio.h>
 
 #include "base/assert.h"
@@ -14,10 +15,28 @@ bool ring_probe(char *why, size_t why_size)
 	return false;
 }
 
+const char *ring_refusal(int err)
+{
+	(void)err;
+	return "built without liburing";
+}
+
 struct ring *ring_create(struct loop *loop)
 {
 	(void)loop;
+	errno = ENOSYS;
 	return NULL;
+}
+
+struct loop_buffers ring_buffers(const struct ring *ring)
+{
+	WEIR_ASSERT(!ring);
+	return (struct loop_buffers){ 0 };
+}
+
+void ring_arm(struct ring *ring)
+{
+	WEIR_ASSERT(!ring);
 }
 
 void ring_destroy(struct ring *ring)

@@ -21,8 +21,8 @@ enum {
 	RING_SENDS_MAX = RING_SQ_ENTRIES,
 	RING_FIRST_SLOTS = 64,
 	RING_BUFFER_GROUP = 0,
-	RING_SETUP_FLAGS =
-		IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_CQSIZE,
+	RING_SETUP_FLAGS = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN |
+	                   IORING_SETUP_CQSIZE | IORING_SETUP_R_DISABLED,
 };
 
 /* The upper byte of user_data; below it the slot's generation, then an index. */
@@ -76,9 +76,10 @@ struct ring {
 /* False: its thread has left; what it had queued goes with the ring, and nothing is added. */
 bool ring_is_ours(const struct ring *ring);
 struct io_uring_sqe *ring_sqe(struct ring *ring); /* NULL: only when it isn't ours */
+/* Hands a ring made disabled to this thread; 0 or a negated errno. */
+int ring_enable(struct io_uring *uring);
 
 /* ring_wait.c */
-void ring_arm_all(struct ring *ring);
 void ring_complete(struct ring *ring, const struct io_uring_cqe *cqe); /* of a slot */
 void ring_cancel_all(struct ring *ring);
 

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * Whether this system's io_uring does what ring.h builds on. The set-up may be
- * forbidden (seccomp profiles of containers, kernel.io_uring_disabled), flags
- * may be unknown, and what a send tells that took a part only has changed
- * between kernels: so it is tried, on a pair of sockets.
+ * Whether this system's io_uring does what ring.h builds on. Each of its three
+ * calls may be forbidden by itself (seccomp profiles of containers, the sysctl
+ * kernel.io_uring_disabled), flags may be unknown, and what a send tells that
+ * took a part only has changed between kernels: so it is tried, on a pair of
+ * sockets, and the operator hears in words what stood in the way.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -19,18 +20,47 @@ enum { PROBE_ENTRIES = 8, PROBE_BUFFER = 4096, PROBE_SEND = 4 * 1024 * 1024, PRO
 
 struct probe {
 	struct io_uring uring;
+	const char *failed; /* the call of io_uring that failed */
+	int err;            /* with this errno */
 	int fds[2];
 	struct io_uring_buf_ring *buf_ring;
 	char *bytes; /* what is sent; its start is the buffer for receiving */
 };
+
+const char *ring_refusal(int err)
+{
+	switch (err) {
+	case ENOSYS:
+		return "this kernel has no io_uring, or a seccomp profile hides it";
+	case EPERM:
+	case EACCES:
+		return "forbidden here (by a seccomp profile, or the sysctl kernel.io_uring_disabled)";
+	case EINVAL:
+		return "this kernel is older than 6.1";
+	case ENOMEM:
+		return "no memory, or more than may be locked (RLIMIT_MEMLOCK)";
+	default:
+		return strerrordesc_np(err) ? strerrordesc_np(err) : "unknown error";
+	}
+}
+
+/* False: *p says which call failed. */
+static bool probe_call(struct probe *p, const char *call, int rc)
+{
+	if (rc >= 0)
+		return true;
+	p->failed = call;
+	p->err = -rc;
+	return false;
+}
 
 /* The result of one operation; -ETIME: it doesn't complete. */
 static int probe_result(struct probe *p, uint64_t data, uint32_t *flags)
 {
 	struct io_uring_cqe *cqe;
 
-	for (int i = 0; i < PROBE_TRIES; i++) {
-		io_uring_submit_and_get_events(&p->uring);
+	for (int i = 0; i < PROBE_TRIES && !p->failed; i++) {
+		probe_call(p, "io_uring_enter", io_uring_submit_and_get_events(&p->uring));
 		while (io_uring_peek_cqe(&p->uring, &cqe) == 0) {
 			int result = cqe->res;
 			bool is_it = cqe->user_data == data;
@@ -100,8 +130,9 @@ static const char *probe_buffers(struct probe *p)
 		                            .ring_entries = 1,
 		                            .bgid = RING_BUFFER_GROUP };
 
-	if (io_uring_register_buf_ring(&p->uring, &reg, 0) < 0)
-		return "no rings of buffers";
+	if (!probe_call(p, "io_uring_register", ring_enable(&p->uring)) ||
+	    !probe_call(p, "io_uring_register", io_uring_register_buf_ring(&p->uring, &reg, 0)))
+		return "";
 	io_uring_buf_ring_init(p->buf_ring);
 	io_uring_buf_ring_add(p->buf_ring, p->bytes, PROBE_BUFFER, 0, io_uring_buf_ring_mask(1), 0);
 	io_uring_buf_ring_advance(p->buf_ring, 1);
@@ -139,14 +170,12 @@ bool ring_probe(char *why, size_t why_size)
 	struct io_uring_params params = { .flags = RING_SETUP_FLAGS, .cq_entries = 2 * PROBE_ENTRIES };
 	struct probe p = { .fds = { -1, -1 }, .buf_ring = MAP_FAILED };
 	int rc = io_uring_queue_init_params(PROBE_ENTRIES, &p.uring, &params);
-	const char *missing;
+	const char *missing = "";
 
-	if (rc < 0) {
-		snprintf(why, why_size, "io_uring_setup: %s", strerrordesc_np(-rc));
-		return false;
+	if (probe_call(&p, "io_uring_setup", rc)) {
+		missing = probe_sockets(&p);
+		io_uring_queue_exit(&p.uring);
 	}
-	missing = probe_sockets(&p);
-	io_uring_queue_exit(&p.uring);
 	for (int i = 0; i < 2; i++) {
 		if (p.fds[i] >= 0)
 			close(p.fds[i]);
@@ -154,6 +183,9 @@ bool ring_probe(char *why, size_t why_size)
 	if (p.buf_ring != MAP_FAILED)
 		munmap(p.buf_ring, PROBE_BUFFER);
 	mem_free(p.bytes);
-	snprintf(why, why_size, "%s", missing ? missing : "");
-	return !missing;
+	if (p.failed)
+		snprintf(why, why_size, "%s: %s", p.failed, ring_refusal(p.err));
+	else
+		snprintf(why, why_size, "%s", missing ? missing : "");
+	return !missing && !p.failed;
 }

@@ -113,7 +113,7 @@ static void arm(struct ring *r, struct ring_wait *w)
 	w->slot = index + 1;
 }
 
-void ring_arm_all(struct ring *r)
+void ring_arm(struct ring *r)
 {
 	struct list_node *n;
 

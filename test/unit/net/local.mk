@@ -27,7 +27,8 @@ if HAVE_LIBURING
 check_PROGRAMS += test/unit/net/test_net_ring
 test_unit_net_test_net_ring_SOURCES = \
 	$(test_unit_net_test_net_SOURCES) \
-	test/unit/net/test_ring.c
+	test/unit/net/test_ring.c \
+	test/unit/net/test_ring_full.c
 test_unit_net_test_net_ring_CPPFLAGS = $(TEST_CPPFLAGS) -DNET_TEST_BACKEND=LOOP_RING
 test_unit_net_test_net_ring_LDADD = $(TEST_LIBS_2)
 endif

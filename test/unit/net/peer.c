@@ -4,6 +4,7 @@
  */
 #include "peer.h"
 
+#include <criterion/criterion.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -93,10 +94,19 @@ const struct conn_ops peer_ops = {
 	.on_closed = on_closed,
 };
 
+struct loop *peer_loop_of(const struct loop_options *options)
+{
+	char why[256];
+
+	signal(SIGPIPE, SIG_IGN);
+	if (options->backend == LOOP_RING && !loop_ring_probe(why, sizeof(why)))
+		cr_skip_test("%s", why);
+	return loop_create(options);
+}
+
 struct loop *peer_loop(void)
 {
-	signal(SIGPIPE, SIG_IGN);
-	return loop_create(&(struct loop_options){ .backend = NET_TEST_BACKEND });
+	return peer_loop_of(&(struct loop_options){ .backend = NET_TEST_BACKEND });
 }
 
 static void peer_init(struct peer *peer, struct loop *loop)

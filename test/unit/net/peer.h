@@ -37,6 +37,7 @@ extern const struct conn_limits peer_limits;
 #define PEER_IS_RING (NET_TEST_BACKEND == LOOP_RING)
 
 struct loop *peer_loop(void);
+struct loop *peer_loop_of(const struct loop_options *options); /* no ring here: skips the test */
 void peer_open(struct peer *peer, struct loop *loop);         /* a socket pair, plain */
 void peer_wrap(struct peer *peer, struct loop *loop, int fd); /* no other end of its own */
 void peer_close(struct peer *peer);

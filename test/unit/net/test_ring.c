@@ -16,7 +16,7 @@
 #include "peer.h"
 #include "tls_files.h"
 
-enum { BIG = 600 * 1000, FEW_BUFFERS = 16, MANY_PEERS = 50, ROUND_TRIPS = 500, ECHO_MAX = 40000 };
+enum { BIG = 600 * 1000, ROUND_TRIPS = 500, ECHO_MAX = 40000 };
 
 static char big[BIG];
 
@@ -43,16 +43,14 @@ static size_t hear(struct peer *p, char *out, size_t size)
 	return total;
 }
 
+static void stop_loop(struct peer *peer)
+{
+	loop_stop(peer->loop);
+}
+
 static bool is_under_way(const struct peer *p)
 {
 	return ring_is_receiving(p->loop->ring, &p->conn.read_watch.wait);
-}
-
-Test(ring, probe_says_yes_where_loops_have_rings)
-{
-	char why[256] = "";
-
-	cr_assert(loop_ring_probe(why, sizeof(why)), "%s", why);
 }
 
 Test(ring, completion_after_close_reaches_nobody)
@@ -158,24 +156,6 @@ Test(ring, pause_reads_no_more_than_what_was_under_way)
 	peer_turns(loop, 20);
 	cr_assert_eq(p.total, SENT);
 	peer_close(&p);
-	loop_destroy(loop);
-}
-
-Test(ring, more_bytes_than_buffers_arrive_all_the_same)
-{
-	struct loop *loop = loop_create(&(struct loop_options){
-		.backend = LOOP_RING, .ring_buffers = FEW_BUFFERS, .ring_buffer_bytes = 1024 });
-	static struct peer p[MANY_PEERS];
-
-	for (int i = 0; i < MANY_PEERS; i++) {
-		peer_open(&p[i], loop);
-		peer_say(&p[i], "all of us");
-	}
-	peer_turns(loop, MANY_PEERS);
-	for (int i = 0; i < MANY_PEERS; i++) {
-		cr_assert_str_eq(p[i].trace, "bytes(all of us)");
-		peer_close(&p[i]);
-	}
 	loop_destroy(loop);
 }
 
@@ -310,11 +290,6 @@ Test(ring, tls_is_refused_when_plain_bytes_were_received_already)
 static void echo(struct peer *peer, struct slice bytes)
 {
 	conn_send(&peer->conn, bytes);
-}
-
-static void stop_loop(struct peer *peer)
-{
-	loop_stop(peer->loop);
 }
 
 static void exchange(int fd, size_t len)
