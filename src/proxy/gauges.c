@@ -50,6 +50,8 @@ void gauges_publish(struct proxy *p)
 	metrics_set(p->metrics, METRIC_STATEMENT_SHAPE_HITS, s->shape_hits);
 	metrics_set(p->metrics, METRIC_STATEMENT_PARSES, s->parses);
 	metrics_set(p->metrics, METRIC_STATEMENT_UNPARSED, s->parse_failures);
+	metrics_set(p->metrics, METRIC_WORKERS_EPOLL, loop_backend(p->loop) == LOOP_EPOLL);
+	metrics_set(p->metrics, METRIC_WORKERS_RING, loop_backend(p->loop) == LOOP_RING);
 	metrics_set(p->metrics, METRIC_LOOP_TURNS, l->turns);
 	metrics_set(p->metrics, METRIC_LOOP_READS, l->reads);
 	metrics_set(p->metrics, METRIC_LOOP_WRITES, l->writes);

@@ -11,7 +11,7 @@
 #include "worker/console_source.h"
 #include "worker/explain.h"
 
-enum { ADDRESS_MAX = 256 };
+enum { ADDRESS_MAX = 256, MEMORY_ROWS = 5 };
 
 struct rows {
 	struct admin_part *part;
@@ -305,9 +305,10 @@ static void pool_rows(struct rows *r)
 static void memory_rows(struct rows *r)
 {
 	const struct statement_cache_stats *s = statement_cache_stats(r->proxy->statements);
+	struct loop_buffers b = loop_buffers(r->proxy->loop);
 	struct admin_part *part = r->part;
 
-	part->memory = arena_zalloc(&part->arena, 4 * sizeof *part->memory);
+	part->memory = arena_zalloc(&part->arena, MEMORY_ROWS * sizeof *part->memory);
 	part->memory[part->memory_count++] =
 		(struct admin_memory){ "statements", s->count ? s->bytes / s->count : 0, s->count, 0,
 		                       s->bytes };
@@ -320,6 +321,10 @@ static void memory_rows(struct rows *r)
 	part->memory[part->memory_count++] =
 		(struct admin_memory){ "servers", sizeof(struct server), server_room(r->proxy), 0,
 		                       server_room(r->proxy) * sizeof(struct server) };
+	if (b.count)
+		part->memory[part->memory_count++] = (struct admin_memory){
+			"io_uring", b.size_bytes, b.used, b.count - b.used, b.total_bytes
+		};
 }
 
 struct admin_part *console_rows(struct proxy *p, unsigned want)

@@ -25,6 +25,7 @@
 #include "worker/console.h"
 #include "worker/control_priv.h"
 #include "worker/credentials.h"
+#include "worker/loops.h"
 #include "worker/pidfile.h"
 
 enum { SESSION_STATES_KEPT = 1024, DRAIN_POLL_US = 50000, DEFER_ACCEPT_S = 45 };
@@ -160,11 +161,11 @@ static void create_shared(struct control *c)
 	c->shared.hooks_ctx = c;
 }
 
-static void create_workers(struct control *c)
+static void create_workers(struct control *c, struct loop **loops)
 {
 	c->workers = mem_zalloc(c->worker_count * sizeof *c->workers);
 	for (unsigned i = 0; i < c->worker_count; i++)
-		c->workers[i] = worker_create(&c->shared, i, c->settings, c->io_backend);
+		c->workers[i] = worker_create(&c->shared, i, c->settings, loops[i]);
 }
 
 static int start_threads(struct control *c, char *why, size_t why_size)
@@ -180,31 +181,10 @@ static int start_threads(struct control *c, char *why, size_t why_size)
 	return 0;
 }
 
-/* Before anything else, since io_backend = io_uring is refused where it can't be had. */
-static int choose_backend(struct control *c, char *why, size_t why_size)
-{
-	enum config_io_backend asked = c->settings->config->global.io_backend;
-	char reason[128];
-
-	c->io_backend = LOOP_EPOLL;
-	if (asked == IO_BACKEND_EPOLL)
-		return 0;
-	if (loop_ring_probe(reason, sizeof reason)) {
-		c->io_backend = LOOP_RING;
-		log_info("io_backend", "used=io_uring");
-		return 0;
-	}
-	if (asked == IO_BACKEND_AUTO) {
-		log_info("io_backend", "used=epoll reason=\"%s\"", reason);
-		return 0;
-	}
-	snprintf(why, why_size, "io_backend = io_uring isn't possible here: %s", reason);
-	return -1;
-}
-
 struct control *control_create(struct config *config, char *why, size_t why_size)
 {
 	struct control *c = mem_zalloc(sizeof *c);
+	struct loop **loops = NULL;
 	struct tier_callbacks callbacks = { c, on_topology, on_catalog, on_listening,
 					    on_notification };
 
@@ -214,12 +194,15 @@ struct control *control_create(struct config *config, char *why, size_t why_size
 	gates_init(&c->gates);
 	c->worker_count = worker_count_of(config);
 	c->settings = settings_create(config, NULL, why, why_size);
-	if (!c->settings || choose_backend(c, why, why_size))
+	if (!c->settings)
+		goto fail;
+	loops = mem_zalloc(c->worker_count * sizeof(*loops));
+	if (loops_create(&config->global, loops, c->worker_count, why, why_size))
 		goto fail;
 	c->loop = loop_create(&(struct loop_options){ 0 });
 	c->mailbox = mailbox_create(c->loop, c);
 	create_shared(c);
-	create_workers(c);
+	create_workers(c, loops);
 	c->tier = tier_create(c->loop, config, &callbacks);
 	console_open(c);
 	if (open_listener(c, why, why_size) || console_open_http(c, why, why_size) ||
@@ -227,8 +210,10 @@ struct control *control_create(struct config *config, char *why, size_t why_size
 		goto fail;
 	log_info("started", "workers=%u listen=%s port=%d", c->worker_count,
 		 config->global.listen_addr, config->global.listen_port);
+	mem_free(loops);
 	return c;
 fail:
+	mem_free(loops);
 	control_destroy(c);
 	return NULL;
 }

@@ -39,7 +39,6 @@ struct control {
 	struct proxy_hooks hooks;
 	struct worker **workers;   /* owned, worker_count of them */
 	unsigned worker_count;
-	enum loop_backend io_backend; /* of the workers; control has epoll, for libpq */
 	struct listener *listener; /* NULL: not accepting */
 	struct tier *tier;
 	struct http_server *http;  /* NULL: off */

@@ -13,6 +13,7 @@ src_worker_libworker_a_SOURCES = \
 	src/worker/control.c src/worker/control.h src/worker/control_priv.h \
 	src/worker/credentials.c src/worker/credentials.h \
 	src/worker/explain.c src/worker/explain.h \
+	src/worker/loops.c src/worker/loops.h \
 	src/worker/pidfile.c src/worker/pidfile.h \
 	src/worker/remote.c src/worker/remote.h \
 	src/worker/signals.c src/worker/signals.h \

@@ -8,7 +8,6 @@
 #include <pthread.h>
 #include <stdio.h>
 
-#include "base/log.h"
 #include "base/mem.h"
 #include "sql/statement.h"
 
@@ -23,28 +22,13 @@ struct worker {
 	unsigned index;
 };
 
-/* A ring that a probe allowed may still be refused: limits on memory and descriptors. */
-static struct loop *create_loop(const struct config_globals *g, enum loop_backend backend)
-{
-	struct loop_options o = { .backend = backend,
-				  .ring_buffers = (unsigned)g->io_uring_buffers,
-				  .ring_buffer_bytes = (size_t)g->io_uring_buffer_bytes };
-	struct loop *loop = loop_create(&o);
-
-	if (loop || backend == LOOP_EPOLL)
-		return loop;
-	log_warn("io_backend", "used=epoll reason=\"no io_uring for this worker\"");
-	o.backend = LOOP_EPOLL;
-	return loop_create(&o);
-}
-
 struct worker *worker_create(struct proxy_shared *shared, unsigned index,
-			     struct settings *settings, enum loop_backend backend)
+			     struct settings *settings, struct loop *loop)
 {
 	struct worker *w = mem_zalloc(sizeof *w);
 
 	w->index = index;
-	w->loop = create_loop(&settings->config->global, backend);
+	w->loop = loop;
 	w->proxy = proxy_create(shared, index, w->loop, settings);
 	shared->proxies[index] = w->proxy;
 	return w;

@@ -24,7 +24,7 @@ struct task { /* heap; freed after run */
 };
 
 struct worker *worker_create(struct proxy_shared *shared, unsigned index,
-			     struct settings *settings, enum loop_backend backend);
+			     struct settings *settings, struct loop *loop); /* takes the loop */
 int worker_start(struct worker *w);  /* 0, or an errno of pthread_create */
 void worker_join(struct worker *w);  /* after worker_stop_post */
 void worker_destroy(struct worker *w);

@@ -119,7 +119,8 @@ class Weir(Direct):
         for path in (self.ini, os.path.splitext(self.ini)[0] + ".users"):
             self.session.give(path)
 
-    def start(self):
+    def start(self, before=None):
+        """before: called in the process that becomes pgweir."""
         user = self.session.user
         as_user = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []} if user else {}
         env = dict(os.environ, LC_ALL="C.UTF-8")
@@ -128,7 +129,7 @@ class Weir(Direct):
         with open(self.log, "ab") as log:
             self.proc = subprocess.Popen([self.session.binary, self.ini], stdin=subprocess.DEVNULL,
                                          stdout=log, stderr=log, cwd=self.session.dir, env=env,
-                                         start_new_session=True, **as_user)
+                                         start_new_session=True, preexec_fn=before, **as_user)
         until(f"pgweir ({self.label}) to listen", 30, self.is_listening)
         return self
 
@@ -262,8 +263,8 @@ class Session:
             return self.dir
         raise AssertionError(f"no fixture {name}")
 
-    def make(self, options):
-        return Direct(self.tier) if self.against == "direct" else self.prepare(options).start()
+    def make(self, options, before=None):
+        return Direct(self.tier) if self.against == "direct" else self.prepare(options).start(before)
 
     def prepare(self, options):
         """A pgweir with its ini written, not started; the caller puts it into `extra`."""
@@ -272,11 +273,11 @@ class Session:
         self.count += 1
         return Weir(self, f"{self.module.__name__[5:]}-{self.count}", options)
 
-    def start(self, options=None):
+    def start(self, options=None, before=None):
         """Another pgweir, ended with the test."""
         if self.against == "direct":
             raise Skip("needs pgweir")
-        weir = self.make(options or {})
+        weir = self.make(options or {}, before)
         self.extra.append(weir)
         return weir
 

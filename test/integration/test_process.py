@@ -53,27 +53,6 @@ def test_check_names_file_line_and_option(start, folder):
 
 
 @quick
-def test_io_backend(start):
-    """auto says once what it took; the other back end's system calls aren't made."""
-    weir = start({"io_backend": "auto", "io_uring_buffers": 16})
-    weir.need_pgweir()
-    said = [line for line in weir.log_lines() if " io_backend used=" in line]
-    equal(len(said), 1, weir.log_tail())
-    with weir.connect() as conn:
-        for size in (1, 100000, 3000000):
-            equal(conn.execute("SELECT repeat('x', %s)", (size,)).fetchone()[0], "x" * size)
-    calls = {}
-
-    def counted():
-        text = weir.http("/metrics")[1]
-        calls.update(re.findall(r'^pgweir_system_calls_total\{call="(\w+)"\} (\d+)', text, re.M))
-        return any(int(n) for n in calls.values())
-
-    until("calls are counted", 20, counted)
-    equal(int(calls["io_uring"]) > 0, "used=io_uring" in said[0], f"{said} {calls}")
-
-
-@quick
 def test_check_and_print_config(start):
     weir = start({})
     done = run_binary(start, "--check", weir.ini)
