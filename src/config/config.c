@@ -133,7 +133,10 @@ struct config *config_with(const struct config *base, struct slice name, struct 
 	for (size_t i = 0; i < base->entry_count; i++)
 		config_entries_add(&entries, &cfg->arena, &base->entries[i]);
 	config_entries_add(&entries, &cfg->arena, &entry);
-	return config_finish(cfg, &entries, err);
+	cfg = config_finish(cfg, &entries, err);
+	if (cfg)
+		config_keep(cfg, base);
+	return cfg;
 }
 
 struct config *config_get(struct config *cfg)
@@ -196,4 +199,13 @@ size_t config_diff(const struct config *a, const struct config *b, const char **
 		count++;
 	}
 	return count;
+}
+
+void config_keep(struct config *cfg, const struct config *in_force)
+{
+	struct option_table table = option_table(OPTION_SCOPE_GLOBAL);
+
+	for (size_t i = 0; i < table.count; i++)
+		if (table.rows[i].name && table.rows[i].needs_restart)
+			option_take(&table.rows[i], &cfg->global, &in_force->global, &cfg->arena);
 }

@@ -121,6 +121,8 @@ void config_error_of(const struct config *cfg, const char *option, const char *m
 
 /* Names of restart-only options that differ, into out; returns how many there are. */
 size_t config_diff(const struct config *a, const struct config *b, const char **out, size_t max);
+/* Those options as they are in force, in a snapshot that nobody else has yet. */
+void config_keep(struct config *cfg, const struct config *in_force);
 
 #include "config/effective.h"
 #include "config/find.h"

@@ -7,6 +7,7 @@
 
 #include "config/config.h"
 #include "config/hostlist.h"
+#include "config/value.h"
 
 /* Bit of a [users] option in config_user.given. */
 enum user_bit {
@@ -27,6 +28,33 @@ bool config_database_gives(const struct config_database *db, const char *option)
 
 	WEIR_ASSERT(o != NULL);
 	return db->given & (1ULL << option_index(OPTION_SCOPE_DATABASE, o));
+}
+
+static bool same_rows(enum option_scope scope, const char *prefix, const void *x, const void *y)
+{
+	struct option_table table = option_table(scope);
+
+	for (size_t i = 0; i < table.count; i++) {
+		const struct option *o = &table.rows[i];
+
+		if (o->name && strncmp(o->name, prefix, strlen(prefix)) == 0 && !option_equal(o, x, y))
+			return false;
+	}
+	return true;
+}
+
+bool config_same_servers(const struct config *a, const struct config_database *x,
+                         const struct config *b, const struct config_database *y)
+{
+	static const char *const told_at_start[] = { "dbname", "user", "connect_query",
+		                                         "client_encoding", "datestyle", "timezone",
+		                                         "application_name", "load_balance_hosts" };
+
+	for (size_t i = 0; i < WEIR_COUNTOF(told_at_start); i++)
+		if (!same_rows(OPTION_SCOPE_DATABASE, told_at_start[i], x, y))
+			return false;
+	return strcmp(x->cluster->name, y->cluster->name) == 0 &&
+	       same_rows(OPTION_SCOPE_GLOBAL, "server_tls_", &a->global, &b->global);
 }
 
 const char *config_load_balance_text(const struct config_database *db)

@@ -20,6 +20,9 @@ struct config_user;
 enum config_log_level config_log_level(const struct config_globals *g);
 
 bool config_database_gives(const struct config_database *db, const char *option); /* in its line */
+/* Would a server connection of the one entry be as good for the other? */
+bool config_same_servers(const struct config *a, const struct config_database *x,
+                         const struct config *b, const struct config_database *y);
 /* load_balance_hosts of an entry whose node is several hosts, NULL of any other. */
 const char *config_load_balance_text(const struct config_database *db);
 /* The database's name on the server for a client that asked for `requested`. */

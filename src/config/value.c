@@ -361,6 +361,13 @@ void option_copy(const struct option *o, void *dst, const void *src, size_t src_
 	memcpy(field_of(o, dst), (const char *)src + src_offset, kind_size(o->kind));
 }
 
+void option_take(const struct option *o, void *dst, const void *src, struct arena *arena)
+{
+	option_copy(o, dst, src, o->offset);
+	if (o->kind == OPTION_TEXT || o->kind == OPTION_SECRET || o->kind == OPTION_URL)
+		*(const char **)field_of(o, dst) = arena_strdup(arena, slice_str(text_at(field_of(o, dst))));
+}
+
 static void print_words(const char *const *list, struct buf *out)
 {
 	for (size_t i = 0; list[i]; i++)

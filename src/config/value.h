@@ -25,6 +25,8 @@ void option_print(const struct option *o, const void *base, struct buf *out);
 bool option_equal(const struct option *o, const void *a, const void *b);
 /* Copies the field's value from a struct where a field of the same kind is at src_offset. */
 void option_copy(const struct option *o, void *dst, const void *src, size_t src_offset);
+/* From another snapshot: texts are copied to the arena. */
+void option_take(const struct option *o, void *dst, const void *src, struct arena *arena);
 /* For a person: "a whole number from 0 to 64", "on or off"; empty for texts. */
 void option_print_range(const struct option *o, struct buf *out);
 

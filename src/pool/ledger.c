@@ -483,6 +483,16 @@ uint32_t ledger_open_count(const struct ledger_entry *e)
 	return n;
 }
 
+bool ledger_is_over(const struct ledger_entry *e)
+{
+	bool is_over;
+
+	pthread_mutex_lock(&e->ledger->mutex);
+	is_over = e->limits.pool_size && e->open > e->limits.pool_size + e->limits.reserve_size;
+	pthread_mutex_unlock(&e->ledger->mutex);
+	return is_over;
+}
+
 uint32_t ledger_take_turn(struct ledger_entry *e)
 {
 	return atomic_fetch_add_explicit(&e->turn, 1, memory_order_relaxed);

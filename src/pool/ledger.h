@@ -69,6 +69,8 @@ struct ledger_waiter *ledger_next(struct ledger_entry *e);
 bool ledger_has_waiters(const struct ledger_entry *e); /* cheap; sequentially consistent */
 /* Others of the same database or user wait for room: a free server should close. */
 bool ledger_is_starving(const struct ledger_entry *e);
+/* More are open than the limits allow, since these were lowered: an idle one should close. */
+bool ledger_is_over(const struct ledger_entry *e);
 /*
  * Others whom a common limit keeps waiting have less than their share: a server that becomes free
  * should close though somebody here waits. Pools that share a limit thus come to the same number

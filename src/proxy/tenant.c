@@ -140,7 +140,7 @@ void tenant_configure(struct tenant *t)
 		empty_pools(t);
 		return;
 	}
-	if (t->db && strcmp(t->db->user, db->user) != 0)
+	if (t->db && !config_same_servers(t->settings->config, t->db, cfg, db))
 		empty_pools(t);
 	settings_put(&t->settings);
 	t->settings = settings_get(t->proxy->settings);
@@ -275,7 +275,7 @@ struct pool *tenant_pool(struct tenant *t, const struct topology_node *node)
 		tp = t->pools[node->id] = pool_create(t, node);
 	if (!pool_is_at(&tp->pool, node->host, node->port)) {
 		pool_set_address(&tp->pool, node->host, node->port);
-		tp->pool.generation++;
+		link_empty_pool(&tp->pool);
 		tenant_login_ok(tp);
 	}
 	tp->is_primary = node->role == NODE_ROLE_PRIMARY;

@@ -24,7 +24,8 @@ static void close_expired(struct tenant *t, struct pool *pool, uint64_t now_us)
 		struct server *s = list_entry(n, struct server, node);
 		bool is_spare = ledger_open_count(pool->ledger) > (uint32_t)t->db->min_pool_size;
 
-		if (pool_is_expired(s, now_us, t->db->server_lifetime_us,
+		if (ledger_is_over(pool->ledger) ||
+		    pool_is_expired(s, now_us, t->db->server_lifetime_us,
 				    is_spare ? g->server_idle_timeout_us : 0))
 			backend_close(s, CLOSE_SERVER_EXPIRED);
 	}

@@ -28,7 +28,12 @@
 #include "worker/loops.h"
 #include "worker/pidfile.h"
 
-enum { SESSION_STATES_KEPT = 1024, DRAIN_POLL_US = 50000, DEFER_ACCEPT_S = 45 };
+enum {
+	SESSION_STATES_KEPT = 1024,
+	DRAIN_POLL_US = 50000,
+	DEFER_ACCEPT_S = 45,
+	RESTART_NAMES_MAX = 64, /* more options than change by a restart */
+};
 
 static void run_accept(struct task *t, struct proxy *p)
 {
@@ -287,20 +292,14 @@ void control_publish(struct control *c, struct settings *settings)
 	log_set_level((enum log_level)config_log_level(&settings->config->global));
 }
 
-static void log_restart_needed(const struct config *old, const struct config *new)
-{
-	const char *names[16];
-	size_t n = config_diff(old, new, names, WEIR_COUNTOF(names));
-
-	for (size_t i = 0; i < n && i < WEIR_COUNTOF(names); i++)
-		log_warn("restart_needed", "option=%s", names[i]);
-}
 
 int control_reload(struct control *c, char *why, size_t why_size)
 {
 	struct config_error err;
 	struct config *cfg = config_load(c->config_path, &err);
+	const char *kept[RESTART_NAMES_MAX];
 	struct settings *s;
+	size_t n;
 
 	log_reopen(); /* a rotated log is left also when the configuration is refused */
 	if (!cfg) {
@@ -308,9 +307,12 @@ int control_reload(struct control *c, char *why, size_t why_size)
 		log_error("reload_failed", "error=\"%s\"", why);
 		return -1;
 	}
+	n = config_diff(c->settings->config, cfg, kept, WEIR_COUNTOF(kept));
+	config_keep(cfg, c->settings->config);
 	s = settings_create(cfg, c->settings, why, why_size);
 	if (s) {
-		log_restart_needed(c->settings->config, cfg);
+		for (size_t i = 0; i < n && i < WEIR_COUNTOF(kept); i++)
+			log_warn("restart_needed", "option=%s", kept[i]);
 		control_publish(c, s);
 		log_info("reloaded", "path=%s", c->config_path);
 	} else {

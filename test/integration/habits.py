@@ -43,7 +43,7 @@ server_round_robin 0
 track_extra_parameters* IntervalStyle
 ignore_startup_parameters
 peer_id 0
-disable_pqexec 0
+disable_pqexec* 0
 application_name_add_host 0
 stats_period 60
 max_prepared_statements 200

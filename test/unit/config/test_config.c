@@ -363,6 +363,58 @@ Test(config, diff_names_what_needs_a_restart)
 	config_put(&b);
 }
 
+Test(config, what_needs_a_restart_is_kept)
+{
+	struct config *a = load("[pgweir]\nworkers=1\npidfile=old\nquery_timeout=1\n");
+	struct config *b = load("[pgweir]\nworkers=2\npidfile=new\nquery_timeout=2\n");
+	struct config_error err;
+	struct config *c;
+
+	config_keep(b, a);
+	cr_expect_eq(b->global.workers, 1);
+	cr_expect_eq(b->global.query_timeout_us, 2000000);
+	config_put(&a);
+	cr_expect_str_eq(b->global.pidfile, "old");
+	c = config_with(b, slice_str("query_timeout"), slice_str("3"), &err);
+	config_put(&b);
+	cr_expect_eq(c->global.workers, 1);
+	cr_expect_str_eq(c->global.pidfile, "old");
+	cr_expect_eq(c->global.query_timeout_us, 3000000);
+	config_put(&c);
+}
+
+/* Is a server of the entry as it was as good for this one? */
+static bool still_good(const char *line, const char *globals)
+{
+	struct config *a = load("[databases]\na = host=h dbname=d pool_size=3\n");
+	char text[300];
+	struct config *b;
+	bool is_same;
+
+	snprintf(text, sizeof(text), "[databases]\na = %s\n[pgweir]\n%s\n", line, globals);
+	b = load(text);
+	is_same = config_same_servers(a, database(a, "a"), b, database(b, "a"));
+	config_put(&a);
+	config_put(&b);
+	return is_same;
+}
+
+Test(config, entries_with_the_same_servers)
+{
+	static const char *const others[] = {
+		"host=g dbname=d",          "host=h port=1 dbname=d",      "host=h dbname=e",
+		"host=h dbname=d user=u",   "host=h,g dbname=d",           "host=h dbname=d connect_query=x",
+		"host=h dbname=d timezone=x", "host=h dbname=d client_encoding=x",
+		"host=h dbname=d datestyle=x", "host=h dbname=d application_name=x",
+	};
+
+	cr_expect(still_good("host=h dbname=d pool_size=9 password=p pool_mode=session", "verbose=1"));
+	for (size_t i = 0; i < WEIR_COUNTOF(others); i++)
+		cr_expect_not(still_good(others[i], ""), "%s", others[i]);
+	cr_expect_not(still_good("host=h dbname=d", "server_tls_sslmode=require"));
+	cr_expect_not(still_good("host=h dbname=d", "server_tls_ca_file=x"));
+}
+
 Test(config, a_late_error_names_where_the_option_is_set)
 {
 	struct config *cfg = load("[databases]\na = host=h\n[pgweir]\nworkers = 1\n"

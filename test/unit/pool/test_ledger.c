@@ -434,6 +434,21 @@ Test(ledger, seats_of_a_database_and_of_a_user)
 	ledger_rise(ledger, &c);
 }
 
+Test(ledger, more_open_than_the_limit)
+{
+	limit(entry, 2, 0, 0);
+	cr_assert(ledger_reserve(entry) && ledger_reserve(entry));
+	cr_expect_not(ledger_is_over(entry));
+	limit(entry, 1, 0, 0);
+	cr_expect(ledger_is_over(entry));
+	limit(entry, 0, 0, 0);
+	cr_expect_not(ledger_is_over(entry));
+	ledger_set_limits(entry, &(struct ledger_limits){ .pool_size = 1, .reserve_size = 1 });
+	cr_expect_not(ledger_is_over(entry));
+	(void)ledger_closed(entry, true);
+	(void)ledger_closed(entry, true);
+}
+
 Test(ledger, hosts_take_turns)
 {
 	struct ledger *l = ledger_create(2);
