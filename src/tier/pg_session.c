@@ -340,7 +340,23 @@ bool pg_session_was_refused(const struct pg_session *s)
 	return s->was_refused;
 }
 
-/* All results are in: to IDLE, then the callback, which may start the next query. */
+static void take_notifications(struct pg_session *s)
+{
+	PGnotify *n;
+
+	while ((n = PQnotifies(s->conn)) != NULL) {
+		struct pg_notification told = { n->relname, n->extra, n->be_pid };
+
+		if (s->ops->on_notification)
+			s->ops->on_notification(s->arg, &told);
+		PQfreemem(n);
+	}
+}
+
+/*
+ * All results are in: to IDLE, then the callback, which may start the next query. What was notified
+ * right behind the answer has come with it, and the socket won't tell of it again.
+ */
 static void session_finish(struct pg_session *s)
 {
 	struct pg_rows rows = { s->result };
@@ -353,21 +369,9 @@ static void session_finish(struct pg_session *s)
 	s->result = NULL;
 	loop_timer_cancel(&s->timer);
 	s->state = SESSION_IDLE;
+	take_notifications(s);
 	s->ops->on_rows(s->arg, &rows);
 	PQclear(rows.result);
-}
-
-static void take_notifications(struct pg_session *s)
-{
-	PGnotify *n;
-
-	while ((n = PQnotifies(s->conn)) != NULL) {
-		struct pg_notification told = { n->relname, n->extra, n->be_pid };
-
-		if (s->ops->on_notification)
-			s->ops->on_notification(s->arg, &told);
-		PQfreemem(n);
-	}
 }
 
 static void on_running(struct pg_session *s, short what)

@@ -128,6 +128,19 @@ def test_listen_in_a_transaction(weir):
 
 
 @quick
+def test_heard_while_others_come_and_go(weir):
+    """A notification that meets a change of what is listened to comes without waiting for another."""
+    settle(weir)
+    with Listener(weir) as a, Listener(weir) as b:
+        a.sql("LISTEN it_stays")
+        for k in range(200):
+            a.sql("LISTEN it_goes; UNLISTEN it_goes" if k % 2 else "LISTEN it_goes")
+            a.sql("UNLISTEN it_goes")
+            b.sql(f"NOTIFY it_stays, '{k}'")
+            equal(a.hear(k + 1)[k:], [("it_stays", str(k))])
+
+
+@quick
 def test_a_transaction_hears_at_its_end(weir):
     settle(weir)
     with Listener(weir) as a, Listener(weir) as b:
