@@ -2,11 +2,12 @@
 /*
  * Secrets of users that auth_file doesn't have: auth_query, asked as auth_user
  * on the primary, or on a replica while there is none. Every log-in asks anew,
- * so that a changed, expired or dropped role counts at once; equal questions
- * of one moment are asked once. While no node can be asked, questions wait
+ * so that a changed, expired or dropped role counts at once; equal names that
+ * wait are asked for once. While no node can be asked, questions wait
  * until their time is over; a query that the server refuses fails them at once.
- * One session per cluster, database and auth_user, closed when it has been idle;
- * at most max_client_conn questions in its line. Control thread only.
+ * Up to auth_query_connections sessions per cluster, database and auth_user, closed
+ * when they have been idle; at most max_client_conn questions in their line.
+ * Control thread only.
  */
 #ifndef WEIR_TIER_AUTH_QUERY_H
 #define WEIR_TIER_AUTH_QUERY_H

@@ -3,6 +3,8 @@
 
 noinst_LIBRARIES += src/tier/libtier.a
 src_tier_libtier_a_SOURCES = \
+	src/tier/auth_lookup.c \
+	src/tier/auth_lookup.h \
 	src/tier/auth_query.c \
 	src/tier/auth_query.h \
 	src/tier/builtin.def \

@@ -134,6 +134,10 @@ class Raw:
         """Start up and authenticate; error fields when refused, else None."""
         password = servers.USERS.get(user, "") if password is None else password
         self.send(startup({"user": user, "database": dbname, **params}, version))
+        return self.authenticate(user, password)
+
+    def authenticate(self, user, password):
+        """The rest of the log-in, behind the startup packet."""
         scram = Scram(password)
         while True:
             kind, body = self.read()

@@ -2,6 +2,7 @@
 """Where secrets come from and what proves a client: auth_query, certificates, Unix sockets, maps."""
 import os
 import pwd
+import socket
 import subprocess
 
 from lib import check, equal, limit, needs, quick, raises, until
@@ -183,6 +184,106 @@ def test_auth_query_and_a_name_that_is_refused(start, tier):
         for raw in raws:
             raw.sock.close()
         equal(whoami(weir, "q_scram", "one"), "q_scram")
+
+
+class Gate:
+    """An auth_query that waits for a lock with names of slow_*; the lock is ours."""
+    QUERY = ("SELECT rolname, rolpassword FROM (SELECT CASE WHEN $1 LIKE 'slow%' THEN "
+             "pg_advisory_xact_lock_shared(4711)::text END AS waited OFFSET 0) AS gate "
+             "LEFT JOIN pg_authid ON rolname = $1 WHERE waited IS DISTINCT FROM 'x'")
+
+    def __init__(self, admin, weir):
+        self.admin = admin
+        equal(whoami(weir, "app", servers.USERS["app"]), "app")    # the primary is known, and asked
+
+    def __enter__(self):
+        self.admin.execute("SELECT pg_advisory_lock(4711)")
+        return self
+
+    def __exit__(self, *_):
+        self.admin.execute("SELECT pg_advisory_unlock_all()")
+
+    def waiting(self):
+        """Names that are being asked for now."""
+        return self.admin.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' "
+                                  "AND objid = 4711 AND NOT granted").fetchone()[0]
+
+
+def begin_log_in(weir, user):
+    raw = Raw(weir.port)
+    raw.send(startup({"user": user, "database": "app"}))
+    return raw
+
+
+def is_unanswered(raw):
+    raw.sock.settimeout(0.05)
+    try:
+        return not raw.sock.recv(1, socket.MSG_PEEK)
+    except TimeoutError:
+        return True
+    finally:
+        raw.sock.settimeout(15)
+
+
+@quick
+@limit(90)
+def test_auth_query_several_at_once(start, tier, sub):
+    """A name whose look-up hangs keeps nobody else from being asked for."""
+    with Roles(tier, q_scram="LOGIN PASSWORD 'one'", slow_1="LOGIN PASSWORD 'two'") as admin:
+        weir = start({"auth_query": Gate.QUERY, "auth_query_connections": "3",
+                      "auth_query_timeout": "60", **QUERY})
+        with Gate(admin, weir) as gate:
+            slow = [begin_log_in(weir, "slow_1") for _ in range(5)]
+            with sub("auth::equal names share a question"):
+                until("the question to be asked", 10, gate.waiting)
+                equal(whoami(weir, "q_scram", "one"), "q_scram")
+                equal(gate.waiting(), 1)
+                check(all(is_unanswered(raw) for raw in slow), "the slow ones wait")
+            with sub("auth::auth_query_connections bounds them"):
+                more = [begin_log_in(weir, f"slow_{i}") for i in range(2, 9)]
+                until("three questions", 10, lambda: gate.waiting() == 3)
+                fast = begin_log_in(weir, "q_scram")
+                equal(gate.waiting(), 3)
+                check(is_unanswered(fast), "all are in use")
+        with sub("auth::and all are answered in the end"):
+            equal([raw.read()[0] for raw in slow + more + [fast]], ["R"] * 13)
+            equal(whoami(weir, "slow_1", "two"), "slow_1")
+        for raw in slow + more + [fast]:
+            raw.sock.close()
+
+
+@quick
+@limit(90)
+def test_auth_query_timeout(start, tier):
+    """What takes too long is given up, and its session closed; the others aren't disturbed."""
+    with Roles(tier, q_scram="LOGIN PASSWORD 'one'") as admin:
+        weir = start({"auth_query": Gate.QUERY, "auth_query_connections": "1",
+                      "auth_query_timeout": "0.3", "failover_wait_timeout": "1", **QUERY})
+        with Gate(admin, weir), begin_log_in(weir, "slow_1") as slow:
+            equal(whoami(weir, "q_scram", "one"), "q_scram")
+            kind, body = slow.read()
+            equal((kind, b"could not be looked up" in body), ("E", True))
+            check(any("auth_query_failed" in x and "no answer in time" in x
+                      for x in weir.log_lines()), "the log says so")
+
+
+@quick
+def test_auth_query_joined_late(start, tier):
+    """Who comes while his name is being asked for isn't judged by what was read before."""
+    with Roles(tier, slow_1="LOGIN PASSWORD 'one'") as admin:
+        weir = start({"auth_query": Gate.QUERY, "auth_query_timeout": "60", **QUERY})
+        with Gate(admin, weir) as gate:
+            early = begin_log_in(weir, "slow_1")
+            until("the question to be asked", 10, gate.waiting)
+            admin.execute("ALTER ROLE slow_1 PASSWORD 'two'")
+            late = Raw(weir.port)
+            late.send(startup({"user": "slow_1", "database": "app"}))
+            with weir.console() as console:
+                until("both to be known", 10, lambda: ("login_clients", 2) in
+                      console.execute("SHOW LISTS").fetchall())
+        with early, late:
+            equal(early.authenticate("slow_1", "one")["C"], "28P01")    # by the server
+            equal(late.authenticate("slow_1", "two"), None)
 
 
 class Authority:
