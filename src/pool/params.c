@@ -118,3 +118,17 @@ struct slice params_find(const struct params *p, struct slice name)
 			return params_value(p, i);
 	return slice_of(NULL, 0);
 }
+
+unsigned params_server_major(const struct params *p)
+{
+	enum { DIGITS_MAX = 4 };
+	struct slice text = params_find(p, slice_str("server_version"));
+	unsigned major = 0;
+
+	for (size_t i = 0; i < text.len && i < DIGITS_MAX; i++) {
+		if (text.ptr[i] < '0' || text.ptr[i] > '9')
+			break;
+		major = major * 10 + (unsigned)(text.ptr[i] - '0');
+	}
+	return major;
+}

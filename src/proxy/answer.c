@@ -122,6 +122,17 @@ static void confirm_statement(struct client *c)
 	p->good_catalog = c->tenant->catalog ? catalog_generation(c->tenant->catalog) : 0;
 }
 
+/* The deferred BEGIN is done: what waited for that may follow. */
+static void begin_done(struct server *s)
+{
+	struct client *c = s->client;
+
+	replies_pop(&s->replies);
+	s->txn_status = 'T';
+	if (c && conn_kept_bytes(&c->conn))
+		redeliver_soon(c);
+}
+
 /* A Parse or Close was answered. */
 static void take_completion(struct stream *st, const struct frame *f)
 {
@@ -133,6 +144,8 @@ static void take_completion(struct stream *st, const struct frame *f)
 	case REPLY_OP_OWN_PARSE:
 	case REPLY_OP_OWN_CLOSE:
 		swallow(st, total);
+		if (current(st)->kind == REPLY_BEGIN && !current(st)->op_count)
+			begin_done(s);
 		return;
 	case REPLY_OP_AS_PARSED:
 		swallow(st, total);
@@ -353,7 +366,7 @@ static void take_ready(struct stream *st, const struct frame *f)
 	enum reply_kind kind = seg ? (enum reply_kind)seg->kind : REPLY_SIMPLE;
 	char status;
 
-	if (!seg || backend_read_ready(f->body, &status) != WEIR_OK) {
+	if (!seg || kind == REPLY_BEGIN || backend_read_ready(f->body, &status) != WEIR_OK) {
 		failure_protocol(s);
 		st->is_over = true;
 		return;
@@ -417,7 +430,7 @@ static void take_frame(struct stream *st, const struct frame *f)
 	default:
 		break;
 	}
-	if (!seg || replies_is_internal(seg) || !st->s->client)
+	if (!seg || !st->s->client || (replies_is_internal(seg) && seg->kind != REPLY_BEGIN))
 		swallow(st, f->whole.len);
 	else if (f->type == BE_COPY_IN || f->type == BE_COPY_BOTH)
 		take_copy_in(st, f);

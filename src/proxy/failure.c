@@ -22,6 +22,7 @@
 #include "proxy/serve.h"
 #include "proxy/track.h"
 #include "wire/build.h"
+#include "wire/frame.h"
 
 enum { RESIDUE_BOUND_US = 5000000 };
 
@@ -135,9 +136,9 @@ void failure_retry(struct client *c, const struct msg_error *e)
 {
 	struct server *s = c->server;
 	bool is_read_only = slice_is(e->sqlstate, "25006");
-	/* After a failed sync nobody knows its settings. */
-	bool is_useless = slice_is(e->severity, "FATAL") ||
-			  replies_current(&s->replies)->kind == REPLY_SYNC;
+	enum reply_kind kind = (enum reply_kind)replies_current(&s->replies)->kind;
+	/* After a failed sync nobody knows its settings; after BEGIN a query may have been skipped. */
+	bool is_useless = slice_is(e->severity, "FATAL") || kind == REPLY_SYNC || kind == REPLY_BEGIN;
 
 	stat_add(is_read_only ? &c->tenant->stats->retries_read_only :
 				&c->tenant->stats->retries_other, 1);
@@ -304,6 +305,20 @@ void failure_protocol(struct server *s)
 		client_close(c, CLOSE_SERVER_PROTOCOL, NULL);
 }
 
+/* The server's error in its start-up settings, which there ends the session. */
+static void refuse_log_in(struct client *c, struct slice error)
+{
+	struct msg_error m;
+	struct pg_error e;
+
+	backend_read_error(slice_of(error.ptr + FRAME_HEADER_BYTES, error.len - FRAME_HEADER_BYTES), &m);
+	pg_error_set(&e, "XX000", "%.*s", (int)m.message.len, m.message.ptr);
+	memcpy(e.sqlstate, m.sqlstate.ptr, PG_SQLSTATE_LEN);
+	snprintf(e.detail, sizeof e.detail, "%.*s", (int)m.detail.len, m.detail.ptr);
+	snprintf(e.hint, sizeof e.hint, "%.*s", (int)m.hint.len, m.hint.ptr);
+	client_close(c, CLOSE_LOGIN_FAILED, &e);
+}
+
 void failure_internal_error(struct client *c, const struct reply_segment *seg, struct slice error)
 {
 	bool is_sync = seg->kind == REPLY_SYNC;
@@ -312,13 +327,13 @@ void failure_internal_error(struct client *c, const struct reply_segment *seg, s
 	log_warn("session_sync_failed", "id=%llu kind=%s", (unsigned long long)c->id,
 		 is_sync ? "settings" : "begin");
 	s->is_dirty = true;
+	c->is_txn_lost = c->txn.state != TXN_IDLE; /* its BEGIN was answered, and nothing ran since */
 	track_lost(c);
 	cached_end(c);
 	client_settle(c);
 	if (c->state == CLIENT_LOGIN) {
-		conn_send(&c->conn, error);
 		backend_close(s, CLOSE_SERVER_DIRTY);
-		client_close(c, CLOSE_LOGIN_FAILED, NULL);
+		refuse_log_in(c, error);
 		return;
 	}
 	/* The client's requests were pipelined behind: their answer is this error. */

@@ -20,9 +20,11 @@
 enum {
 	SYNC_SQL_MAX = 8 * SESSION_TEXT_MAX, /* quoting: values twice, dots thrice */
 	GATE_MAX = 256,
+	BEGIN_ROOM = 256, /* for all but its text */
 };
 
 #define GATE "pgweir_gate"
+#define BEGIN_NAME "pgweir_begin"
 
 /* A savepoint may undo it, or the end of the transaction, but not the request behind it. */
 static void note_synced(struct client *c, struct session_state *want)
@@ -145,10 +147,28 @@ static void segment_begin(struct client *c, enum reply_kind kind, bool has_sync)
 		send_gate(c);
 }
 
+/*
+ * In the batch of the request behind it, without a Sync: if it fails (a cancel may hit it), PostgreSQL
+ * skips the request too, which must not run outside of its transaction. The Close says that it is
+ * done.
+ */
 static void send_begin(struct client *c)
 {
-	segment_begin(c, REPLY_BEGIN, true);
-	backend_send_query(c->server, slice_str(c->begin_sql));
+	struct server *s = c->server;
+	struct slice none = slice_of("", 0), name = slice_str(BEGIN_NAME);
+	struct buf b;
+
+	segment_begin(c, REPLY_BEGIN, false);
+	replies_push_op(&s->replies, REPLY_OP_OWN_PARSE, 0);
+	replies_push_op(&s->replies, REPLY_OP_OWN_CLOSE, 0);
+	buf_init(&b, strlen(c->begin_sql) + BEGIN_ROOM);
+	build_parse(&b, name, slice_str(c->begin_sql), none);
+	/* The unnamed portal; no parameters, results as text. */
+	build_bind_renamed(&b, slice_of("", 1), name, slice_of("\0\0\0\0\0", 6));
+	buf_append_slice(&b, wire_execute_all);
+	build_close(&b, 'S', name);
+	conn_send_copy(&s->conn, buf_slice(&b));
+	buf_fini(&b);
 }
 
 static bool is_segment_open(struct server *s)

@@ -175,6 +175,16 @@ static bool takes_server(const struct client *c)
 	       !ledger_has_waiters(c->told->pool->ledger);
 }
 
+/* How depends on the server's version: at once if that is known, or when a server is there. */
+static void clean_name(struct client *c, unsigned server_major)
+{
+	if (!server_major)
+		return;
+	options_clean_name(&c->session, server_major);
+	session_put(&c->startup);
+	c->startup = session_get(c->session);
+}
+
 static void welcome_or_acquire(struct client *c)
 {
 	struct params *known = c->replication ? NULL : tenant_welcome(c->tenant, c->session);
@@ -194,8 +204,11 @@ void login_granted(struct client *c)
 	else if (c->replication) {
 		if (replication_granted(c))
 			finish(c, c->server->params);
-	} else if (!forward_session_sync(c))
-		login_synced(c);
+	} else {
+		clean_name(c, params_server_major(c->server->params));
+		if (!forward_session_sync(c))
+			login_synced(c);
+	}
 }
 
 void login_synced(struct client *c)
@@ -316,6 +329,7 @@ void login_authenticated(struct client *c)
 	keep_keys(c);
 	c->session = session_get(l->startup);
 	c->startup = session_get(l->startup);
+	clean_name(c, c->tenant->server_major);
 	welcome(c);
 }
 

@@ -11,7 +11,9 @@
 #include "base/buf.h"
 #include "pool/session.h"
 
-enum { OPTION_TEXT_MAX = 8192, SETTING_NAME_MAX = 128 };
+#define APPLICATION_NAME "application_name"
+
+enum { OPTION_TEXT_MAX = SESSION_TEXT_MAX, SETTING_NAME_MAX = 128, ESCAPES_SINCE = 16 };
 
 static bool is_connection_parameter(struct slice name)
 {
@@ -113,6 +115,34 @@ static enum weir_err take_param(struct session_state **state, const struct start
 void options_set(struct session_state **state, const char *name, const char *value)
 {
 	(void)add_setting(state, slice_str(name), slice_str(value));
+}
+
+/* Bytes, whatever the encoding: what isn't printable ASCII is replaced. */
+static void append_clean(struct buf *b, const char *text, bool has_escapes)
+{
+	for (; *text; text++) {
+		if (*text >= ' ' && *text <= '~')
+			buf_append(b, text, 1);
+		else if (has_escapes)
+			buf_appendf(b, "\\x%02x", (unsigned char)*text);
+		else
+			buf_append_u8(b, '?');
+	}
+	buf_append_u8(b, '\0');
+}
+
+void options_clean_name(struct session_state **state, unsigned server_major)
+{
+	const char *value = session_find(*state, slice_str(APPLICATION_NAME));
+	struct buf b;
+
+	if (!value || *value != SESSION_RAW_VALUE)
+		return;
+	buf_init(&b, SESSION_TEXT_MAX);
+	append_clean(&b, value + 1, server_major >= ESCAPES_SINCE);
+	if (!b.err && strcmp(b.data, value + 1) != 0)
+		options_set(state, APPLICATION_NAME, b.data);
+	buf_fini(&b);
 }
 
 enum weir_err options_take(struct proxy *p, const struct startup *s, const char *ignored,

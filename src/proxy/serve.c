@@ -66,8 +66,9 @@ static bool may_pipeline(struct client *c, const struct request *req, const stru
 		return !has_effects || replies_count(&s->replies) == 1;
 	if (!replies_has_room(&s->replies))
 		return false;
-	/* Until the settings are known to be there, nothing follows the request behind them. */
-	if (last && replies_current(&s->replies)->kind == REPLY_SYNC)
+	/* Until settings and BEGIN are known to be there, nothing follows the request behind them. */
+	if (last && (replies_current(&s->replies)->kind == REPLY_SYNC ||
+		     replies_current(&s->replies)->kind == REPLY_BEGIN))
 		return false;
 	if (track_is_staged(c) || cached_is_busy(c) || s->is_copy_in || req->kind != REQUEST_EXTENDED)
 		return false;

@@ -386,6 +386,7 @@ void tenant_learn(struct tenant *t, struct session_state *session, struct params
 	}
 	params_put(&w->params);
 	w->params = params_get(params);
+	t->server_major = params_server_major(params);
 	/* The database exists: if only the fallback entry names it, the tier learns of it here. */
 	if (t->db->is_fallback && !t->catalog)
 		t->proxy->shared->hooks->catalog_stale(t->proxy->shared->hooks_ctx, t->database);

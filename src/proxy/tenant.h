@@ -65,6 +65,7 @@ struct tenant {
 	struct db_stats *stats;     /* borrowed from the worker's metrics */
 	struct tenant_welcome welcomes[TENANT_WELCOMES_MAX];
 	unsigned next_welcome;
+	unsigned server_major;      /* PostgreSQL's version as a server reported it; 0: none yet */
 };
 
 /* For proxy.c's maps. */

@@ -23,6 +23,7 @@ FIXED(wire_portal_suspended, "s\0\0\0\4");
 FIXED(wire_ready_idle, "Z\0\0\0\5I");
 FIXED(wire_ready_txn, "Z\0\0\0\5T");
 FIXED(wire_ready_failed, "Z\0\0\0\5E");
+FIXED(wire_execute_all, "E\0\0\0\11\0\0\0\0\0");
 FIXED(wire_sync, "S\0\0\0\4");
 FIXED(wire_flush, "H\0\0\0\4");
 FIXED(wire_terminate, "X\0\0\0\4");

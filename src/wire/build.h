@@ -22,6 +22,7 @@ extern const struct slice wire_bind_complete, wire_close_complete, wire_no_data;
 extern const struct slice wire_empty_query, wire_portal_suspended;
 extern const struct slice wire_ready_idle, wire_ready_txn, wire_ready_failed;
 /* From the client. */
+extern const struct slice wire_execute_all; /* the unnamed portal, every row */
 extern const struct slice wire_sync, wire_flush, wire_terminate, wire_copy_done;
 extern const struct slice wire_ssl_request, wire_gssenc_request;
 

@@ -20,7 +20,7 @@ def message(kind, body=b""):
 
 
 def cstr(text):
-    return text.encode() + b"\0"
+    return (text if isinstance(text, bytes) else text.encode()) + b"\0"
 
 
 def query(sql):

@@ -83,6 +83,42 @@ def test_startup_parameters_are_applied(weir):
             equal(raw.rows(f"SHOW {name}"), [[value]], name)
 
 
+# name, value, what SHOW gives then; PostgreSQL 15 has a "?" for each byte
+NAMES = [("application_name", b"caf\xe9 \x01z", "caf? ?z"), ("application_name", b"caf\xc3\xa9", "caf??"),
+         ("options", b"-c application_name=b\xe9", "b?"), ("application_name", b"\xff" * 300, "?" * 63)]
+
+
+@quick
+def test_application_name_is_cleaned(weir, start, sub):
+    """Any bytes do, whatever the encoding; first on a pgweir that has seen no server yet."""
+    fresh = start({}) if weir.is_pgweir else weir
+    for name, value, shown in NAMES:
+        for at in (fresh, weir):
+            with sub(f"login::{name} {value[:20]}"), Raw(at.port) as raw:
+                equal(raw.log_in(**{name: value}), None)
+                equal(raw.rows("SHOW application_name"), [[shown]])
+                equal(raw.params["application_name"], shown)
+    with sub("login::in another encoding"), Raw(weir.port) as raw:
+        equal(raw.log_in(client_encoding="LATIN1", application_name="é".encode()), None)
+        equal(raw.rows("SHOW application_name"), [["??"]])
+
+
+@quick
+def test_settings_that_are_refused(weir, sub):
+    """What a start-up packet sets wrongly ends the log-in, with PostgreSQL's FATAL error."""
+    for name, value, sqlstate, text in (
+            ("client_encoding", "nosuch", "22023",
+             'invalid value for parameter "client_encoding": "nosuch"'),
+            ("nosuch", "1", "42704", 'unrecognized configuration parameter "nosuch"'),
+            ("work_mem", "-3", "22023", None), ("role", "nosuch", "22023", None)):
+        with sub(f"login::{name}={value}"), Raw(weir.port) as raw:
+            fields = raw.log_in(**{name: value})
+            equal((fields["S"], fields["V"], fields["C"]), ("FATAL", "FATAL", sqlstate))
+            if text:
+                equal(fields["M"], text)
+            check(raw.is_closed(), "stays open")
+
+
 @quick
 def test_requests_for_encryption_get_one_byte(weir):
     weir.need_pgweir()

@@ -4,7 +4,7 @@ commands that may not run inside, cursors, and statuses as PostgreSQL tells."""
 import psycopg
 
 from lib import check, equal, quick, raises
-from rawpg import SYNC, Raw, bind, error_fields, execute, parse, query
+from rawpg import FLUSH, SYNC, Raw, bind, error_fields, execute, parse, query, row_values
 
 OPTIONS = {"default_pool_size": 3}
 
@@ -127,6 +127,70 @@ def test_begin_alone_holds_no_server(weir):
             conn.execute("COMMIT")
     for conn in conns:
         conn.close()
+
+
+# A BEGIN that its parser takes and the server's encoding doesn't: it fails there, long answered.
+BAD_BEGIN = b"BEGIN /* \xff */"
+INSERT = "INSERT INTO it_begun VALUES (1)"
+BATCH = parse("", INSERT) + bind("", "") + execute() + SYNC
+
+
+def statuses(got):
+    return [body.decode() for kind, body in got if kind == "Z"]
+
+
+def errors(got):
+    return [error_fields(body)["C"] for kind, body in got if kind == "E"]
+
+
+@quick
+def test_nothing_runs_outside_when_begin_fails(weir, sub):
+    """What follows a BEGIN that was answered but fails at the server isn't run without it."""
+    weir.need_pgweir()
+    with weir.connect() as owner:
+        owner.execute("DROP TABLE IF EXISTS it_begun")
+        owner.execute("CREATE TABLE it_begun(a int)")
+        for name, request, count in (
+                ("a query", query(INSERT), 1), ("a batch", BATCH, 1), ("two batches", BATCH * 2, 2),
+                ("a batch and a query", BATCH + query(INSERT), 2), ("two queries", query(INSERT) * 2, 2),
+                ("a batch with Flush", BATCH[:-5] + FLUSH + BATCH, 1),
+                ("a multi-statement query", query(f"{INSERT}; COMMIT; {INSERT}"), 1)):
+            with sub(f"transactions::BEGIN fails in front of {name}"), Raw(weir.port) as raw:
+                equal(raw.log_in(), None)
+                raw.send(query(BAD_BEGIN) + request)
+                equal(statuses(raw.read_until("Z")), ["T"])
+                got = [m for _ in range(count) for m in raw.read_until("Z")]
+                equal((errors(got), statuses(got)), (["22021", "25P02"][:count], ["E"] * count))
+                raw.send(query("SELECT 1") + query("ROLLBACK") + query("SELECT 2"))
+                got = [m for _ in range(3) for m in raw.read_until("Z")]
+                equal((errors(got), statuses(got)), (["25P02"], ["E", "I", "I"]))
+                equal(owner.execute("SELECT count(*) FROM it_begun").fetchone(), (0,))
+        owner.execute("DROP TABLE it_begun")
+
+
+@quick
+def test_deferred_begin_in_every_form(weir, sub):
+    """The transaction is open behind it, however its first request is sent, and its isolation is told."""
+    for name, request in (("query", query("SHOW transaction_isolation")),
+                          ("batch", parse("", "SHOW transaction_isolation") + bind("", "") +
+                           execute() + SYNC)):
+        for begin in ("BEGIN ISOLATION LEVEL SERIALIZABLE", "BEGIN ISOLATION LEVEL SERIALIZABLE;"):
+            with sub(f"transactions::{begin} in front of a {name}"), Raw(weir.port) as raw:
+                equal(raw.log_in(), None)
+                raw.send(query(begin), request)
+                raw.read_until("Z")
+                got = raw.read_until("Z")
+                equal([row_values(b) for k, b in got if k == "D"], [["serializable"]])
+                raw.send(query("SELECT count(*) FROM pg_prepared_statements"), query("ROLLBACK"))
+                got = raw.read_until("Z") + raw.read_until("Z")
+                equal([row_values(b) for k, b in got if k == "D"], [["0"]])
+                equal(statuses(got), ["T", "I"])
+    with sub("transactions::BEGIN and SET TRANSACTION"), Raw(weir.port) as raw:
+        equal(raw.log_in(), None)
+        raw.send(query("BEGIN"), query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"),
+                 query("SHOW transaction_isolation"), query("COMMIT"))
+        got = [m for _ in range(4) for m in raw.read_until("Z")]
+        equal((errors(got), [row_values(b) for k, b in got if k == "D"]), ([], [["repeatable read"]]))
 
 
 @quick

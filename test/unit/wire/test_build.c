@@ -50,7 +50,7 @@ Test(build, fixed_messages_are_well_framed)
 		wire_auth_ok,        wire_auth_cleartext, wire_parse_complete, wire_bind_complete,
 		wire_close_complete, wire_no_data,        wire_empty_query,    wire_portal_suspended,
 		wire_ready_idle,     wire_ready_txn,      wire_ready_failed,   wire_sync,
-		wire_flush,          wire_terminate,      wire_copy_done,
+		wire_flush,          wire_terminate,      wire_copy_done,      wire_execute_all,
 	};
 	struct frame f;
 	size_t used;
