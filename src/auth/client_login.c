@@ -66,14 +66,34 @@ static enum client_login_step malformed(struct client_login *login, const char *
 	return fail(login);
 }
 
+static void stable_digest(const struct login_salt_key *key, struct slice user, uint8_t number,
+                          uint8_t out[CRYPTO_SHA256_BYTES])
+{
+	const struct slice parts[] = { user, slice_of(&number, 1) };
+
+	crypto_hmac_sha256(slice_of(key->bytes, sizeof(key->bytes)), parts, WEIR_COUNTOF(parts), out);
+}
+
 /* Salts of users whose secret has none: stable, so that asking twice tells nothing. */
-static void stable_salt(const struct login_salt_key *key, struct slice user,
-                        uint8_t out[SCRAM_SALT_BYTES])
+static void stable_salt(const struct login_salt_key *key, struct slice user, uint8_t *out,
+                        size_t len)
 {
 	uint8_t digest[CRYPTO_SHA256_BYTES];
 
-	crypto_hmac_sha256(slice_of(key->bytes, sizeof(key->bytes)), &user, 1, digest);
-	memcpy(out, digest, SCRAM_SALT_BYTES);
+	for (size_t at = 0; at < len; at += sizeof(digest)) {
+		stable_digest(key, user, (uint8_t)(1 + at / sizeof(digest)), digest);
+		memcpy(out + at, digest, len - at < sizeof(digest) ? len - at : sizeof(digest));
+	}
+}
+
+uint64_t login_stranger_number(const struct login_salt_key *key, struct slice user)
+{
+	uint8_t digest[CRYPTO_SHA256_BYTES];
+	uint64_t number;
+
+	stable_digest(key, user, 0, digest);
+	memcpy(&number, digest, sizeof(number));
+	return number;
 }
 
 enum weir_err login_scram_secret(struct scram_secret *out, struct slice user, struct slice password,
@@ -81,7 +101,7 @@ enum weir_err login_scram_secret(struct scram_secret *out, struct slice user, st
 {
 	uint8_t salt[SCRAM_SALT_BYTES];
 
-	stable_salt(key, user, salt);
+	stable_salt(key, user, salt, sizeof(salt));
 	return scram_secret_derive(out, password, slice_of(salt, sizeof(salt)), iterations);
 }
 
@@ -95,9 +115,13 @@ static unsigned iterations_of(const struct client_login_input *in)
 
 static void invent_scram(const struct client_login_input *in, struct scram_secret *out)
 {
-	out->iterations = iterations_of(in);
-	out->salt_len = SCRAM_SALT_BYTES;
-	stable_salt(in->salt_key, in->user, out->salt);
+	const struct secret_shape *like = &in->unknown_like;
+	bool is_like = like->kind == SECRET_SCRAM && like->salt_len;
+
+	out->iterations = is_like ? like->iterations : iterations_of(in);
+	out->salt_len = is_like ? like->salt_len : SCRAM_SALT_BYTES;
+	WEIR_ASSERT(out->salt_len <= sizeof(out->salt));
+	stable_salt(in->salt_key, in->user, out->salt, out->salt_len);
 	crypto_random(out->stored_key, sizeof(out->stored_key));
 	crypto_random(out->server_key, sizeof(out->server_key));
 }
@@ -191,7 +215,7 @@ static struct slice settle(struct client_login *login, const struct client_login
 	login->kind = secret_classify(secret);
 	if (login->kind == SECRET_NONE) {
 		login->is_doomed = true;
-		login->kind = in->unknown_like == SECRET_NONE ? SECRET_SCRAM : in->unknown_like;
+		login->kind = in->unknown_like.kind == SECRET_NONE ? SECRET_SCRAM : in->unknown_like.kind;
 		crypto_random(invented, INVENTED_PASSWORD_BYTES);
 		secret = slice_of(invented, INVENTED_PASSWORD_BYTES);
 	}

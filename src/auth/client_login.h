@@ -16,7 +16,7 @@
 #include <stdint.h>
 
 #include "auth/scram.h"
-#include "auth/secret.h"
+#include "auth/secret_shape.h"
 #include "base/assert.h"
 #include "base/buf.h"
 #include "base/err.h"
@@ -40,6 +40,8 @@ struct login_salt_key {
 	uint8_t bytes[32];
 };
 void login_salt_key_init(struct login_salt_key *key);
+/* Stable too, and as secret: chooses what an unknown user looks like. */
+uint64_t login_stranger_number(const struct login_salt_key *key, struct slice user);
 
 /*
  * The SCRAM secret that stands in for a plain one, with the user's stable
@@ -53,7 +55,7 @@ struct client_login_input {
 	enum client_method method;
 	struct slice user;
 	struct slice secret;                   /* as stored; empty: user unknown or without one */
-	enum secret_kind unknown_like;         /* an unknown user is treated as if it had this kind */
+	struct secret_shape unknown_like;      /* an unknown user is treated as if it had such a one */
 	unsigned scram_iterations;             /* for plain and invented secrets; 0: default */
 	const struct login_salt_key *salt_key; /* never NULL */
 	const struct scram_cbind *cbind;       /* NULL: no channel binding on offer */

@@ -37,21 +37,8 @@ void key_cache_destroy(struct key_cache *cache)
 	mem_free(cache);
 }
 
-static enum weir_err derive(const struct key_question *q, struct scram_keys *out)
-{
-	uint8_t salted[SCRAM_KEY_BYTES];
-	enum weir_err err;
-
-	err = crypto_pbkdf2(q->password, q->salt, q->iterations, q->max_iterations, salted);
-	if (err != WEIR_OK)
-		return err;
-	scram_keys_derive(salted, out);
-	mem_wipe(salted, sizeof(salted));
-	return WEIR_OK;
-}
-
 /* The lengths go first, so that no two questions make the same text. */
-static void digest_of(const struct key_cache *cache, const struct key_question *q,
+static void digest_of(const struct key_cache *cache, const struct scram_derivation *q,
                       uint8_t out[CRYPTO_SHA256_BYTES])
 {
 	const uint64_t numbers[] = { q->iterations, q->salt.len, q->password.len };
@@ -60,7 +47,7 @@ static void digest_of(const struct key_cache *cache, const struct key_question *
 	crypto_hmac_sha256(slice_of(cache->key, sizeof(cache->key)), parts, WEIR_COUNTOF(parts), out);
 }
 
-enum weir_err key_cache_derive(struct key_cache *cache, const struct key_question *q,
+enum weir_err key_cache_derive(struct key_cache *cache, const struct scram_derivation *q,
                                struct scram_keys *out)
 {
 	uint8_t digest[CRYPTO_SHA256_BYTES];
@@ -68,14 +55,14 @@ enum weir_err key_cache_derive(struct key_cache *cache, const struct key_questio
 	enum weir_err err;
 
 	if (!cache || q->iterations > q->max_iterations)
-		return derive(q, out);
+		return scram_keys_derive(q, out);
 	digest_of(cache, q, digest);
 	slot = &cache->slots[digest[0] % SLOTS];
 	if (slot->is_used && memcmp(slot->digest, digest, sizeof(digest)) == 0) {
 		*out = slot->keys;
 		return WEIR_OK;
 	}
-	err = derive(q, out);
+	err = scram_keys_derive(q, out);
 	if (err != WEIR_OK)
 		return err;
 	memcpy(slot->digest, digest, sizeof(digest));

@@ -15,18 +15,11 @@
 
 struct key_cache;
 
-struct key_question {
-	struct slice password;
-	struct slice salt;
-	unsigned iterations;
-	unsigned max_iterations;
-};
-
 struct key_cache *key_cache_create(void);
 void key_cache_destroy(struct key_cache *cache); /* wipes; NULL is fine */
 
-/* LIMIT as crypto_pbkdf2. cache may be NULL: derives every time. */
-enum weir_err key_cache_derive(struct key_cache *cache, const struct key_question *q,
+/* LIMIT as scram_keys_derive. cache may be NULL: derives every time. */
+enum weir_err key_cache_derive(struct key_cache *cache, const struct scram_derivation *q,
                                struct scram_keys *out) WEIR_MUST_CHECK;
 
 #endif

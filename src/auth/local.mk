@@ -17,6 +17,8 @@ src_auth_libauth_a_SOURCES = \
 	src/auth/key_cache.h \
 	src/auth/md5.c \
 	src/auth/md5.h \
+	src/auth/saslprep.c \
+	src/auth/saslprep.h \
 	src/auth/scram.h \
 	src/auth/scram_client.c \
 	src/auth/scram_secret.c \
@@ -26,6 +28,8 @@ src_auth_libauth_a_SOURCES = \
 	src/auth/scram_text.h \
 	src/auth/secret.c \
 	src/auth/secret.h \
+	src/auth/secret_shape.c \
+	src/auth/secret_shape.h \
 	src/auth/server_login.c \
 	src/auth/server_login.h \
 	src/auth/text_file.c \

@@ -102,7 +102,7 @@ static enum weir_err read_server_first(const struct scram_client *c, struct slic
 
 static enum weir_err make_keys(struct scram_client *c, const struct server_first *first)
 {
-	const struct key_question question = { .password = c->password,
+	const struct scram_derivation question = { .password = c->password,
 		                                   .salt = slice_of(first->salt, first->salt_len),
 		                                   .iterations = first->iterations,
 		                                   .max_iterations = c->max_iterations };

@@ -6,6 +6,7 @@
  */
 #include "auth/scram_secret.h"
 
+#include "auth/saslprep.h"
 #include "base/mem.h"
 
 static const char prefix[] = "SCRAM-SHA-256$";
@@ -65,14 +66,24 @@ enum weir_err scram_secret_parse(struct slice text, struct scram_secret *out)
 	return WEIR_OK;
 }
 
-void scram_keys_derive(const uint8_t salted_password[SCRAM_KEY_BYTES], struct scram_keys *out)
+enum weir_err scram_keys_derive(const struct scram_derivation *from, struct scram_keys *out)
 {
-	const struct slice key = slice_of(salted_password, SCRAM_KEY_BYTES);
 	const struct slice client = slice_str("Client Key");
 	const struct slice server = slice_str("Server Key");
+	uint8_t salted[SCRAM_KEY_BYTES];
+	const struct slice key = slice_of(salted, sizeof(salted));
+	struct saslprep prepared;
+	enum weir_err err;
 
+	saslprep_init(&prepared, from->password);
+	err = crypto_pbkdf2(prepared.text, from->salt, from->iterations, from->max_iterations, salted);
+	saslprep_fini(&prepared);
+	if (err != WEIR_OK)
+		return err;
 	crypto_hmac_sha256(key, &client, 1, out->client_key);
 	crypto_hmac_sha256(key, &server, 1, out->server_key);
+	mem_wipe(salted, sizeof(salted));
+	return WEIR_OK;
 }
 
 void scram_stored_key(const uint8_t client_key[SCRAM_KEY_BYTES], uint8_t out[SCRAM_KEY_BYTES])
@@ -83,13 +94,12 @@ void scram_stored_key(const uint8_t client_key[SCRAM_KEY_BYTES], uint8_t out[SCR
 static enum weir_err derive_keys(struct slice password, struct slice salt, unsigned iterations,
                                  struct scram_keys *out)
 {
-	uint8_t salted[SCRAM_KEY_BYTES];
-	enum weir_err err = crypto_pbkdf2(password, salt, iterations, SCRAM_ITERATIONS_MAX, salted);
+	const struct scram_derivation from = { .password = password,
+		                                   .salt = salt,
+		                                   .iterations = iterations,
+		                                   .max_iterations = SCRAM_ITERATIONS_MAX };
 
-	if (err == WEIR_OK)
-		scram_keys_derive(salted, out);
-	mem_wipe(salted, sizeof(salted));
-	return err;
+	return scram_keys_derive(&from, out);
 }
 
 enum weir_err scram_secret_derive(struct scram_secret *out, struct slice password,

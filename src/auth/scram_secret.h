@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
  * What a server knows of a SCRAM-SHA-256 password: salt, iterations and two
- * keys, as pg_authid and user lists store it. Passwords are taken as raw
- * bytes, without SASLprep: for ASCII the same, and what PostgreSQL falls back
- * to for text that SASLprep refuses. Pure, any thread.
+ * keys, as pg_authid and user lists store it. Passwords go through SASLprep,
+ * see saslprep.h. Pure, any thread.
  */
 #ifndef WEIR_AUTH_SCRAM_SECRET_H
 #define WEIR_AUTH_SCRAM_SECRET_H
@@ -51,8 +50,13 @@ enum weir_err scram_secret_derive(struct scram_secret *out, struct slice passwor
 bool scram_secret_matches(const struct scram_secret *secret, struct slice password,
                           struct scram_keys *keys);
 
-/* SaltedPassword to ClientKey and ServerKey; for the client side. */
-void scram_keys_derive(const uint8_t salted_password[SCRAM_KEY_BYTES], struct scram_keys *out);
+struct scram_derivation {
+	struct slice password, salt;
+	unsigned iterations, max_iterations;
+};
+/* A password's ClientKey and ServerKey; costs the iterations. LIMIT: 0 of them, or too many. */
+enum weir_err scram_keys_derive(const struct scram_derivation *from,
+                                struct scram_keys *out) WEIR_MUST_CHECK;
 /* StoredKey: what a server keeps of ClientKey. */
 void scram_stored_key(const uint8_t client_key[SCRAM_KEY_BYTES], uint8_t out[SCRAM_KEY_BYTES]);
 

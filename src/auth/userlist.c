@@ -12,8 +12,6 @@
 #include "base/map.h"
 #include "base/mem.h"
 
-enum { KINDS = SECRET_SCRAM + 1 };
-
 _Static_assert((int)USERLIST_ERROR_MAX == (int)TEXT_FILE_ERROR_MAX, "one size of error texts");
 
 struct entry {
@@ -27,7 +25,8 @@ struct entry {
 
 struct userlist {
 	struct map entries; /* struct entry, owned */
-	size_t kinds[KINDS];
+	struct shape_census shapes;
+	size_t plain_count;
 	bool is_prepared;
 };
 
@@ -45,7 +44,8 @@ static struct entry *find(const struct userlist *list, struct slice user)
 
 static void entry_destroy(struct userlist *list, struct entry *e)
 {
-	list->kinds[secret_classify(e->secret)]--;
+	shape_census_remove(&list->shapes, secret_shape_of(e->secret));
+	list->plain_count -= secret_classify(e->secret) == SECRET_PLAIN;
 	map_remove(&list->entries, &e->node);
 	if (e->prepared)
 		mem_wipe(e->prepared, sizeof(*e->prepared));
@@ -68,7 +68,8 @@ static void add(struct userlist *list, struct slice user, struct slice secret)
 	memcpy(e->text + user.len, secret.ptr, secret.len);
 	e->user = slice_of(e->text, user.len);
 	e->secret = slice_of(e->text + user.len, secret.len);
-	list->kinds[secret_classify(e->secret)]++;
+	shape_census_add(&list->shapes, secret_shape_of(e->secret));
+	list->plain_count += secret_classify(e->secret) == SECRET_PLAIN;
 	map_insert(&list->entries, &e->node, hash_bytes(e->user.ptr, e->user.len));
 }
 
@@ -178,15 +179,9 @@ enum weir_err userlist_find(const struct userlist *list, struct slice user, stru
 	return WEIR_OK;
 }
 
-enum secret_kind userlist_common_kind(const struct userlist *list)
+struct secret_shape userlist_pick_shape(const struct userlist *list, uint64_t number)
 {
-	enum secret_kind best = SECRET_SCRAM;
-
-	for (int kind = SECRET_PLAIN; list && kind < KINDS; kind++) {
-		if (list->kinds[kind] > list->kinds[best])
-			best = (enum secret_kind)kind;
-	}
-	return best;
+	return list ? shape_census_pick(&list->shapes, number) : (struct secret_shape){ 0 };
 }
 
 /* What the previous list had for the same user, secret and cost; NULL: nothing. */
@@ -218,7 +213,7 @@ static void prepare(struct entry *e, const struct userlist *previous,
 void userlist_prepare(struct userlist *list, const struct userlist *previous,
                       const struct login_salt_key *key, unsigned iterations)
 {
-	if (list->kinds[SECRET_PLAIN] > USERLIST_PREPARE_MAX)
+	if (list->plain_count > USERLIST_PREPARE_MAX)
 		return;
 	for (struct map_node *n = NULL; (n = map_next(&list->entries, n)) != NULL;) {
 		struct entry *e = map_entry(n, struct entry, node);

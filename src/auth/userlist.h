@@ -53,7 +53,7 @@ bool userlist_is_prepared(const struct userlist *list);
 /* NULL: unknown, not a plain secret, or not prepared. Borrowed from the list. */
 const struct scram_secret *userlist_prepared(const struct userlist *list, struct slice user);
 
-/* The kind most secrets have: what an unknown user should look like. SCRAM for an empty list. */
-enum secret_kind userlist_common_kind(const struct userlist *list);
+/* What the unknown user with this number looks like: see secret_shape.h. */
+struct secret_shape userlist_pick_shape(const struct userlist *list, uint64_t number);
 
 #endif

@@ -237,34 +237,6 @@ static bool check_trust(struct client *c)
 	return false;
 }
 
-static void start(struct client *c)
-{
-	struct login *l = c->login;
-	struct settings *s = l->settings;
-	struct scram_cbind cbind = { .len = 0 };
-	struct client_login_input in = {
-		.method = is_proven(l->method) ? CLIENT_METHOD_TRUST : l->method,
-		.user = slice_str(l->user),
-		.secret = secret_of(l),
-		.unknown_like = userlist_common_kind(s->users),
-		.scram_iterations = (unsigned)s->config->global.scram_iterations,
-		.salt_key = &s->salt_key,
-		.cbind = &cbind,
-		.prepared = userlist_prepared(s->users, slice_str(l->user)),
-		.secrets_are_prepared = userlist_is_prepared(s->users),
-	};
-	struct buf out;
-
-	if (!check_trust(c))
-		return;
-	if (c->is_tls)
-		cbind.len = tls_endpoint(conn_tls(&c->conn), cbind.data);
-	buf_init(&out, LOGIN_OUT_MAX);
-	l->stage = STAGE_AUTH;
-	l->has_auth = true;
-	take_step(c, client_login_start(&l->auth, &in, &out), &out);
-}
-
 /* The entry of [databases] to ask by; empty: auth_query isn't to be asked. */
 static struct slice auth_entry(const struct login *l)
 {
@@ -284,6 +256,45 @@ static struct slice auth_entry(const struct login *l)
 	if (!db || !*db->auth_user)
 		return none;
 	return *name ? slice_str(name) : database;
+}
+
+/* Who isn't known looks like one of those who are known where it was asked for. */
+static struct secret_shape stranger_shape(struct client *c)
+{
+	const struct login *l = c->login;
+	uint64_t number = login_stranger_number(&l->settings->salt_key, slice_str(l->user));
+
+	if (l->is_asked)
+		return shape_sample_pick(&c->proxy->shared->shapes, auth_entry(l), number);
+	return userlist_pick_shape(l->settings->users, number);
+}
+
+static void start(struct client *c)
+{
+	struct login *l = c->login;
+	struct settings *s = l->settings;
+	struct scram_cbind cbind = { .len = 0 };
+	struct client_login_input in = {
+		.method = is_proven(l->method) ? CLIENT_METHOD_TRUST : l->method,
+		.user = slice_str(l->user),
+		.secret = secret_of(l),
+		.unknown_like = stranger_shape(c),
+		.scram_iterations = (unsigned)s->config->global.scram_iterations,
+		.salt_key = &s->salt_key,
+		.cbind = &cbind,
+		.prepared = userlist_prepared(s->users, slice_str(l->user)),
+		.secrets_are_prepared = userlist_is_prepared(s->users),
+	};
+	struct buf out;
+
+	if (!check_trust(c))
+		return;
+	if (c->is_tls)
+		cbind.len = tls_endpoint(conn_tls(&c->conn), cbind.data);
+	buf_init(&out, LOGIN_OUT_MAX);
+	l->stage = STAGE_AUTH;
+	l->has_auth = true;
+	take_step(c, client_login_start(&l->auth, &in, &out), &out);
 }
 
 void authenticate(struct client *c)
@@ -308,6 +319,7 @@ void authenticate(struct client *c)
 		return;
 	}
 	l->stage = STAGE_SECRET;
+	l->is_asked = true;
 	shared->hooks->secret(shared->hooks_ctx, c->proxy, c, entry, slice_str(l->user));
 }
 
@@ -315,8 +327,11 @@ void login_secret(struct client *c, struct slice secret)
 {
 	if (c->state != CLIENT_LOGIN || c->login->stage != STAGE_SECRET)
 		return;
-	if (secret.len)
+	if (secret.len) {
 		c->login->secret = mem_slicedup(secret);
+		shape_sample_note(&c->proxy->shared->shapes, auth_entry(c->login),
+				  slice_str(c->login->user), secret_shape_of(secret));
+	}
 	start(c);
 	if (c->state == CLIENT_LOGIN)
 		conn_redeliver(&c->conn);

@@ -25,6 +25,7 @@ struct login {
 	struct settings *settings;     /* counted: secrets come from it */
 	enum client_method method;
 	char *secret; /* owned: by auth_query; NULL: not asked, or unknown there */
+	bool is_asked;                 /* auth_query had to tell whether the user exists */
 	struct client_login auth;
 	char *params;       /* owned: start-up parameters of a replication connection; NULL: none */
 	size_t params_len;

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "auth/secret_shape.h"
 #include "base/list.h"
 #include "base/map.h"
 #include "metrics/metrics.h"
@@ -68,6 +69,7 @@ struct proxy_shared { /* borrowed by every proxy: outlives them */
 	struct resolver *resolver;
 	struct cache *cache;            /* NULL: no cache configured at start */
 	struct metrics *metrics;
+	struct shape_sample shapes;     /* of secrets that auth_query gave, by database entry */
 	unsigned worker_count;
 	struct proxy *proxies[64];      /* by worker index, set before the threads start */
 	_Atomic uint32_t client_count;  /* connected, all workers */

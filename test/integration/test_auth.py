@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: PostgreSQL
 """Where secrets come from and what proves a client: auth_query, certificates, Unix sockets, maps."""
+import base64
 import os
 import pwd
 import socket
+import struct
 import subprocess
 
 from lib import check, equal, limit, needs, quick, raises, until
-from rawpg import Raw, startup
+from rawpg import Raw, cstr, message, startup
 import servers
 
 FORCED = (f"forced = cluster=main dbname=app user=app password={servers.USERS['app']} "
@@ -106,6 +108,61 @@ def test_auth_query_by_method(start, tier, sub):
                         if works:
                             equal(raw.rows("SELECT current_user"),
                                   [["app" if user == "q_md5" else user]])
+
+
+def challenge(weir, user):
+    """What a stranger learns of a user by beginning to log in: method, and of SCRAM cost and salt."""
+    with Raw(weir.port) as raw:
+        raw.send(startup({"user": user, "database": "app"}))
+        code, = struct.unpack_from("!I", raw.read()[1])
+        if code != 10:
+            return code, None, None
+        first = b"n,,n=,r=abcdefghijklmnopqrstuvwx"
+        raw.send(message("p", cstr("SCRAM-SHA-256") + struct.pack("!I", len(first)) + first))
+        attr = dict(part.split("=", 1) for part in raw.read()[1][4:].decode().split(","))
+        return code, int(attr["i"]), base64.b64decode(attr["s"])
+
+
+def outline(seen):
+    return seen[0], seen[1], seen[2] and len(seen[2])
+
+
+STRANGERS = [f"q_stranger{i}" for i in range(8)]
+
+
+@quick
+def test_strangers_look_like_users(start, tier, sub):
+    """By what an unknown user is asked nobody can tell that it doesn't exist (auth_type md5)."""
+    folder = start.__self__.dir
+    with Roles(tier, q_scram="LOGIN PASSWORD 'one'", q_md5="LOGIN PASSWORD 'two'") as admin:
+        weir = start({"auth_type": "md5", **QUERY})
+        with sub("auth::a stranger by auth_query, nobody else known"):
+            equal(outline(challenge(weir, "q_stranger")), outline(challenge(weir, "q_scram")))
+        with sub("auth::strangers by auth_query beside a user with SCRAM"):
+            equal({outline(challenge(weir, n)) for n in STRANGERS},
+                  {outline(challenge(weir, "q_scram"))})
+        with sub("auth::a stranger's salt stays"):
+            seen = challenge(weir, "q_stranger")
+            weir.reload()
+            equal(challenge(weir, "q_stranger"), seen)
+            check(challenge(weir, "q_stranger1") != seen, "another one's is another")
+        weir = start({"auth_type": "md5", **QUERY})
+        with sub("auth::strangers by auth_query beside a user with md5"):
+            equal(challenge(weir, "q_md5")[0], 5)
+            equal({challenge(weir, n)[0] for n in STRANGERS}, {5})
+        secret, = admin.execute("SELECT rolpassword FROM pg_authid "
+                                "WHERE rolname = 'q_scram'").fetchone()
+    costly = secret.replace("$4096:", "$7000:").replace(secret.split("$")[1][5:],
+                                                        base64.b64encode(bytes(20)).decode())
+    path = write(start.__self__, os.path.join(folder, "strangers.users"), f'"known" "{costly}"\n')
+    weir = start({"auth_type": "md5", "auth_file": path})
+    with sub("auth::strangers beside a user of auth_file"):
+        equal({outline(challenge(weir, n)) for n in ["known"] + STRANGERS}, {(10, 7000, 20)})
+    path = write(start.__self__, os.path.join(folder, "mixed.users"),
+                 f'"known" "{secret}"\n"plain" "secret"\n')
+    weir = start({"auth_type": "md5", "auth_file": path})
+    with sub("auth::strangers beside users of two kinds"):
+        equal({challenge(weir, f"q_s{i}")[0] for i in range(64)}, {5, 10})
 
 
 @quick

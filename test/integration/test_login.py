@@ -345,5 +345,30 @@ def test_scram_secret(start, tier):
     expect_guest(weir_with_users(start, "scram-sha-256", secret), "secret")
 
 
+# What the server stores, what pgweir's file has, what the client types.
+PREPARED = [("\u2168", "IX", "I\u00adX"), ("cafe\u0301", "caf\u00e9", "cafe\u0301"),
+            ("\u0627\u0031", "\u0627\u0031", "\u0627\u0031")]
+
+
+@quick
+def test_saslprep(start, tier, sub):
+    """Passwords that look the same are the same, between client and pgweir and on to the server."""
+    folder = start.__self__.dir
+    with tier.connect(user="postgres") as conn:
+        for stored, listed, typed in PREPARED:
+            conn.execute("DROP ROLE IF EXISTS saslprep_guest")
+            conn.execute(f"CREATE ROLE saslprep_guest LOGIN PASSWORD '{stored}'")
+            path = os.path.join(folder, "saslprep.users")
+            with open(path, "w") as f:
+                f.write(f'"saslprep_guest" "{listed}"\n')
+            start.__self__.give(path)
+            weir = start({"auth_file": path})
+            with sub(f"login::password {typed!r}"):
+                with weir.connect(user="saslprep_guest", password=typed) as mine:
+                    equal(mine.execute("SELECT current_user").fetchone(), ("saslprep_guest",))
+            weir.stop()
+        conn.execute("DROP ROLE saslprep_guest")
+
+
 def test_trust(start):
     expect_guest(weir_with_users(start, "trust", ""), "anything", wrong=None)

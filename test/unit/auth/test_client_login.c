@@ -126,7 +126,7 @@ static struct client_login_input input(enum client_method method, const char *se
 	return (struct client_login_input){ .method = method,
 		                                .user = slice_str("joe"),
 		                                .secret = slice_str(secret),
-		                                .unknown_like = SECRET_PLAIN,
+		                                .unknown_like = { .kind = SECRET_PLAIN },
 		                                .salt_key = &salt_key };
 }
 
@@ -186,7 +186,7 @@ Test(client_login, unknown_user_looks_like_a_wrong_password)
 
 			(void)snprintf(known, sizeof(known), "%s", trace_of(&in, "wrong"));
 			in.secret = slice_str("");
-			in.unknown_like = (enum secret_kind)k;
+			in.unknown_like = secret_shape_of(slice_str(stored[k]));
 			cr_assert_str_eq(trace_of(&in, "wrong"), known);
 			cr_assert_str_eq(trace_of(&in, ""), known);
 		}

@@ -9,7 +9,7 @@
 static struct scram_keys ask(struct key_cache *cache, const char *password, const char *salt,
                              unsigned iterations)
 {
-	const struct key_question q = { slice_str(password), slice_str(salt), iterations, 1000 };
+	const struct scram_derivation q = { slice_str(password), slice_str(salt), iterations, 1000 };
 	struct scram_keys keys;
 
 	cr_assert_eq(key_cache_derive(cache, &q, &keys), WEIR_OK);
@@ -52,7 +52,7 @@ Test(key_cache, questions_are_told_apart)
 Test(key_cache, bounds_hold_for_remembered_answers_too)
 {
 	struct key_cache *cache = key_cache_create();
-	struct key_question q = { slice_str("p"), slice_str("s"), 10, 10 };
+	struct scram_derivation q = { slice_str("p"), slice_str("s"), 10, 10 };
 	struct scram_keys keys;
 
 	cr_assert_eq(key_cache_derive(cache, &q, &keys), WEIR_OK);

@@ -93,19 +93,24 @@ Test(userlist, secrets_have_a_bound)
 	cr_assert_str_eq(error, "users.txt:1: secret is longer than 2048 bytes");
 }
 
-Test(userlist, common_kind)
+Test(userlist, strangers_look_like_its_users)
 {
 	struct userlist *list = parse("");
+	unsigned kinds[SECRET_SCRAM + 1] = { 0 };
 
-	cr_assert_eq(userlist_common_kind(list), SECRET_SCRAM);
+	cr_assert_eq(userlist_pick_shape(list, 7).kind, SECRET_NONE);
 	userlist_destroy(list);
-	list = parse("\"a\" \"x\"\n\"b\" \"y\"\n\"c\" \"md50123456789abcdef0123456789abcdef\"\n");
-	cr_assert_eq(userlist_common_kind(list), SECRET_PLAIN);
+	list = parse("\"a\" \"x\"\n\"b\" \"y\"\n\"none\" \"\"\n"
+	             "\"c\" \"md50123456789abcdef0123456789abcdef\"\n");
+	for (uint64_t number = 0; number < 30; number++)
+		kinds[userlist_pick_shape(list, number).kind]++;
+	cr_assert(kinds[SECRET_PLAIN] == 20 && kinds[SECRET_MD5] == 10);
 	userlist_destroy(list);
 	list = parse("\"a\" \"x\"\n\"a\" \"md50123456789abcdef0123456789abcdef\"\n");
-	cr_assert_eq(userlist_common_kind(list), SECRET_MD5);
+	cr_assert_eq(userlist_pick_shape(list, 0).kind, SECRET_MD5);
+	cr_assert_eq(userlist_pick_shape(list, 1).kind, SECRET_MD5);
 	userlist_destroy(list);
-	cr_assert_eq(userlist_common_kind(NULL), SECRET_SCRAM);
+	cr_assert_eq(userlist_pick_shape(NULL, 1).kind, SECRET_NONE);
 }
 
 Test(userlist, files)
