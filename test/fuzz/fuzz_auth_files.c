@@ -40,7 +40,7 @@ static void check_userlist(struct slice text)
 	if (userlist_find(list, slice_str("joe"), &secret) == WEIR_OK)
 		WEIR_ASSERT(secret.len <= USERLIST_SECRET_MAX);
 	(void)!userlist_find(list, text, &secret);
-	(void)userlist_common_kind(list);
+	(void)userlist_pick_shape(list, text.len);
 	userlist_destroy(list);
 }
 
