@@ -112,6 +112,7 @@ class Weir(Direct):
         self.ini = os.path.join(session.dir, f"{label}.ini")
         self.log = os.path.join(session.dir, f"{label}.log")
         self.proc = None
+        self.asks_backend = "io_backend" in options
         self.write_ini(options)
 
     def write_ini(self, options):
@@ -123,7 +124,7 @@ class Weir(Direct):
         """before: called in the process that becomes pgweir."""
         user = self.session.user
         as_user = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []} if user else {}
-        env = dict(os.environ, LC_ALL="C.UTF-8")
+        env = self.environment()
         env.setdefault("ASAN_OPTIONS", "detect_leaks=1:abort_on_error=0:exitcode=66")
         env.setdefault("UBSAN_OPTIONS", "print_stacktrace=1")
         with open(self.log, "ab") as log:
@@ -132,6 +133,13 @@ class Weir(Direct):
                                          start_new_session=True, preexec_fn=before, **as_user)
         until(f"pgweir ({self.label}) to listen", 30, self.is_listening)
         return self
+
+    def environment(self):
+        """PGWEIR_IO_BACKEND is for a whole run, except for tests that ask for one."""
+        env = dict(os.environ, LC_ALL="C.UTF-8")
+        if self.asks_backend:
+            env.pop("PGWEIR_IO_BACKEND", None)
+        return env
 
     def is_listening(self):
         if self.proc.poll() is not None:

@@ -7,6 +7,7 @@ import struct
 import subprocess
 import threading
 
+import rawpg
 from lib import Skip, check, equal, limit, long, quick, until
 
 # The numbers are the same on every machine that Linux runs on.
@@ -127,7 +128,7 @@ def demand_is_refused(session, before, words):
     weir = session.prepare({"io_backend": "io_uring", "workers": 2})
     user = session.user
     done = subprocess.run([session.binary, weir.ini], capture_output=True, text=True, timeout=60,
-                          stdin=subprocess.DEVNULL, cwd=session.dir, preexec_fn=before,
+                          stdin=subprocess.DEVNULL, cwd=session.dir, preexec_fn=before, env=weir.environment(),
                           user=user.pw_uid if user else None)
     text = done.stdout + done.stderr
     equal(done.returncode, 1, text)
@@ -183,6 +184,35 @@ def test_idle_clients_hold_no_buffer(start):
     for conn in idle:
         equal(conn.execute("SELECT 1").fetchone()[0], 1)
         conn.close()
+
+
+def idle_bytes(weir, count):
+    """What an idle client adds to the process's own memory, in bytes."""
+    def own():
+        with open(f"/proc/{weir.proc.pid}/smaps_rollup") as f:
+            return 1024 * int(next(line for line in f if line.startswith("Pss_Anon:")).split()[1])
+    raws = []
+
+    def more(n):
+        for _ in range(n):
+            raws.append(rawpg.Raw(weir.port, 60))
+            equal(raws[-1].log_in(), None)
+    more(100)  # what is allocated once is there
+    before = own()
+    more(count)
+    grown = own() - before
+    for raw in raws:
+        raw.sock.close()
+    return grown / count
+
+
+@limit(300)
+def test_an_idle_client_costs_the_same(start):
+    """A few bytes more than with epoll at most: its place in the ring's table, no buffer."""
+    options = {"workers": 1, "io_uring_buffers": 16, "io_uring_buffer_size": "1kB"}
+    ring = idle_bytes(on_ring(start, options), 1000)
+    epoll = idle_bytes(start({"io_backend": "epoll", "workers": 1}), 1000)
+    check(ring < epoll + 200, f"{ring:.0f} bytes on a ring, {epoll:.0f} with epoll")
 
 
 @long
