@@ -210,9 +210,9 @@ def idle_bytes(weir, count):
 @limit(600)
 def test_an_idle_client_costs_the_same(start):
     """A few bytes more than with epoll at most: its place in the ring's table, no buffer."""
-    options = {"workers": 1, "io_uring_buffers": 16, "io_uring_buffer_size": "1kB"}
+    options = {"workers": 1, "max_client_conn": 1200, "io_uring_buffers": 16, "io_uring_buffer_size": "1kB"}
     ring = idle_bytes(on_ring(start, options), 1000)
-    epoll = idle_bytes(start({"io_backend": "epoll", "workers": 1}), 1000)
+    epoll = idle_bytes(start({**options, "io_backend": "epoll"}), 1000)
     check(ring < epoll + 200, f"{ring:.0f} bytes on a ring, {epoll:.0f} with epoll")
 
 
