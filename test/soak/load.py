@@ -34,8 +34,13 @@ class Load:
             self.last_step[client] = time.monotonic()
 
     def problem(self, text):
+        """Told at once too, so that it is found in the logs."""
         with self.lock:
             self.problems[text] += 1
+            is_first = self.problems[text] == 1
+        if is_first:
+            when = "during a failover" if self.is_excused(time.monotonic()) else "at rest"
+            print(f"# {time.strftime('%H:%M:%S')} {when}: {text}", flush=True)
 
     def error(self, client, error, began):
         """A client's surprise: noted as excused or as a problem."""
