@@ -37,9 +37,12 @@ def pgbench(stage, scenario, target, seconds, prefix=(), log=True):
     logs = os.path.join(stage.dir, "pgbench_log")
     argv = [*prefix, "pgbench", "-n", *stage.scripts(scenario, target), "-M", scenario.mode,
             "-c", str(scenario.clients), "-j", str(min(2, scenario.clients)), "-T", str(max(1, round(seconds)))]
+    if scenario.script == "login":
+        argv += ["-C"]    # a connection per transaction
     if log:
         argv += ["--log", "--log-prefix", logs, "--sampling-rate", "0.1"]
-    done = subprocess.run(argv + stage.address(target.port), env=stage.env(), text=True,
+    env = stage.env(scenario.has_tls, target.options)
+    done = subprocess.run(argv + stage.address(target.port), env=env, text=True,
                           capture_output=True, stdin=subprocess.DEVNULL, timeout=60 + seconds)
     return done, logs
 

@@ -4,8 +4,8 @@ import json
 import os
 from statistics import median
 
-COLUMNS = ("target", "tps", "p50 ms", "p99 ms", "cpu us/tx", "user", "/relay", "/pgbouncer", "calls/tx", "which")
-COPY_COLUMNS = ("target", "MB/s", "cpu s/GB", "/relay", "/pgbouncer")
+COLUMNS = ("target", "tps", "p50 ms", "p99 ms", "cpu us/tx", "user", "/relay", "/pgbouncer", "/pgweir", "calls/tx", "which")
+COPY_COLUMNS = ("target", "MB/s", "cpu s/GB", "/relay", "/pgbouncer", "/pgweir")
 
 
 def show(value, digits):
@@ -36,7 +36,7 @@ def cells(results, scenario, name):
     is_copy = scenario.script == "copy"
     field = "cpu_s_gb" if is_copy else "cpu_us"
     ratios = [show(ratio(samples, results.get((scenario.name, other), []), field), 2)
-              for other in ("relay", "pgbouncer")]
+              for other in ("relay", "pgbouncer", "pgweir")]
     if not any("error" not in s for s in samples):
         return [name, "fails: " + samples[0]["error"]] if samples else None
     if is_copy:

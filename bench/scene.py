@@ -10,7 +10,9 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass
+from functools import partial
 
+import identity
 try:
     import mix
 except ImportError:    # PyYAML isn't there: the application's mix is left out
@@ -20,10 +22,13 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "test", "tier"))
 from ports import free_base_port, free_port    # noqa: E402
 TIER = os.path.join(HERE, "..", "test", "tier", "tier")
-TARGETS = ("direct", "relay", "pgbouncer", "pgweir", "cached")
+TARGETS = ("direct", "relay", "pgbouncer", "pgweir", "cached", "stateful", "two")
 POOL, COPY_MB, SCALE, HOT_KEYS = 20, 200, 5, 200
 USER, PASSWORD, DATABASE = "app", "app_password", "app"
 PROBE, PROBE_PASSWORD = "pgweir", "pgweir_password"
+SCRAM = "scram-sha-256"
+# What clients of the target `stateful` start with, all the same.
+STATE = "-c search_path=public -c statement_timeout=60s -c work_mem=8MB -c TimeZone=Europe/Berlin"
 
 
 class BenchError(Exception):
@@ -33,10 +38,11 @@ class BenchError(Exception):
 @dataclass(frozen=True)
 class Scenario:
     name: str
-    server: str       # "pg" or "null"
-    script: str       # "select", "hot", "tpcb", "finai" or "copy"
+    server: str       # "pg", "null", or "scram": the null server behind poolers that ask for a password
+    script: str       # "select", "hot", "tpcb", "finai", "login" or "copy"
     mode: str = "simple"
     clients: int = 1
+    has_tls: bool = False
 
 
 def scenarios():
@@ -52,13 +58,17 @@ def scenarios():
                 found.append(Scenario(f"pg/hot/{mode}/32", server, "hot", mode, 32))
             for mode in ("extended", "prepared") if mix else ():
                 found.append(Scenario(f"pg/finai/{mode}/32", server, "finai", mode, 32))
+        found.append(Scenario(f"{server}/tls/simple/32", server, "select", "simple", 32, has_tls=True))
         found.append(Scenario(f"{server}/copy", server, "copy"))
+    found.append(Scenario("scram/login/plain/8", "scram", "login", "simple", 8))
+    found.append(Scenario("scram/login/tls/8", "scram", "login", "simple", 8, has_tls=True))
     return found
 
 
 SCENARIOS = scenarios()
 
 SCRIPTS = {
+    "login": "SELECT 1;\n",
     "select": f"\\set aid random(1, {100000 * SCALE})\n"
               "SELECT abalance FROM pgbench_accounts WHERE aid = :aid;\n",
     "hot": f"\\set aid random(1, {HOT_KEYS})\n"
@@ -82,6 +92,7 @@ class Target:
     name: str
     port: int
     pid: int = 0      # 0: nothing in between, no cost of its own
+    options: str = ""  # its clients' PGOPTIONS
 
 
 def find_program(names):
@@ -124,9 +135,12 @@ class Stage:
         shutil.rmtree(self.dir, ignore_errors=True)
 
     def targets(self, scenario):
-        """The cache is measured where it can hit."""
-        found = self.by_server[scenario.server]
-        return [t for t in found if t.name != "cached" or scenario.script in ("hot", "finai")]
+        """Those that can do it, and variants of pgweir where they can make a difference."""
+        has_cache = scenario.script in ("hot", "finai")
+        is_load = scenario.script == "select" and scenario.clients > 1 and not scenario.has_tls
+        leaves_out = {"cached": not has_cache, "stateful": not is_load, "two": not is_load,
+                      "direct": scenario.has_tls, "relay": scenario.has_tls}
+        return [t for t in self.by_server[scenario.server] if not leaves_out.get(t.name)]
 
     def scripts(self, scenario, target):
         """pgbench's words for a scenario's script, or for its mix of them. Hints would make every pgweir cache, so
@@ -178,8 +192,9 @@ class Stage:
             self.write(f"finai-hinted-{one.name}.sql", one.text)
             self.write(f"finai-plain-{one.name}.sql", one.without_hints())
 
-    def env(self):
-        return {**os.environ, "PGPASSWORD": PASSWORD, "PGSSLMODE": "disable", "PGGSSENCMODE": "disable"}
+    def env(self, has_tls=False, options=""):
+        return {**os.environ, "PGPASSWORD": PASSWORD, "PGSSLMODE": "require" if has_tls else "disable",
+                "PGGSSENCMODE": "disable", "PGOPTIONS": options}
 
     def address(self, port):
         return ["-h", "127.0.0.1", "-p", str(port), "-U", USER, DATABASE]
@@ -215,30 +230,47 @@ class Stage:
 
     # --- poolers ---
 
-    def start_pgbouncer(self, server_port):
+    def make_certificate(self):
+        self.cert, self.key = (os.path.join(self.dir, name) for name in ("cert.pem", "key.pem"))
+        failure = identity.make_certificate(self.cert, self.key)
+        if failure:
+            raise BenchError("openssl req failed:\n" + failure)
+        if os.geteuid() == 0:
+            shutil.chown(self.key, "postgres")
+
+    def users(self, name, auth, *others):
+        """A user list; for log-ins the secret, else what servers are asked with."""
+        secret = identity.scram_secret(PASSWORD) if auth == SCRAM else PASSWORD
+        lines = [f'"{user}" "{word}"\n' for user, word in ((USER, secret), *others)]
+        return self.write(name, "".join(lines))
+
+    def start_pgbouncer(self, server_port, auth="trust"):
         program = find_program(["pgbouncer"])
         if not program:
             raise BenchError("pgbouncer isn't installed (Debian package: pgbouncer)")
         port = free_port()
-        users = self.write("users.txt", f'"{USER}" "{PASSWORD}"\n')
+        users = self.users(f"users-{port}.txt", auth)
         ini = self.write(f"pgbouncer-{port}.ini", f"""[databases]
 {DATABASE} = host=127.0.0.1 port={server_port} dbname={DATABASE}
 [pgbouncer]
 listen_addr = 127.0.0.1
 listen_port = {port}
 unix_socket_dir =
-auth_type = trust
+auth_type = {auth}
 auth_file = {users}
 pool_mode = transaction
 default_pool_size = {POOL}
 max_client_conn = 1000
 ignore_startup_parameters = extra_float_digits
+client_tls_sslmode = allow
+client_tls_cert_file = {self.cert}
+client_tls_key_file = {self.key}
 log_connections = 0
 log_disconnections = 0
 """)
         return Target("pgbouncer", port, self.spawn([program, ini], port, unprivileged=True))
 
-    def start_pgweir(self, server_port, more=""):
+    def start_pgweir(self, server_port, auth="trust", more="", name="pgweir"):
         if not self.args.pgweir or not os.access(self.args.pgweir, os.X_OK):
             raise BenchError("no pgweir given (--pgweir or PGWEIR)")
         port = free_port()
@@ -246,38 +278,48 @@ log_disconnections = 0
         if not os.path.exists(binary):
             shutil.copy(self.args.pgweir, binary)
             os.chmod(binary, 0o755)
-        users = self.write("weir-users.txt", f'"{USER}" "{PASSWORD}"\n"{PROBE}" "{PROBE_PASSWORD}"\n')
+        users = self.users(f"weir-users-{port}.txt", auth, (PROBE, PROBE_PASSWORD))
         ini = self.write(f"pgweir-{port}.ini", f"""[pgweir]
 listen_addr = 127.0.0.1
 listen_port = {port}
 unix_socket_dir =
-auth_type = trust
+auth_type = {auth}
 auth_file = {users}
+client_tls_sslmode = allow
+client_tls_cert_file = {self.cert}
+client_tls_key_file = {self.key}
 pool_mode = transaction
 default_pool_size = {POOL}
 max_client_conn = 1000
-workers = 1
+workers = {2 if name == "two" else 1}
 probe_user = {PROBE}
 probe_password = {PROBE_PASSWORD}
 {more}
 [databases]
 {DATABASE} = host=127.0.0.1 port={server_port} dbname={DATABASE}
 """)
-        return Target("cached" if more else "pgweir", port, self.spawn([binary, ini], port, unprivileged=True))
-
-    def start_cached(self, server_port):
-        return self.start_pgweir(server_port, "cache = on")
+        return Target(name, port, self.spawn([binary, ini], port, unprivileged=True))
 
     def start_relay(self, server_port):
         port = free_port()
         return Target("relay", port, self.spawn([self.program("relay"), str(port), str(server_port)], port))
 
-    def start_before(self, server, server_port):
-        starters = {"relay": self.start_relay, "pgbouncer": self.start_pgbouncer, "pgweir": self.start_pgweir}
+    def starters(self, server):
+        """Of each target, in the order of the table."""
+        auth = SCRAM if server == "scram" else "trust"
+        found = {"relay": self.start_relay, "pgbouncer": partial(self.start_pgbouncer, auth=auth),
+                 "pgweir": partial(self.start_pgweir, auth=auth)}
         if server == "pg":
-            starters["cached"] = self.start_cached
-        found = [Target("direct", server_port)] if self.wants("direct") else []
-        for name, start in starters.items():
+            found["cached"] = partial(self.start_pgweir, more="cache = on", name="cached")
+        if server == "null":
+            found["two"] = partial(self.start_pgweir, name="two")
+        if server == "scram":
+            del found["relay"]    # it would know no password
+        return found
+
+    def start_before(self, server, server_port):
+        found = [Target("direct", server_port)] if self.wants("direct") and server != "scram" else []
+        for name, start in self.starters(server).items():
             if not self.wants(name):
                 continue
             try:
@@ -286,7 +328,12 @@ probe_password = {PROBE_PASSWORD}
                 found.append(target)
             except BenchError as e:
                 self.missing.append(f"{name} before {server}: {e}")
-        self.by_server[server] = found
+        self.by_server[server] = found + self.stateful(server, found)
+
+    def stateful(self, server, found):
+        """The same pgweir, asked by clients with settings."""
+        return [Target("stateful", t.port, t.pid, STATE) for t in found
+                if t.name == "pgweir" and server == "null" and self.wants("stateful")]
 
     def ready(self, target):
         """Until a query is answered: a pooler may still be looking at its servers."""
@@ -303,11 +350,13 @@ probe_password = {PROBE_PASSWORD}
     def start_all(self):
         for name, text in SCRIPTS.items():
             self.write(name + ".sql", text)
+        self.make_certificate()
         self.start_pg()
         self.start_before("pg", self.pg_port)
         null_port = free_port()
         self.null_pid = self.spawn([self.program("nullpg"), str(null_port), str(COPY_MB), str(self.pg_port), PROBE],
                                    null_port)
         self.start_before("null", null_port)
+        self.start_before("scram", null_port)
         for line in self.missing:
             print("bench: left out: " + line, flush=True)
