@@ -292,6 +292,8 @@ pool_mode = transaction
 default_pool_size = {POOL}
 max_client_conn = 1000
 workers = {2 if name == "two" else 1}
+log_connections = 0
+log_disconnections = 0
 probe_user = {PROBE}
 probe_password = {PROBE_PASSWORD}
 {more}
