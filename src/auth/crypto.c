@@ -2,31 +2,34 @@
 /*
  * The primitives of log-in over OpenSSL's libcrypto; base64 and hex are our
  * own, strict. A primitive that fails although its input is well-formed means
- * that memory or the library is broken, and ends the process. No state.
+ * that memory or the library is broken, and ends the process.
+ *
+ * OpenSSL looks algorithms up by name at every use unless it is given one that
+ * was looked up before; that was most of a log-in's instructions. So they are
+ * looked up once, at the first use, and live as long as the process.
  */
 #include "auth/crypto.h"
 
+#include <errno.h>
 #include <limits.h>
+#include <pthread.h>
+#include <sys/random.h>
 
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/params.h>
-#include <openssl/rand.h>
 
 static const char base64_alphabet[] =
 	"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-void crypto_sha256(struct slice data, uint8_t out[CRYPTO_SHA256_BYTES])
-{
-	unsigned len = 0;
-	int done = EVP_Digest(data.ptr, data.len, out, &len, EVP_sha256(), NULL);
+static struct {
+	pthread_once_t once;
+	EVP_MD *sha256;    /* owned, never freed */
+	EVP_MAC_CTX *hmac; /* likewise; without a key, to be copied */
+} known = { .once = PTHREAD_ONCE_INIT };
 
-	WEIR_ASSERT(done == 1 && len == CRYPTO_SHA256_BYTES);
-}
-
-void crypto_hmac_sha256(struct slice key, const struct slice *parts, size_t count,
-                        uint8_t out[CRYPTO_SHA256_BYTES])
+static void know(void)
 {
 	char digest[] = "SHA256";
 	OSSL_PARAM params[] = {
@@ -34,19 +37,45 @@ void crypto_hmac_sha256(struct slice key, const struct slice *parts, size_t coun
 		OSSL_PARAM_construct_end(),
 	};
 	EVP_MAC *mac = EVP_MAC_fetch(NULL, OSSL_MAC_NAME_HMAC, NULL);
-	EVP_MAC_CTX *ctx = EVP_MAC_CTX_new(mac);
+
+	known.sha256 = EVP_MD_fetch(NULL, digest, NULL);
+	known.hmac = EVP_MAC_CTX_new(mac);
+	WEIR_ASSERT(known.sha256 && known.hmac);
+	WEIR_ASSERT(EVP_MAC_CTX_set_params(known.hmac, params) == 1);
+	EVP_MAC_free(mac);
+}
+
+static const EVP_MD *sha256(void)
+{
+	pthread_once(&known.once, know);
+	return known.sha256;
+}
+
+void crypto_sha256(struct slice data, uint8_t out[CRYPTO_SHA256_BYTES])
+{
+	unsigned len = 0;
+	int done = EVP_Digest(data.ptr, data.len, out, &len, sha256(), NULL);
+
+	WEIR_ASSERT(done == 1 && len == CRYPTO_SHA256_BYTES);
+}
+
+void crypto_hmac_sha256(struct slice key, const struct slice *parts, size_t count,
+                        uint8_t out[CRYPTO_SHA256_BYTES])
+{
+	EVP_MAC_CTX *ctx;
 	size_t len = 0;
 	int done;
 
-	WEIR_ASSERT(mac && ctx);
-	done = EVP_MAC_init(ctx, (const unsigned char *)key.ptr, key.len, params);
+	pthread_once(&known.once, know);
+	ctx = EVP_MAC_CTX_dup(known.hmac);
+	WEIR_ASSERT(ctx);
+	done = EVP_MAC_init(ctx, (const unsigned char *)key.ptr, key.len, NULL);
 	for (size_t i = 0; i < count && done == 1; i++)
 		done = EVP_MAC_update(ctx, (const unsigned char *)parts[i].ptr, parts[i].len);
 	if (done == 1)
 		done = EVP_MAC_final(ctx, out, &len, CRYPTO_SHA256_BYTES);
 	WEIR_ASSERT(done == 1 && len == CRYPTO_SHA256_BYTES);
 	EVP_MAC_CTX_free(ctx);
-	EVP_MAC_free(mac);
 }
 
 enum weir_err crypto_pbkdf2(struct slice password, struct slice salt, unsigned iterations,
@@ -59,7 +88,7 @@ enum weir_err crypto_pbkdf2(struct slice password, struct slice salt, unsigned i
 		return WEIR_ERR_LIMIT;
 	done = PKCS5_PBKDF2_HMAC(password.len ? password.ptr : "", (int)password.len,
 	                         (const unsigned char *)salt.ptr, (int)salt.len, (int)iterations,
-	                         EVP_sha256(), CRYPTO_SHA256_BYTES, out);
+	                         sha256(), CRYPTO_SHA256_BYTES, out);
 	WEIR_ASSERT(done == 1);
 	return WEIR_OK;
 }
@@ -94,8 +123,17 @@ enum weir_err crypto_md5_hex(struct slice a, struct slice b, char out[CRYPTO_MD5
 
 void crypto_random(void *out, size_t len)
 {
-	WEIR_ASSERT(len <= INT_MAX);
-	WEIR_ASSERT(RAND_bytes(out, (int)len) == 1);
+	uint8_t *at = out;
+
+	while (len > 0) {
+		ssize_t got = getrandom(at, len, 0);
+
+		WEIR_ASSERT(got > 0 || errno == EINTR);
+		if (got > 0) {
+			at += got;
+			len -= (size_t)got;
+		}
+	}
 }
 
 bool crypto_equal(struct slice a, struct slice b)

@@ -2,7 +2,7 @@
 /*
  * The few primitives that log-in needs. crypto.c is the only file of pgweir,
  * beside net's TLS, that includes OpenSSL. All lengths are explicit; results
- * go to caller's memory. No state, any thread.
+ * go to caller's memory. No state but what OpenSSL was asked for once, any thread.
  */
 #ifndef WEIR_AUTH_CRYPTO_H
 #define WEIR_AUTH_CRYPTO_H
