@@ -77,6 +77,11 @@ void conn_send_copy(struct conn *conn, struct slice bytes); /* any memory */
 bool conn_is_congested(const struct conn *conn);
 size_t conn_backlog_bytes(const struct conn *conn);
 
+/*
+ * Reads what is probably there already instead of waiting to hear that it is. From the loop's calls
+ * only, as conn_redeliver.
+ */
+void conn_read_now(struct conn *conn);
 void conn_pause_read(struct conn *conn);  /* counted: no; idempotent */
 void conn_resume_read(struct conn *conn); /* bytes kept meanwhile are redelivered this turn */
 /*

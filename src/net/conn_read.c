@@ -290,6 +290,12 @@ void conn_read_ready(struct conn *conn)
 		conn_wake(conn, CONN_WAKE_READ);
 }
 
+void conn_read_now(struct conn *conn)
+{
+	if (conn->state == CONN_OPEN && !conn->loop->ring) /* the ring asks and waits in one call */
+		conn_read_ready(conn);
+}
+
 /* --- received by the ring --- */
 
 ssize_t conn_read_asks(struct conn *conn)

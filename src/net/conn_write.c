@@ -405,7 +405,10 @@ void conn_sends_settle(struct conn *conn)
 
 void conn_flush(struct conn *conn)
 {
+	bool is_silent;
+
 	conn_sends_settle(conn); /* what it doesn't take goes in front */
+	is_silent = conn->span_count == 0 && !conn->backlog;
 	if (conn->span_count > 0) {
 		if (has_to_wait(conn))
 			backlog_append_spans(conn, (struct span_cursor){ 0 });
@@ -415,7 +418,9 @@ void conn_flush(struct conn *conn)
 	}
 	if (conn->state != CONN_FLUSHING)
 		return;
-	if (conn_backlog_bytes(conn) == 0)
+	if (is_silent) /* no last words that a reset could take away */
+		conn_fail(conn, WEIR_OK);
+	else if (conn_backlog_bytes(conn) == 0)
 		flushing_done(conn);
 	else
 		loop_timer_arm(conn->loop, &conn->backlog->linger, CONN_LINGER_US, on_linger_due);

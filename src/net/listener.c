@@ -4,6 +4,9 @@
  * so that a flood can't starve the loop. Out of descriptors or memory: all
  * sockets rest for a moment, since level-triggered readiness would spin.
  *
+ * Linux gives an accepted socket the options of the listening one, so they are
+ * set there, once.
+ *
  * The file of a Unix socket is removed at the end only if it is still ours; a
  * newer process may have put its own in the place.
  */
@@ -45,7 +48,6 @@ struct listener {
 	struct loop *loop; /* borrowed */
 	listener_accept_fn *on_accept;
 	void *receiver; /* borrowed */
-	struct socket_options tuning;
 	struct loop_timer rest;
 	unsigned count;
 	struct listener_socket sockets[LISTENER_SOCKETS_MAX];
@@ -121,8 +123,6 @@ static void on_accept_event(int fd, short what, void *arg)
 		}
 		if (accepted < 0)
 			continue; /* that one is gone: ECONNABORTED and the like */
-		if (!s->is_unix)
-			socket_tune(accepted, &l->tuning);
 		l->on_accept(l->receiver, accepted, s->is_unix);
 	}
 }
@@ -166,6 +166,7 @@ static enum weir_err open_addr(struct listener *l, const struct addrinfo *ai,
 
 	if (fd < 0)
 		return WEIR_ERR_UNSUPPORTED;
+	socket_tune(fd, &o->socket);
 	if (l->count < LISTENER_SOCKETS_MAX && prepare_tcp(fd, ai->ai_family, o) &&
 	    bind(fd, ai->ai_addr, ai->ai_addrlen) == 0 &&
 	    socket_add(l, fd, false, o->backlog) == WEIR_OK)
@@ -318,7 +319,6 @@ enum weir_err listener_open(struct loop *loop, const struct listener_options *op
 	l->loop = loop;
 	l->on_accept = on_accept;
 	l->receiver = receiver;
-	l->tuning = options->socket;
 	err = open_tcp(l, options, r);
 	if (err == WEIR_OK)
 		err = open_unix(l, options, r);

@@ -372,8 +372,11 @@ void proxy_expect_client(struct proxy *p)
 
 void proxy_accept(struct proxy *p, int fd, bool is_unix)
 {
+	struct client *c = client_create(p, fd, is_unix);
+
 	metrics_add(p->metrics, METRIC_CLIENTS_ACCEPTED, 1);
-	client_create(p, fd, is_unix);
+	if (!is_unix && p->settings->config->global.tcp_defer_accept)
+		conn_read_now(&c->conn); /* the kernel has waited for its first bytes */
 }
 
 void proxy_drain(struct proxy *p)

@@ -7,6 +7,7 @@
 #include <criterion/criterion.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -65,6 +66,39 @@ Test(listener, accepts_tcp_non_blocking)
 	cr_assert_eq(a.unix_count, 0);
 	cr_assert(fcntl(a.last_fd, F_GETFL) & O_NONBLOCK);
 	cr_assert(fcntl(a.last_fd, F_GETFD) & FD_CLOEXEC);
+	close(a.last_fd);
+	close(fd);
+	listener_close(l);
+	loop_destroy(loop);
+}
+
+static int option_of(int fd, int level, int option)
+{
+	int value = -1;
+	socklen_t len = sizeof(value);
+
+	cr_assert_eq(getsockopt(fd, level, option, &value, &len), 0);
+	return value;
+}
+
+Test(listener, accepted_sockets_have_the_options)
+{
+	struct listener_options o = { .addresses = "127.0.0.1",
+		                          .backlog = 8,
+		                          .socket = { .tcp_keepalive = true,
+		                                      .tcp_keepidle_s = 77,
+		                                      .tcp_user_timeout_ms = 4321 } };
+	struct accepted a = { 0 };
+	struct loop *loop = peer_loop();
+	struct listener *l = open_or_die(loop, &o, &a);
+	int fd = dial(listener_port(l));
+
+	peer_turns(loop, 2);
+	cr_assert_eq(a.count, 1);
+	cr_assert_eq(option_of(a.last_fd, IPPROTO_TCP, TCP_NODELAY), 1);
+	cr_assert_eq(option_of(a.last_fd, SOL_SOCKET, SO_KEEPALIVE), 1);
+	cr_assert_eq(option_of(a.last_fd, IPPROTO_TCP, TCP_KEEPIDLE), 77);
+	cr_assert_eq(option_of(a.last_fd, IPPROTO_TCP, TCP_USER_TIMEOUT), 4321);
 	close(a.last_fd);
 	close(fd);
 	listener_close(l);
