@@ -8,6 +8,7 @@
 
 #include <string.h>
 
+#include "base/assert.h"
 #include "base/mem.h"
 
 void replies_init(struct replies *r)
@@ -219,8 +220,20 @@ void replies_pop(struct replies *r)
 
 void replies_disown(struct replies *r)
 {
-	for (uint32_t i = 0; i < r->segment_count; i++)
-		r->segments[(r->segment_head + i) & (r->segment_cap - 1)].kind = REPLY_RESET;
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < r->segment_count; i++) {
+		struct reply_segment s = r->segments[(r->segment_head + i) & (r->segment_cap - 1)];
+
+		if (s.kind == REPLY_BEGIN) { /* the ReadyForQuery behind it is the next one's */
+			WEIR_ASSERT(i + 1 < r->segment_count);
+			r->segments[(r->segment_head + i + 1) & (r->segment_cap - 1)].op_count += s.op_count;
+			continue;
+		}
+		s.kind = REPLY_RESET;
+		r->segments[(r->segment_head + count++) & (r->segment_cap - 1)] = s;
+	}
+	r->segment_count = count;
 }
 
 bool replies_has_room(const struct replies *r)

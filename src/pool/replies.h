@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
  * The reply script of a server connection: what is still to come, in order,
- * and what to do with it. One segment per request that ends in ReadyForQuery:
+ * and what to do with it. One segment per request that ends in ReadyForQuery
+ * (a deferred BEGIN in front of one: in CloseComplete):
  * the client's own (forwarded), or internal ones that pgweir put in front
  * (swallowed). Where pgweir added or replaced Parse and Close messages, a
  * segment also holds one op per ParseComplete/CloseComplete to expect. Pure.
@@ -21,7 +22,7 @@ enum reply_kind {
 	REPLY_SIMPLE,   /* the client's simple query or function call */
 	REPLY_EXTENDED, /* the client's extended messages up to Sync */
 	REPLY_SYNC,     /* internal: session settings brought to the client's */
-	REPLY_BEGIN,    /* internal: a deferred BEGIN */
+	REPLY_BEGIN,    /* internal: a deferred BEGIN without a Sync; its Close ends it */
 	REPLY_NAMES,    /* internal: statements brought under the client's own names */
 	REPLY_PINS,     /* internal: are the reasons of a pin still there? */
 	REPLY_RESET,    /* internal: the reset query before reuse */
@@ -92,7 +93,7 @@ bool replies_is_unsure(const struct replies *r, uint64_t id);
  * this one, or the client's next Sync ends it.
  */
 void replies_extend(struct replies *r);
-/* Every segment becomes an internal one: nothing more of this is for a client. */
+/* Every segment becomes an internal one up to ReadyForQuery: nothing is for a client. */
 void replies_disown(struct replies *r);
 size_t replies_count(const struct replies *r);
 /* Room for one more request and what pgweir puts in front of it. */

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: PostgreSQL
 """Transactions: a server for their whole length, errors and savepoints inside,
 commands that may not run inside, cursors, and statuses as PostgreSQL tells."""
+import time
+
 import psycopg
 
 from lib import check, equal, quick, raises
@@ -311,3 +313,48 @@ def test_two_phase_commit(weir):
         other.execute("COMMIT PREPARED 'two_phase_test'")
         equal(other.execute("SELECT count(*) FROM tx9").fetchone(), (1,))
         conn.execute("DROP TABLE tx9")
+
+
+def reads(weir):
+    """recv(2) so far, once that has been published."""
+    time.sleep(1.5)
+    return weir.metrics()['pgweir_system_calls_total{call="read"}']
+
+
+@quick
+def test_a_deferred_begin_is_answered_with_its_statement(start):
+    """The server answers twice per transaction, the client asks three times: BEGIN's answer isn't read on its own.
+    Half a read more per transaction is for what else pgweir reads."""
+    weir = start({"workers": 1, "io_backend": "epoll", "cache_redis": ""})
+    weir.need_pgweir()
+    with Raw(weir.port) as raw, weir.connect() as other:
+        raw.log_in()
+        fresh(other, "tx9")
+        before = reads(weir)
+        for _ in range(400):
+            for text in "BEGIN", "INSERT INTO tx9 VALUES (1, 1)", "ROLLBACK":
+                raw.send(query(text))
+                raw.read_until("Z")
+        per_transaction = (reads(weir) - before) / 400
+        check(4.9 < per_transaction < 5.5, f"{per_transaction} reads")
+        other.execute("DROP TABLE tx9")
+
+
+@quick
+def test_errors_behind_a_deferred_begin(weir):
+    """An error of the statement aborts the transaction, whether text or execution fails, in both protocols."""
+    def extended(text):
+        return parse("", text) + bind("", "") + execute() + SYNC
+
+    for make in query, extended:
+        for text, state in (("SELEC 1", "42601"), ("SELECT 1/0", "22012"), ("SELECT * FROM nowhere_", "42P01")):
+            with Raw(weir.port) as raw:
+                raw.log_in()
+                raw.send(query("BEGIN /* x */"))
+                equal(raw.read_until("Z"), [("C", b"BEGIN\0"), ("Z", b"T")], text)
+                raw.send(make(text))
+                got = raw.read_until("Z")
+                equal([error_fields(body)["C"] for kind, body in got if kind == "E"], [state], text)
+                equal(got[-1], ("Z", b"E"), text)
+                raw.send(query("ROLLBACK"), make("SELECT 1"))
+                equal([raw.read_until("Z")[-1][1] for _ in range(2)], [b"I", b"I"], text)

@@ -186,3 +186,23 @@ Test(replies, all_ops_can_be_skipped)
 	replies_pop(&r);
 	replies_fini(&r);
 }
+
+Test(replies, a_disowned_begin_counts_to_the_request_behind_it)
+{
+	struct replies r;
+
+	replies_init(&r);
+	replies_push(&r, REPLY_NAMES, true);
+	replies_push(&r, REPLY_BEGIN, false);
+	replies_push_op(&r, REPLY_OP_OWN_PARSE, 1);
+	replies_push(&r, REPLY_EXTENDED, true);
+	replies_push_op(&r, REPLY_OP_PARSED, 2);
+	replies_disown(&r);
+	cr_assert_eq(replies_count(&r), 2);
+	replies_pop(&r);
+	cr_assert_eq(replies_current(&r)->kind, REPLY_RESET);
+	cr_assert_eq(replies_current(&r)->op_count, 2);
+	replies_pop(&r);
+	cr_assert_eq(replies_count(&r), 0);
+	replies_fini(&r);
+}
