@@ -140,6 +140,7 @@ static void login_failed(struct server *s, enum close_reason reason)
 	struct tenant *t = backend_tenant(s);
 	struct pg_error error = l->error;
 	bool is_final = failure_is_final_login_error(error.sqlstate);
+	bool is_full = strncmp(error.sqlstate, "53", 2) == 0; /* may pass; told to who waits in vain */
 
 	log_warn("server_login_failed", "db=%s user=%s host=%s port=%u sqlstate=%s message=\"%s\"",
 		 t->database, t->user, s->host, s->port, *error.sqlstate ? error.sqlstate : "-",
@@ -152,7 +153,7 @@ static void login_failed(struct server *s, enum close_reason reason)
 		replication_failed(s, reason, slice_of(NULL, 0));
 		return;
 	}
-	tenant_login_failed(tenant_pool_of(pool), is_final ? &error : NULL);
+	tenant_login_failed(tenant_pool_of(pool), is_final || is_full ? &error : NULL, is_final);
 	backend_close(s, reason);
 	link_refuse_waiters(pool, is_final ? &error : NULL);
 }
@@ -404,9 +405,7 @@ static void take_error(struct server *s, const struct frame *frame)
 		replication_failed(s, CLOSE_SERVER_LOGIN, frame->whole);
 		return;
 	}
-	pg_error_set(&l->error, "XX000", "%.*s", (int)(m.message.len > 400 ? 400 : m.message.len),
-		     m.message.ptr);
-	memcpy(l->error.sqlstate, m.sqlstate.ptr, PG_SQLSTATE_LEN);
+	failure_copy_error(&l->error, &m);
 	login_failed(s, CLOSE_SERVER_LOGIN);
 }
 

@@ -28,12 +28,21 @@ enum { RESIDUE_BOUND_US = 5000000 };
 
 bool failure_is_final_login_error(const char *sqlstate)
 {
-	static const char *const final[] = { "08001", "3D000", "42501", "08P01", "42704" };
+	static const char *const final[] = { "08001", "3D000", "42501", "08P01", "42704",
+						 "55000", "22023" };
 
 	for (size_t i = 0; i < WEIR_COUNTOF(final); i++)
 		if (strcmp(sqlstate, final[i]) == 0)
 			return true;
 	return strncmp(sqlstate, "28", 2) == 0;
+}
+
+void failure_copy_error(struct pg_error *out, const struct msg_error *from)
+{
+	pg_error_set(out, "XX000", "%.*s", (int)from->message.len, from->message.ptr);
+	memcpy(out->sqlstate, from->sqlstate.ptr, PG_SQLSTATE_LEN);
+	snprintf(out->detail, sizeof out->detail, "%.*s", (int)from->detail.len, from->detail.ptr);
+	snprintf(out->hint, sizeof out->hint, "%.*s", (int)from->hint.len, from->hint.ptr);
 }
 
 static bool is_shutdown(struct slice sqlstate)
@@ -311,11 +320,9 @@ static void refuse_log_in(struct client *c, struct slice error)
 	struct msg_error m;
 	struct pg_error e;
 
-	backend_read_error(slice_of(error.ptr + FRAME_HEADER_BYTES, error.len - FRAME_HEADER_BYTES), &m);
-	pg_error_set(&e, "XX000", "%.*s", (int)m.message.len, m.message.ptr);
-	memcpy(e.sqlstate, m.sqlstate.ptr, PG_SQLSTATE_LEN);
-	snprintf(e.detail, sizeof e.detail, "%.*s", (int)m.detail.len, m.detail.ptr);
-	snprintf(e.hint, sizeof e.hint, "%.*s", (int)m.hint.len, m.hint.ptr);
+	backend_read_error(slice_of(error.ptr + FRAME_HEADER_BYTES,
+				    error.len - FRAME_HEADER_BYTES), &m);
+	failure_copy_error(&e, &m);
 	client_close(c, CLOSE_LOGIN_FAILED, &e);
 }
 

@@ -24,5 +24,7 @@ void failure_internal_error(struct client *c, const struct reply_segment *seg, s
 bool failure_answer_lost(struct client *c, const struct request *req, const struct plan *plan);
 /* A log-in error that waiting doesn't mend: the clients must hear it. */
 bool failure_is_final_login_error(const char *sqlstate);
+/* A server's error in the words it came in, as far as there is room. */
+void failure_copy_error(struct pg_error *out, const struct msg_error *from);
 
 #endif

@@ -148,9 +148,9 @@ static void segment_begin(struct client *c, enum reply_kind kind, bool has_sync)
 }
 
 /*
- * In the batch of the request behind it, without a Sync: if it fails (a cancel may hit it), PostgreSQL
- * skips the request too, which must not run outside of its transaction. The Close says that it is
- * done.
+ * In the batch of the request behind it, without a Sync: if it fails (a cancel may hit it),
+ * PostgreSQL skips the request too, which must not run outside of its transaction. The Close says
+ * that it is done.
  */
 static void send_begin(struct client *c)
 {

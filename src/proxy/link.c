@@ -224,11 +224,11 @@ static bool is_held_off(struct client *c, struct pool *pool)
 
 	if (!tenant_holds_off(tp))
 		return false;
-	if (tp->refusal)
+	if (tp->is_refused_for_good)
 		client_close(c, CLOSE_SERVER_LOGIN, tp->refusal);
 	else if (tp->is_primary)
 		link_wait_node(c);
-	return tp->refusal || tp->is_primary;
+	return tp->is_refused_for_good || tp->is_primary;
 }
 
 bool link_acquire(struct client *c, const struct topology_node *node)
@@ -373,7 +373,12 @@ void link_abandon_pool(struct pool *pool)
 static void on_node_wait_timeout(struct loop_timer *timer)
 {
 	struct client *c = list_entry(timer, struct client, timer);
+	const struct pg_error *refusal = tenant_refusal(c->tenant);
 
+	if (refusal) {
+		client_close(c, CLOSE_SERVER_LOGIN, refusal);
+		return;
+	}
 	metrics_add(c->proxy->metrics, METRIC_FAILOVER_TIMEOUTS, 1);
 	client_close(c, CLOSE_NO_PRIMARY, NULL);
 }

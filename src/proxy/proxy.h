@@ -138,14 +138,12 @@ void proxy_set_catalog(struct proxy *p, const char *database, struct catalog *ca
 /* Any thread: a socket is about to be posted to proxy_accept; it counts from here. */
 void proxy_expect_client(struct proxy *p);
 void proxy_accept(struct proxy *p, int fd, bool is_unix); /* consumes fd */
-/* Idle clients leave now, others at the end of their transaction. */
-void proxy_drain(struct proxy *p);
+void proxy_drain(struct proxy *p); /* idle clients leave now, others when their transaction ends */
 /* PAUSE, DISABLE and their ends; both over all tenants. */
 void proxy_set_gate(struct proxy *p, const char *database, struct gate_state state);
 void proxy_resume_all(struct proxy *p);
 
-/* Borrowed; NULL: none. */
-struct catalog *proxy_catalog(const struct proxy *p, const char *database);
+struct catalog *proxy_catalog(const struct proxy *p, const char *database); /* borrowed; or NULL */
 struct cluster_view *proxy_cluster(struct proxy *p, const char *name); /* made when new */
 struct client *proxy_client_by_id(struct proxy *p, uint64_t id);      /* NULL: gone */
 

@@ -97,6 +97,7 @@ void tenant_login_ok(struct tenant_pool *tp)
 {
 	mem_free(tp->refusal);
 	tp->refusal = NULL;
+	tp->is_refused_for_good = false;
 	tp->retry_us = 0;
 	tp->failures = 0;
 }
@@ -108,19 +109,29 @@ void tenant_forget_failures(struct tenant *t)
 			tenant_login_ok(t->pools[i]);
 }
 
-void tenant_login_failed(struct tenant_pool *tp, const struct pg_error *error)
+void tenant_login_failed(struct tenant_pool *tp, const struct pg_error *error, bool is_for_good)
 {
 	struct proxy *p = tp->tenant->proxy;
 	uint64_t pause_us = FAILURE_PAUSE_US << (tp->failures < 3 ? tp->failures : 3);
 
 	tp->failures++;
-	if (error) {
-		mem_free(tp->refusal);
-		tp->refusal = mem_alloc(sizeof *error);
+	mem_free(tp->refusal);
+	tp->refusal = error ? mem_alloc(sizeof *error) : NULL;
+	tp->is_refused_for_good = is_for_good;
+	if (error)
 		*tp->refusal = *error;
+	if (is_for_good)
 		pause_us = p->settings->config->global.server_login_retry_us;
-	}
 	tp->retry_us = loop_now_us(p->loop) + pause_us;
+}
+
+const struct pg_error *tenant_refusal(struct tenant *t)
+{
+	t = tenant_home(t);
+	for (int i = 0; i < TOPOLOGY_NODES_MAX; i++)
+		if (t->pools[i] && t->pools[i]->is_primary && t->pools[i]->refusal)
+			return t->pools[i]->refusal;
+	return NULL;
 }
 
 bool tenant_holds_off(struct tenant_pool *tp)

@@ -19,7 +19,8 @@ struct tenant_pool {
 	struct map_node by_ledger;  /* in proxy->pools */
 	struct pool pool;
 	struct tenant *tenant;      /* borrowed: owns us */
-	struct pg_error *refusal;   /* owned: of a log-in that was refused for good; NULL: none */
+	struct pg_error *refusal;   /* owned: of the last log-in that a server refused; NULL: none */
+	bool is_refused_for_good;   /* told at once until retry_us; else to who has waited in vain */
 	uint64_t retry_us;          /* no new connection before this time; 0: at once */
 	unsigned failures;          /* log-ins that failed in a row */
 	bool is_primary;            /* in the last topology */
@@ -88,8 +89,10 @@ struct pool *tenant_pool(struct tenant *t, const struct topology_node *node);
 void tenant_keep_pools(struct tenant *t, uint64_t now_us);
 /* Housekeeping: true once nobody has used it for so long that it may be destroyed. */
 bool tenant_is_over(struct tenant *t, uint64_t now_us);
-/* A log-in failed, for good where error isn't NULL, or was right (tenant_login_ok). */
-void tenant_login_failed(struct tenant_pool *tp, const struct pg_error *error);
+/* A log-in failed, by a server's refusal where error isn't NULL, or was right (tenant_login_ok). */
+void tenant_login_failed(struct tenant_pool *tp, const struct pg_error *error, bool is_for_good);
+/* Why there is no connection to the primary, if the server refused it; NULL: it didn't. */
+const struct pg_error *tenant_refusal(struct tenant *t);
 void tenant_login_ok(struct tenant_pool *tp);
 /* No connection is there, the last tries failed, and it is too early for the next. */
 bool tenant_holds_off(struct tenant_pool *tp);

@@ -343,6 +343,52 @@ def test_auth_query_joined_late(start, tier):
             equal(late.authenticate("slow_1", "two"), None)
 
 
+# What is made of the role or the database, and what the client's log-in asks for.
+SERVER_REFUSALS = [
+    ("another password", "ALTER ROLE q_guest PASSWORD 'other'", "app"),
+    ("no password", "ALTER ROLE q_guest PASSWORD NULL", "app"),
+    ("an expired password", "ALTER ROLE q_guest VALID UNTIL '2001-01-01'", "app"),
+    ("NOLOGIN", "ALTER ROLE q_guest NOLOGIN", "app"),
+    ("no room for the role", "ALTER ROLE q_guest CONNECTION LIMIT 0", "app"),
+    ("no such role", "DROP ROLE q_guest", "app"),
+    ("no such database", "SELECT 1", "nowhere"),
+    ("a database that takes nobody", "ALTER DATABASE q_shut ALLOW_CONNECTIONS false", "q_shut"),
+    ("no right to connect", "REVOKE CONNECT ON DATABASE q_shut FROM PUBLIC", "q_shut"),
+]
+
+
+@quick
+@limit(180)
+def test_server_refusals(start, tier, sub):
+    """Whom the server refuses hears its own words, at log-in; what is mended counts soon."""
+    session = start.__self__
+    users = write(session, os.path.join(session.dir, "refusals.users"),
+                  '"q_guest" "right"\n' + "".join(f'"{u}" "{p}"\n' for u, p in servers.USERS.items()))
+    admin = tier.connect(user="postgres")
+    admin.execute("DROP DATABASE IF EXISTS q_shut")
+    admin.execute("CREATE DATABASE q_shut")
+    for what, sql, dbname in SERVER_REFUSALS:
+        with sub(f"auth::the server refuses: {what}"):
+            admin.execute("DROP ROLE IF EXISTS q_guest")
+            admin.execute("CREATE ROLE q_guest LOGIN PASSWORD 'right'")
+            admin.execute("ALTER DATABASE q_shut ALLOW_CONNECTIONS true")
+            admin.execute(sql)
+            weir = start({"auth_file": users, "failover_wait_timeout": 3, "server_login_retry": "0.2",
+                          "databases": ["nowhere = cluster=main", "q_shut = cluster=main"]})
+            with Raw(tier.primary_port()) as raw:
+                want = raw.log_in("q_guest", dbname, "right")
+            with Raw(weir.port) as raw:
+                got = raw.log_in("q_guest", dbname, "right")
+                check(got, "was let in")
+                equal([got.get(k) for k in "SCMDH"], [want.get(k) for k in "SCMDH"])
+                check(raw.is_closed(), "stays open")
+            weir.stop()
+    admin.execute("ALTER DATABASE q_shut ALLOW_CONNECTIONS true")
+    admin.execute("DROP DATABASE q_shut")
+    admin.execute("DROP ROLE IF EXISTS q_guest")
+    admin.close()
+
+
 class Authority:
     """A certificate authority in a folder, and what it makes."""
 
