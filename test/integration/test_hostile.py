@@ -85,6 +85,7 @@ class Bystander:
 
     def __enter__(self):
         self.thread.start()
+        until("the bystander to be at work", 30, lambda: self.turns or self.problem)
         return self
 
     def __exit__(self, *_):
