@@ -120,12 +120,12 @@ def test_query_timeout(start):
 
 
 def test_server_idle_timeout(start, tier):
-    weir = start({"server_idle_timeout": 1})
+    weir = start({"server_idle_timeout": 5})
     before = server_count(tier)
     with weir.connect() as conn:
         conn.execute("SELECT txid_current()")
         check(server_count(tier) > before, "a server is open")
-        until("the idle server is closed", 20, lambda: server_count(tier) <= before, 0.2)
+        until("the idle server is closed", 30, lambda: server_count(tier) <= before, 0.2)
         conn.execute("SELECT txid_current()")
 
 
