@@ -40,43 +40,70 @@ enum mode {
 struct arguments {
 	enum mode mode;
 	bool is_verbose;
+	bool is_quiet; /* nothing to standard error once it runs */
 	bool is_daemon;
 	const char *user; /* -u; NULL: what the file says */
 	const char *path;
 };
 
 static const char usage[] =
-	"usage: pgweir [-d] [-v] [-u USER] FILE.ini\n"
+	"usage: pgweir [-d] [-q] [-v] [-u USER] FILE.ini\n"
 	"       pgweir --check | --print-config | --drain | --reload FILE.ini\n"
 	"       pgweir --sample-config | --print-manual\n"
 	"       pgweir --version | --help\n";
+
+static bool is_flag(const char *arg, const char *name, const char *alias)
+{
+	return strcmp(arg, name) == 0 || (alias && strcmp(arg, alias) == 0);
+}
+
+static bool take_mode(const char *arg, enum mode *mode)
+{
+	static const struct {
+		const char *name, *alias;
+		enum mode mode;
+	} known[] = {
+		{ "--version", "-V", MODE_VERSION },       { "--check", NULL, MODE_CHECK },
+		{ "--print-config", NULL, MODE_PRINT },    { "--drain", NULL, MODE_DRAIN },
+		{ "--reload", NULL, MODE_RELOAD },         { "--sample-config", NULL, MODE_SAMPLE },
+		{ "--help", "-h", MODE_HELP },             { "--print-manual", NULL, MODE_MANUAL },
+	};
+
+	for (size_t i = 0; i < WEIR_COUNTOF(known); i++) {
+		if (is_flag(arg, known[i].name, known[i].alias)) {
+			*mode = known[i].mode;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* PgBouncer's: each has a short and a long form. */
+static bool take_flag(const char *arg, struct arguments *a)
+{
+	static const char user[] = "--user=";
+
+	if (is_flag(arg, "--verbose", "-v"))
+		a->is_verbose = true;
+	else if (is_flag(arg, "--quiet", "-q"))
+		a->is_quiet = true;
+	else if (is_flag(arg, "--daemon", "-d"))
+		a->is_daemon = true;
+	else if (strncmp(arg, user, sizeof user - 1) == 0)
+		a->user = arg + sizeof user - 1;
+	else
+		return false;
+	return true;
+}
 
 static struct arguments parse_arguments(int argc, char **argv)
 {
 	struct arguments a = { .mode = MODE_RUN };
 
 	for (int i = 1; i < argc; i++) {
-		if (strcmp(argv[i], "--version") == 0 || strcmp(argv[i], "-V") == 0)
-			a.mode = MODE_VERSION;
-		else if (strcmp(argv[i], "--check") == 0)
-			a.mode = MODE_CHECK;
-		else if (strcmp(argv[i], "--print-config") == 0)
-			a.mode = MODE_PRINT;
-		else if (strcmp(argv[i], "--drain") == 0)
-			a.mode = MODE_DRAIN;
-		else if (strcmp(argv[i], "--reload") == 0)
-			a.mode = MODE_RELOAD;
-		else if (strcmp(argv[i], "--sample-config") == 0)
-			a.mode = MODE_SAMPLE;
-		else if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
-			a.mode = MODE_HELP;
-		else if (strcmp(argv[i], "--print-manual") == 0)
-			a.mode = MODE_MANUAL;
-		else if (strcmp(argv[i], "-v") == 0)
-			a.is_verbose = true;
-		else if (strcmp(argv[i], "-d") == 0)
-			a.is_daemon = true;
-		else if (strcmp(argv[i], "-u") == 0 && i + 1 < argc)
+		if (take_mode(argv[i], &a.mode) || take_flag(argv[i], &a))
+			continue;
+		if (is_flag(argv[i], "--user", "-u") && i + 1 < argc)
 			a.user = argv[++i];
 		else if (argv[i][0] != '-' && !a.path)
 			a.path = argv[i];
@@ -128,14 +155,16 @@ static void raise_file_limit(const struct config_globals *g)
 			 (unsigned long long)limit.rlim_cur, g->max_client_conn);
 }
 
-static void open_log(const struct config *cfg, bool is_verbose)
+static void open_log(const struct config *cfg, const struct arguments *a)
 {
 	const struct config_globals *g = &cfg->global;
 
-	log_set_level(is_verbose ? LOG_LEVEL_DEBUG : (enum log_level)config_log_level(g));
+	log_set_level(a->is_verbose ? LOG_LEVEL_DEBUG : (enum log_level)config_log_level(g));
 	if (*g->logfile && log_open_file(g->logfile) != WEIR_OK)
 		log_error("logfile_failed", "path=%s", g->logfile);
-	else if (g->syslog)
+	else if (a->is_quiet && !*g->logfile)
+		(void)log_open_file("/dev/null");
+	if (g->syslog)
 		(void)log_open_syslog(g->syslog_ident, g->syslog_facility);
 }
 
@@ -222,7 +251,7 @@ static int with_config(const struct arguments *a)
 	} else if (a->is_daemon && (to_parent = enter_background(&cfg->global)) < 0) {
 		status = 1;
 	} else {
-		open_log(cfg, a->is_verbose);
+		open_log(cfg, a);
 		log_notes(cfg);
 		status = run(cfg, a->user, to_parent);
 	}

@@ -84,6 +84,8 @@ static struct config *config_finish(struct config *cfg, struct config_entries *e
 
 	entries_keep(cfg, entries);
 	config_entries_fini(entries);
+	if (!cfg->global.conffile[0])
+		cfg->global.conffile = cfg->path;
 	if (rc == WEIR_OK)
 		return cfg;
 	config_destroy(cfg);

@@ -158,12 +158,28 @@ static bool prepare_tcp(int fd, int family, const struct listener_options *o)
 	       set_flag(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, o->tcp_defer_accept_s);
 }
 
+/* Two names of a list may stand for one address. */
+static bool is_open_already(const struct listener *l, const struct addrinfo *ai)
+{
+	for (unsigned i = 0; i < l->count; i++) {
+		struct sockaddr_storage addr = { 0 };
+		socklen_t len = sizeof(addr);
+
+		if (getsockname(l->sockets[i].fd, (struct sockaddr *)&addr, &len) == 0 &&
+		    len == ai->ai_addrlen && memcmp(&addr, ai->ai_addr, len) == 0)
+			return true;
+	}
+	return false;
+}
+
 static enum weir_err open_addr(struct listener *l, const struct addrinfo *ai,
                                const struct listener_options *o)
 {
-	int fd = socket(ai->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	int err;
+	int fd, err;
 
+	if (is_open_already(l, ai))
+		return WEIR_OK;
+	fd = socket(ai->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return WEIR_ERR_UNSUPPORTED;
 	socket_tune(fd, &o->socket);
@@ -184,7 +200,7 @@ static enum weir_err open_name(struct listener *l, const char *name,
 {
 	struct addrinfo hints = { .ai_flags = AI_PASSIVE, .ai_socktype = SOCK_STREAM };
 	struct addrinfo *all = NULL;
-	unsigned before = l->count;
+	bool is_any_open = false;
 	char port[LISTENER_PORT_MAX], where[LISTENER_PORT_MAX + LISTENER_HOST_MAX + 8];
 	enum weir_err err = WEIR_OK;
 
@@ -192,10 +208,12 @@ static enum weir_err open_name(struct listener *l, const char *name,
 	errno = 0;
 	if (getaddrinfo(strcmp(name, "*") == 0 ? NULL : name, port, &hints, &all) != 0)
 		return fail(r, "no such listen address", name);
-	for (const struct addrinfo *ai = all; ai && err != WEIR_ERR_IO; ai = ai->ai_next)
+	for (const struct addrinfo *ai = all; ai && err != WEIR_ERR_IO; ai = ai->ai_next) {
 		err = open_addr(l, ai, o);
+		is_any_open |= err == WEIR_OK;
+	}
 	freeaddrinfo(all);
-	if (err == WEIR_ERR_IO || l->count == before) {
+	if (err == WEIR_ERR_IO || !is_any_open) {
 		snprintf(where, sizeof(where), "%s port %s", name, port);
 		return fail(r, "can't listen on", where);
 	}

@@ -121,9 +121,10 @@ static bool set_protocols(SSL_CTX *ssl, const char *protocols)
 
 static bool set_ciphers(SSL_CTX *ssl, const char *ciphers)
 {
-	static const char *const words[] = { "default", "secure", "normal", "fast" };
+	static const char *const words[] = { "default", "secure", "normal", "fast", "compat" };
+	static const char *const all_words[] = { "all", "legacy", "insecure" };
 
-	if (is_given(ciphers) && strcasecmp(ciphers, "all") == 0)
+	if (is_given(ciphers) && is_any_of(ciphers, all_words, WEIR_COUNTOF(all_words)))
 		ciphers = "ALL:!aNULL:!eNULL";
 	else if (!is_given(ciphers) || is_any_of(ciphers, words, WEIR_COUNTOF(words)))
 		ciphers = TLS_SECURE_CIPHERS;
@@ -137,7 +138,9 @@ static bool set_tls13_ciphers(SSL_CTX *ssl, const char *ciphers)
 
 static bool set_curves(SSL_CTX *ssl, const char *curves)
 {
-	if (!is_given(curves) || strcasecmp(curves, "auto") == 0)
+	static const char *const words[] = { "auto", "none" }; /* TLS 1.3 has no exchange without one */
+
+	if (!is_given(curves) || is_any_of(curves, words, WEIR_COUNTOF(words)))
 		return true;
 	return SSL_CTX_set1_curves_list(ssl, curves) == 1;
 }

@@ -142,12 +142,15 @@ void link_make_ready(struct client *c)
 		drain_ready(p);
 }
 
-/* An idle server for this client; NULL: none. */
+/* An idle server for this client; NULL: none. Where servers take turns nobody has a favourite. */
 static struct server *take_for(const struct client *c, struct pool *pool)
 {
-	struct server *s = c->wants_own_server ? pool_take_own(pool, c->session, c->id) :
-						 keydata_take(c, pool);
+	struct server *s = NULL;
 
+	if (c->wants_own_server)
+		s = pool_take_own(pool, c->session, c->id);
+	else if (!pool->is_round_robin)
+		s = keydata_take(c, pool);
 	return s ? s : pool_take(pool, c->session);
 }
 

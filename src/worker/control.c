@@ -193,7 +193,6 @@ struct control *control_create(struct config *config, char *why, size_t why_size
 	struct tier_callbacks callbacks = { c, on_topology, on_catalog, on_listening,
 					    on_notification };
 
-	c->config_path = mem_strdup(config->path);
 	list_init(&c->timelines);
 	list_init(&c->order_waits);
 	gates_init(&c->gates);
@@ -272,7 +271,6 @@ void control_destroy(struct control *c)
 	settings_put(&c->settings);
 	forget_timelines(c);
 	gates_fini(&c->gates);
-	mem_free(c->config_path);
 	mem_free(c);
 }
 
@@ -296,7 +294,8 @@ void control_publish(struct control *c, struct settings *settings)
 int control_reload(struct control *c, char *why, size_t why_size)
 {
 	struct config_error err;
-	struct config *cfg = config_load(c->config_path, &err);
+	const char *path = c->settings->config->global.conffile;
+	struct config *cfg = config_load(path, &err);
 	const char *kept[RESTART_NAMES_MAX];
 	struct settings *s;
 	size_t n;
@@ -314,7 +313,7 @@ int control_reload(struct control *c, char *why, size_t why_size)
 		for (size_t i = 0; i < n && i < WEIR_COUNTOF(kept); i++)
 			log_warn("restart_needed", "option=%s", kept[i]);
 		control_publish(c, s);
-		log_info("reloaded", "path=%s", c->config_path);
+		log_info("reloaded", "path=%s", cfg->path);
 	} else {
 		log_error("reload_failed", "error=\"%s\"", why);
 	}

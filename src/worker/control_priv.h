@@ -34,7 +34,6 @@ struct control {
 	struct loop *loop;
 	struct mailbox *mailbox;
 	struct settings *settings;
-	char *config_path;         /* owned */
 	struct proxy_shared shared;
 	struct proxy_hooks hooks;
 	struct worker **workers;   /* owned, worker_count of them */

@@ -1,15 +1,19 @@
 # SPDX-License-Identifier: PostgreSQL
 """What an operator brings along who had PgBouncer: host lists, users, log-in by the socket."""
 import collections
+import grp
 import os
 import pwd
+import re
+import stat
 import subprocess
 import threading
+import time
 
 import psycopg
 
 import servers
-from lib import check, equal, limit, needs, quick, raises
+from lib import check, equal, limit, needs, quick, raises, until
 from rawpg import Raw
 
 
@@ -154,3 +158,214 @@ def test_the_owner_at_the_console(start, folder, sub):
     if os.geteuid() == 0:
         with sub("replace::pgbouncer by the Unix socket of another account"):
             check(psql(folder, pwd.getpwnam("nobody")).returncode != 0, "let in")
+
+
+# --- the process and its sockets ---------------------------------------------------------------------
+
+def served(**kw):
+    with psycopg.connect(user="app", password=servers.USERS["app"], dbname="app", **kw) as conn:
+        return conn.execute("SELECT 1").fetchone() == (1,)
+
+
+@quick
+def test_listening(start, folder, sub):
+    place = os.path.join(folder, "sockets")
+    os.makedirs(place)
+    start.__self__.give(place)
+    group = grp.getgrgid(pwd.getpwnam("postgres").pw_gid if os.geteuid() == 0 else os.getegid())
+    weir = start({"listen_addr": "127.0.0.1, localhost,127.0.0.2,127.0.0.1", "unix_socket_dir": place,
+                  "unix_socket_mode": "0710", "unix_socket_group": group.gr_name})
+    for host in ("127.0.0.1", "127.0.0.2", place):
+        with sub(f"replace::listen_addr and unix_socket_dir, {'the socket' if host == place else host}"):
+            check(served(host=host, port=weir.port), "no answer")
+    with sub("replace::unix_socket_mode and unix_socket_group"):
+        found = os.stat(os.path.join(place, f".s.PGSQL.{weir.port}"))
+        equal((stat.S_IMODE(found.st_mode), found.st_gid), (0o710, group.gr_gid))
+    name = f"@replace-{weir.port}"
+    weir = start({"unix_socket_dir": name})
+    with sub("replace::unix_socket_dir in the abstract name space"):
+        check(served(host=name, port=weir.port), "no answer")
+
+
+@quick
+def test_several_processes_on_one_port(start, sub):
+    first = start({"so_reuseport": 1})
+    second = start.__self__.prepare({"so_reuseport": 1, "listen_port": first.port})
+    second.port = first.port
+    start.__self__.extra.append(second.start())
+    until("both to serve", 30, lambda: served(host="127.0.0.1", port=first.port) and all(
+        any("client_login" in li and "db=app" in li for li in w.log_lines()) for w in (first, second)))
+
+
+def keepalive_timers(port):
+    out = subprocess.run(["ss", "-Htno", "state", "established", f"( sport = :{port} )"], text=True,
+                         capture_output=True, check=True).stdout
+    return re.findall(r"timer:\(keepalive,([\d.]+)(ms|sec|min)", out)
+
+
+@quick
+@needs("ss")
+def test_keepalive(start, sub):
+    weir = start({"tcp_keepidle": 900})
+    with weir.connect() as conn:
+        conn.execute("SELECT 1")
+        with sub("replace::tcp_keepidle"):
+            left, unit = until("the timer", 10, lambda: keepalive_timers(weir.port))[0]
+            check(unit == "min" and 10 < float(left) <= 15, f"{left} {unit}")
+    weir = start({"tcp_keepalive": 0})
+    with weir.connect() as conn, sub("replace::tcp_keepalive=0"):
+        conn.execute("SELECT 1")
+        equal(keepalive_timers(weir.port), [])
+
+
+@quick
+def test_order_of_servers(start, sub):
+    """The one used last is next, or with server_round_robin the one that idled longest."""
+    for value, want in ((0, 1), (1, 2)):
+        weir = start({"server_round_robin": value, "split": "off", "workers": 1})
+        with weir.connect() as one, weir.connect() as two, \
+                sub(f"replace::server_round_robin={value}"):
+            for conn in (one, two):
+                conn.execute("BEGIN")
+                conn.execute("SELECT txid_current()")
+            for conn in (one, two):
+                conn.execute("COMMIT")
+            pids = {one.execute("SELECT pid FROM pg_stat_activity WHERE pid = pg_backend_pid()")
+                    .fetchone() for _ in range(6)}
+            equal(len(pids), want)
+        weir.stop()
+
+
+@quick
+def test_log_switches(start, sub):
+    events = {"log_connections": " client_login ", "log_disconnections": " client_closed ",
+              "log_stats": " stats "}
+    for value in (1, 0):
+        weir = start({**{name: value for name in events}, "stats_period": 1})
+        weir.connect().close()
+        time.sleep(2.5)
+        text = "\n".join(weir.log_lines())
+        for name, event in events.items():
+            with sub(f"replace::{name}={value}"):
+                equal(event in text, bool(value))
+        weir.stop()
+
+
+@quick
+def test_conffile(start, sub):
+    """SET conffile: the next RELOAD reads another file, and so do those after it."""
+    weir = start({"query_wait_timeout": 61})
+    other = weir.ini + ".other"
+    with open(weir.ini, encoding="utf-8") as f, open(other, "w", encoding="utf-8") as to:
+        to.write(f.read().replace("query_wait_timeout = 61", "query_wait_timeout = 62"))
+    start.__self__.give(other)
+    equal(weir.config()["conffile"], weir.ini)
+    with weir.console() as console:
+        console.execute(f"SET conffile = '{other}.missing'")
+        with sub("replace::conffile that doesn't exist"):
+            raises(None, console.execute, "RELOAD", text="No such file")
+        console.execute(f"SET conffile = '{other}'")
+        for _ in range(2):
+            console.execute("RELOAD")
+            config = weir.config()
+            equal((config["conffile"], config["query_wait_timeout"]), (other, "62"))
+
+
+@quick
+def test_command_line(start, folder, sub):
+    """PgBouncer's switches, long and short; -q says nothing to standard error."""
+    for flags, quiet in ((["--quiet"], True), (["-q", "--verbose"], True), (["-v"], False)):
+        weir = start.__self__.prepare({})
+        said = os.path.join(folder, "said")
+        with open(said, "w", encoding="utf-8") as out:
+            proc = subprocess.Popen([start.__self__.binary, *flags, weir.ini], stdout=out, stderr=out,
+                                    stdin=subprocess.DEVNULL)
+            weir.proc = proc
+            try:
+                until("it to listen", 30, weir.is_listening)
+            finally:
+                proc.terminate()
+                proc.wait(20)
+        with sub(f"replace::{' '.join(flags)}"), open(said, encoding="utf-8") as f:
+            equal(f.read() == "", quiet)
+    done = subprocess.run([start.__self__.binary, "-R", weir.ini], capture_output=True, timeout=20,
+                          stdin=subprocess.DEVNULL)
+    equal(done.returncode, 2)
+
+
+# --- an ini with what installations have -------------------------------------------------------------
+
+TYPICAL = """\
+;;; three databases, users asked of the server, rules by address, TLS
+[databases]
+shop = host=127.0.0.1 port={primary} dbname=app auth_user=postgres auth_dbname=shop pool_size=5
+reports = host=127.0.0.1 port={replica} dbname=app pool_mode=session application_name=reports
+balanced = host=127.0.0.1,localhost port={replica} dbname=app user=app password={app}
+[users]
+app = max_user_connections=10
+[pgbouncer]
+pool_mode = transaction
+listen_addr = *
+listen_port = {listen}
+unix_socket_dir = {folder}
+auth_type = hba
+auth_hba_file = {folder}/hba
+auth_ident_file = {folder}/ident
+auth_file = {folder}/userlist.txt
+auth_user = postgres
+auth_query = SELECT rolname, rolpassword FROM pg_authid WHERE rolname = $1
+client_tls_sslmode = prefer
+client_tls_key_file = {folder}/key
+client_tls_cert_file = {folder}/cert
+admin_users = postgres
+ignore_startup_parameters = extra_float_digits
+max_client_conn = 100
+default_pool_size = 20
+server_tls_sslmode = prefer
+"""
+
+
+@quick
+@needs("openssl")
+def test_a_typical_ini(start, tier, sub):
+    """It serves unchanged: every database, by every way in that its rules have."""
+    weir = start.__self__.prepare({})
+    folder = weir.ini + ".d"
+    os.makedirs(folder)
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+                    "-nodes", "-days", "2", "-subj", "/CN=localhost", "-keyout", f"{folder}/key",
+                    "-out", f"{folder}/cert"], check=True, capture_output=True)
+    account = pwd.getpwuid(os.geteuid()).pw_name
+    texts = {
+        "hba": "# TYPE DATABASE USER ADDRESS METHOD\nlocal all app peer map=own\n"
+               "hostssl shop,balanced all 127.0.0.1/32 scram-sha-256\n"
+               "hostnossl shop all 127.0.0.1/32 reject\nhost all all 127.0.0.1/32 md5\n",
+        "ident": f"own {account} app\n",
+        "userlist.txt": f'; who asks\n"postgres" "{servers.USERS["postgres"]}" ""\n',
+    }
+    for name, text in texts.items():
+        with open(os.path.join(folder, name), "w", encoding="utf-8") as f:
+            f.write(text)
+    with open(weir.ini, "w", encoding="utf-8") as f:
+        f.write(TYPICAL.format(primary=tier.primary_port(), replica=tier.replica_ports()[0],
+                               listen=weir.port, folder=folder, app=servers.USERS["app"]))
+    for path in (folder, weir.ini, *(os.path.join(folder, n) for n in os.listdir(folder))):
+        start.__self__.give(path)
+        os.chmod(path, 0o755 if path == folder else 0o644)
+    start.__self__.extra.append(weir.start())
+    for database, ssl in (("shop", "require"), ("reports", "disable"), ("reports", "require"),
+                          ("balanced", "require")):
+        with sub(f"replace::a typical ini, {database} with sslmode={ssl}"):
+            with weir.connect(dbname=database, sslmode=ssl) as conn:
+                equal(conn.execute("SELECT current_user, current_database()").fetchone(),
+                      ("app", "app"))
+    with sub("replace::a typical ini, a rule that rejects"):
+        raises(None, lambda: weir.connect(dbname="shop", sslmode="disable"), text="pg_hba.conf rejects")
+    with sub("replace::a typical ini, a wrong password"):
+        raises(None, lambda: weir.connect(dbname="shop", password="bad", sslmode="require"),
+               text="password authentication failed")
+    with sub("replace::a typical ini, peer with a map"), \
+            psycopg.connect(host=folder, port=weir.port, user="app", dbname="balanced") as conn:
+        equal(conn.execute("SELECT current_user").fetchone(), ("app",))
+    with sub("replace::a typical ini, the console"), weir.console() as console:
+        equal({r[0] for r in console.execute("SHOW DATABASES")}, {"shop", "reports", "balanced"})

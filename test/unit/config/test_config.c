@@ -188,6 +188,23 @@ Test(config, several_hosts_are_alike_or_told_apart)
 	cr_expect_str_eq(err.message, "the list of hosts is longer than 1023 bytes");
 }
 
+Test(config, conffile_is_the_file_that_was_read)
+{
+	char path[] = "/tmp/weir-test-XXXXXX";
+	int fd = mkstemp(path);
+	struct config_error err;
+	struct config *cfg = config_load(path, &err), *other;
+
+	cr_assert_not_null(cfg);
+	close(fd);
+	unlink(path);
+	cr_expect_str_eq(cfg->global.conffile, path);
+	other = config_with(cfg, slice_str("conffile"), slice_str("/x"), &err);
+	cr_expect_str_eq(other->global.conffile, "/x");
+	config_put(&cfg);
+	config_put(&other);
+}
+
 Test(config, minus_one_leaves_a_value_open)
 {
 	struct config_error err;

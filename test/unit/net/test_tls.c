@@ -390,6 +390,31 @@ Test(tls, refused_options_are_named)
 	tls_files_remove(&p.files);
 }
 
+Test(tls, words_that_pgbouncer_has_for_lists)
+{
+	static const char *const ciphers[] = { "default", "secure", "normal", "fast", "compat",
+		                                   "all",     "legacy", "insecure" };
+	static const char *const curves[] = { "auto", "none", "prime256v1" };
+	static const char *const protocols[] = { "secure", "all", "legacy", "tlsv1.2,tlsv1.3" };
+
+	for (size_t i = 0; i < WEIR_COUNTOF(ciphers); i++) {
+		struct pair p;
+		struct tls_options server, client;
+
+		pair_begin(&p);
+		server = server_options(&p, TLS_MODE_REQUIRE);
+		server.ciphers = ciphers[i];
+		server.ecdh_curve = curves[i % WEIR_COUNTOF(curves)];
+		server.protocols = protocols[i % WEIR_COUNTOF(protocols)];
+		client = client_options(&p, TLS_MODE_REQUIRE);
+		client.protocols = "tlsv1.2";
+		pair_open(&p, &server, &client);
+		pair_start(&p, NULL);
+		cr_expect_str_eq(tls_version(conn_tls(&p.client.conn)), "TLSv1.2", "%s", ciphers[i]);
+		pair_end(&p);
+	}
+}
+
 Test(tls, protocols_are_bounded)
 {
 	struct pair p;
