@@ -568,6 +568,7 @@ static struct server *open_server(struct pool *pool, struct client *c)
 	struct proxy *p = t->proxy;
 	struct server *s = server_create(pool);
 	struct backend_login *l = mem_zalloc(sizeof *l);
+	uint64_t bound = p->settings->config->global.server_connect_timeout_us;
 	struct resolved resolved;
 	enum weir_err err;
 
@@ -580,8 +581,8 @@ static struct server *open_server(struct pool *pool, struct client *c)
 		c->awaited = s;
 	}
 	l->settings = settings_get(p->settings);
-	loop_timer_arm(p->loop, &s->timer, p->settings->config->global.server_connect_timeout_us,
-		       on_timeout);
+	if (bound)
+		loop_timer_arm(p->loop, &s->timer, bound, on_timeout);
 	choose_host(s);
 	err = resolver_try(p->shared->resolver, s->host, s->port, &resolved);
 	if (err == WEIR_OK)

@@ -37,8 +37,9 @@ static void use_reserve(struct tenant *t, struct pool *pool, uint64_t now_us)
 	const struct list_node *first = list_first(&pool->waiting);
 	struct ledger_advice advice;
 
-	if (!first || !is_past(list_entry(first, struct client, wait_node)->wait_us, now_us,
-			       g->reserve_pool_timeout_us))
+	if (!first || !g->reserve_pool_timeout_us ||
+	    !is_past(list_entry(first, struct client, wait_node)->wait_us, now_us,
+		     g->reserve_pool_timeout_us))
 		return;
 	advice = ledger_wait_long(pool->ledger);
 	transfer_follow(pool, &advice);

@@ -306,6 +306,33 @@ def test_sizes_of_one_user(start, sub):
 
 @quick
 @limit(90)
+def test_zero_is_no_limit(start, sub):
+    """Where PgBouncer documents that 0 disables a time."""
+    weir = start({"default_pool_size": 1, "reserve_pool_size": 1, "reserve_pool_timeout": 0,
+                  "split": "off", "workers": 1, "query_wait_timeout": 3, "query_wait_notify": 0,
+                  "server_connect_timeout": 0, "client_login_timeout": 0, "cancel_wait_timeout": 0,
+                  "server_idle_timeout": 0, "dns_max_ttl": 0})
+    with sub("reload::server_connect_timeout=0, client_login_timeout=0"), weir.connect() as conn:
+        equal(conn.execute("SELECT 1").fetchone(), (1,))
+    with sub("reload::reserve_pool_timeout=0"):
+        equal(one_server_each(weir, "app", 2), 1)
+    with sub("reload::query_wait_notify=0"), weir.connect() as holder, weir.connect() as waiter:
+        notices = []
+        waiter.add_notice_handler(lambda d: notices.append(d.message_primary))
+        holder.execute("BEGIN")
+        holder.execute("SELECT txid_current()")
+        raises(None, waiter.execute, "SELECT txid_current()", text="query_wait_timeout")
+        equal(notices, [])
+    with sub("reload::cancel_wait_timeout=0"), weir.connect() as conn:
+        thread = threading.Thread(target=lambda: raises("57014", conn.execute, "SELECT pg_sleep(30)"))
+        thread.start()
+        while thread.is_alive():
+            conn.cancel()
+            thread.join(0.3)
+
+
+@quick
+@limit(90)
 def test_modes_and_waits_of_one_user(start, sub):
     weir = start({"split": "off", "workers": 1, "default_pool_size": 1,
                   "users": ["app = pool_mode=session", "postgres = query_wait_timeout=1"]})
