@@ -363,9 +363,11 @@ void option_copy(const struct option *o, void *dst, const void *src, size_t src_
 
 void option_take(const struct option *o, void *dst, const void *src, struct arena *arena)
 {
+	void *field = field_of(o, dst);
+
 	option_copy(o, dst, src, o->offset);
 	if (o->kind == OPTION_TEXT || o->kind == OPTION_SECRET || o->kind == OPTION_URL)
-		*(const char **)field_of(o, dst) = arena_strdup(arena, slice_str(text_at(field_of(o, dst))));
+		*(const char **)field = arena_strdup(arena, slice_str(text_at(field)));
 }
 
 static void print_words(const char *const *list, struct buf *out)

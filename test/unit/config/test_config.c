@@ -420,7 +420,8 @@ Test(config, entries_with_the_same_servers)
 {
 	static const char *const others[] = {
 		"host=g dbname=d",          "host=h port=1 dbname=d",      "host=h dbname=e",
-		"host=h dbname=d user=u",   "host=h,g dbname=d",           "host=h dbname=d connect_query=x",
+		"host=h dbname=d user=u",   "host=h,g dbname=d",
+		"host=h dbname=d connect_query=x",
 		"host=h dbname=d timezone=x", "host=h dbname=d client_encoding=x",
 		"host=h dbname=d datestyle=x", "host=h dbname=d application_name=x",
 	};
