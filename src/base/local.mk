@@ -24,6 +24,8 @@ src_base_libbase_a_SOURCES = \
 	src/base/map.h \
 	src/base/mem.c \
 	src/base/mem.h \
+	src/base/slab.c \
+	src/base/slab.h \
 	src/base/slice.c \
 	src/base/slice.h \
 	src/base/sm.c \

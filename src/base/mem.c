@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 
+#include <malloc.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -94,6 +95,11 @@ void mem_wipe(void *ptr, size_t size)
 {
 	if (size)
 		explicit_bzero(ptr, size);
+}
+
+void mem_trim(void)
+{
+	malloc_trim(0);
 }
 
 void mem_fail_after(unsigned n)

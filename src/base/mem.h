@@ -22,6 +22,9 @@ void *mem_try_realloc(void *ptr, size_t size) WEIR_MUST_CHECK;
 void mem_free(void *ptr);
 void mem_wipe(void *ptr, size_t size); /* not optimised away; for secrets */
 
+/* Gives whole pages that are free back to the system; looks at all of the heap. */
+void mem_trim(void);
+
 /* Tests only: the n-th *_try call from now fails; 0 turns it off. */
 void mem_fail_after(unsigned n);
 

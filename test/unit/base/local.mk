@@ -15,6 +15,7 @@ test_unit_base_test_base_SOURCES = \
 	test/unit/base/test_map.c \
 	test/unit/base/test_mem.c \
 	test/unit/base/test_script.c \
+	test/unit/base/test_slab.c \
 	test/unit/base/test_slice.c \
 	test/unit/base/test_sm.c
 test_unit_base_test_base_CPPFLAGS = $(TEST_CPPFLAGS)
