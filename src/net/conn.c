@@ -11,7 +11,6 @@
 #include "net/conn.h"
 
 #include <errno.h>
-#include <event2/event.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -38,7 +37,8 @@ void conn_open(struct conn *conn, struct loop *loop, int fd, const struct conn_o
 	conn_init(conn, loop, ops, limits);
 	conn->fd = fd;
 	conn->state = CONN_OPEN;
-	conn_read_start(conn);
+	conn_read_init(conn);
+	conn_read_arm(conn);
 }
 
 enum weir_err conn_connect(struct conn *conn, struct loop *loop, const struct sockaddr *addr,
@@ -53,6 +53,7 @@ enum weir_err conn_connect(struct conn *conn, struct loop *loop, const struct so
 	if (connect(conn->fd, addr, addr_len) < 0 && errno != EINPROGRESS)
 		goto fail;
 	conn->state = CONN_CONNECTING;
+	conn_read_init(conn);
 	if (!conn_backlog_need(conn))
 		goto fail;
 	conn_write_arm(conn);

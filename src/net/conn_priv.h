@@ -70,7 +70,7 @@ void conn_fail(struct conn *conn, enum weir_err why);     /* DEAD; on_closed at 
 void conn_fail_now(struct conn *conn, enum weir_err why); /* from the loop: on_closed now */
 
 /* conn_read.c */
-void conn_read_start(struct conn *conn); /* a new socket: read watch set and armed */
+void conn_read_init(struct conn *conn); /* a new socket */
 void conn_read_arm(struct conn *conn);
 void conn_read_disarm(struct conn *conn);
 void conn_read_ready(struct conn *conn); /* readable, or thought to be */

@@ -34,11 +34,10 @@ static void on_read_event(int fd, short what, void *arg)
 	conn_read_ready(arg);
 }
 
-void conn_read_start(struct conn *conn)
+void conn_read_init(struct conn *conn)
 {
 	watch_init(&conn->read_watch, conn->loop,
 	           (struct watch_spec){ conn->fd, WATCH_CONN, on_read_event, conn });
-	conn_read_arm(conn);
 }
 
 void conn_read_arm(struct conn *conn)

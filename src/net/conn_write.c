@@ -444,7 +444,7 @@ static void connect_done(struct conn *conn)
 	conn->state = CONN_OPEN;
 	if (conn_backlog_bytes(conn) == 0)
 		conn_backlog_drop(conn);
-	conn_read_start(conn);
+	conn_read_arm(conn);
 	if (conn->ops->on_connected)
 		conn->ops->on_connected(conn);
 }

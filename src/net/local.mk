@@ -24,6 +24,8 @@ src_net_libnet_a_SOURCES = \
 	src/net/loop_timer.c \
 	src/net/mailbox.c \
 	src/net/mailbox.h \
+	src/net/poll.c \
+	src/net/poll.h \
 	src/net/resolver.c \
 	src/net/resolver.h \
 	src/net/ring.h \

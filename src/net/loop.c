@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * The event loop: libevent's wait or the ring's, and our own end of the turn.
+ * The event loop: a wait by epoll, io_uring or libevent, and our own end of the turn.
  *
  * A turn is one wait, which delivers what arrived, then the end phase:
  * connections that asked for attention, one write per dirty connection, closed
@@ -11,7 +11,7 @@
  * next turn: turn memory is reset behind that call. They leave earlier where
  * something is to be freed that they may point into, or where they hold much.
  *
- * Owned by its thread. The base has no locks; the eventfd of loop_stop_post is
+ * Owned by its thread. libevent's base has no locks; the eventfd of loop_stop_post is
  * the only thing another thread touches here.
  */
 #include "net/loop.h"
@@ -25,6 +25,7 @@
 #include "base/mem.h"
 #include "net/conn_priv.h"
 #include "net/loop_priv.h"
+#include "net/poll.h"
 #include "net/ring.h"
 
 enum { LOOP_MAGIC = 0x6c6f6f70, LOOP_ARENA_BLOCK = 256 * 1024 };
@@ -79,6 +80,8 @@ static void on_stop_event(int fd, short what, void *arg)
 
 static void backend_destroy(struct loop *loop)
 {
+	if (loop->poll)
+		poll_destroy(loop->poll);
 	if (loop->ring)
 		ring_destroy(loop->ring);
 	if (loop->base)
@@ -104,10 +107,12 @@ struct loop *loop_create(const struct loop_options *options)
 	loop->options = options_with_defaults(options);
 	if (loop->options.backend == LOOP_RING)
 		loop->ring = ring_create(loop);
-	else
+	else if (loop->options.backend == LOOP_LIBEVENT)
 		loop->base = base_create();
+	else
+		loop->poll = poll_create();
 	loop->stop_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	if ((!loop->base && !loop->ring) || loop->stop_fd < 0)
+	if ((!loop->poll && !loop->ring && !loop->base) || loop->stop_fd < 0)
 		goto fail;
 	list_init(&loop->dirty);
 	list_init(&loop->wakes);
@@ -182,6 +187,11 @@ void loop_scratch_give_back(struct loop *loop, const char *end, size_t len)
 		chunk->pos -= len;
 }
 
+void loop_trim(struct loop *loop)
+{
+	loop->is_trim_due = true;
+}
+
 void *loop_turn_alloc(struct loop *loop, size_t size)
 {
 	WEIR_ASSERT(size <= LOOP_TURN_ALLOC_MAX);
@@ -225,6 +235,18 @@ static void scratch_reset(struct loop *loop)
 	first->pos = 0;
 }
 
+static void turn_memory_trim(struct loop *loop)
+{
+	loop->is_trim_due = false;
+	chunks_free(loop->scratch);
+	chunks_free(loop->spare);
+	loop->scratch = loop->spare = NULL;
+	loop->spare_count = 0;
+	arena_fini(&loop->turn_arena);
+	arena_init(&loop->turn_arena, LOOP_ARENA_BLOCK);
+	mem_trim();
+}
+
 static void turn_memory_reset(struct loop *loop)
 {
 	retired_free(loop);
@@ -234,6 +256,8 @@ static void turn_memory_reset(struct loop *loop)
 	if (loop->turn_arena.used)
 		arena_reset(&loop->turn_arena);
 	loop->turn_read_bytes = 0;
+	if (loop->is_trim_due)
+		turn_memory_trim(loop);
 }
 
 /* --- the turn --- */
@@ -307,6 +331,14 @@ static void wait_by_libevent(struct loop *loop, bool is_blocking)
 	event_base_loop(loop->base, is_blocking ? EVLOOP_ONCE : EVLOOP_ONCE | EVLOOP_NONBLOCK);
 }
 
+static void wait_by_poll(struct loop *loop, bool is_blocking)
+{
+	poll_wait(loop->poll, is_blocking ? loop_wheel_wait_us(loop) : 0);
+	loop->now_us = 0;
+	poll_dispatch(loop->poll);
+	loop_wheel_run(loop);
+}
+
 static void wait_by_ring(struct loop *loop, bool is_blocking)
 {
 	ring_arm(loop->ring);
@@ -327,6 +359,8 @@ static void turn(struct loop *loop, bool is_blocking, bool is_last)
 		is_blocking = false;
 	if (loop->ring)
 		wait_by_ring(loop, is_blocking);
+	else if (loop->poll)
+		wait_by_poll(loop, is_blocking);
 	else
 		wait_by_libevent(loop, is_blocking);
 	loop->stats.turns++;

@@ -18,8 +18,9 @@ struct event_base;
 struct loop;
 
 enum loop_backend {
-	LOOP_EPOLL, /* libevent */
-	LOOP_RING,  /* io_uring */
+	LOOP_EPOLL,
+	LOOP_RING,     /* io_uring */
+	LOOP_LIBEVENT, /* the control plane, for tier/ */
 };
 
 struct loop_options {
@@ -48,6 +49,9 @@ uint64_t loop_now_us(const struct loop *loop); /* monotonic, read once per turn 
 
 /* Turn memory: valid until every span queued in this turn has been written or copied. */
 void *loop_turn_alloc(struct loop *loop, size_t size); /* never NULL; size <= 1 MiB */
+
+/* At the end of this turn all turn memory goes, and free pages of the heap with it: mem_trim. */
+void loop_trim(struct loop *loop);
 
 /* Runs once at the end of this turn, after the writes; freeing of closed objects goes here. */
 struct loop_deferred {
@@ -78,13 +82,13 @@ const struct loop_stats *loop_stats(const struct loop *loop);
 
 enum loop_backend loop_backend(const struct loop *loop);
 
-struct loop_buffers { /* what the ring receives into; zeros on libevent */
+struct loop_buffers { /* what the ring receives into; zeros on the others */
 	size_t size_bytes, count, used;
 	size_t total_bytes; /* with the ring's own tables; the kernel's memory isn't in it */
 };
 struct loop_buffers loop_buffers(const struct loop *loop);
 
-/* For tier/, which watches the socket of libpq; not on a ring. */
+/* For tier/, which watches the socket of libpq. LOOP_LIBEVENT only. */
 struct event_base *loop_event_base(struct loop *loop);
 
 #endif

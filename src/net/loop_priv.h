@@ -50,16 +50,19 @@ struct loop_wheel {
 	uint64_t tick_us;
 	uint64_t done_tick; /* slots up to here were looked at */
 	uint64_t wake_tick; /* the event is armed for it; 0: it isn't */
-	struct event event; /* not on a ring: there the wait has a time limit */
+	struct event event; /* libevent only: else the wait has a time limit */
 };
 
 struct loop {
 	unsigned magic;
-	struct event_base *base; /* owned; NULL: the ring is used */
-	struct ring *ring;       /* owned; NULL: libevent is used */
+	/* One of the three, owned; the others are NULL. */
+	struct poll *poll;
+	struct ring *ring;
+	struct event_base *base;
 	struct loop_options options;
 	uint64_t now_us; /* 0: not read in this turn */
 	bool is_stopping;
+	bool is_trim_due;
 	atomic_bool is_stop_posted;
 	int stop_fd; /* owned: eventfd */
 	struct watch stop_watch;
@@ -93,7 +96,7 @@ void loop_turn(struct loop *loop, bool is_blocking);
 void loop_wheel_init(struct loop *loop);
 /* Until something may be due; UINT64_MAX: nothing is armed. */
 uint64_t loop_wheel_wait_us(struct loop *loop);
-void loop_wheel_run(struct loop *loop); /* on a ring: calls what is due */
+void loop_wheel_run(struct loop *loop); /* behind such a wait: calls what is due */
 void loop_wheel_fini(struct loop *loop);
 
 #endif

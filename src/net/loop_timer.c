@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * Coarse timers: a hashed wheel of lists and one libevent timer. On a ring the
- * wait has a time limit instead.
+ * Coarse timers: a hashed wheel of lists, and a time limit for the loop's wait. A
+ * loop of libevent has one timer of it instead.
  *
  * A timer lies in the slot of its tick modulo the wheel's size; those due a
- * rotation later stay when their slot is looked at. The libevent timer is set
+ * rotation later stay when their slot is looked at. The limit is set
  * for the earliest busy slot and never cleared: a timer that is armed and
  * cancelled per query costs two list operations, and at worst one idle wake-up
  * much later. The loop's thread only.
@@ -43,7 +43,7 @@ static void wake_at(struct loop *loop, uint64_t tick)
 	struct timeval tv;
 
 	w->wake_tick = tick;
-	if (loop->ring)
+	if (!loop->base)
 		return;
 	delay_us = loop_wheel_wait_us(loop);
 	tv = (struct timeval){ .tv_sec = (time_t)(delay_us / US_PER_SECOND),
@@ -142,7 +142,7 @@ void loop_wheel_init(struct loop *loop)
 		list_init(&w->slots[i]);
 	list_init(&w->due);
 	w->tick_us = (uint64_t)loop->options.tick_ms * US_PER_MS;
-	if (!loop->ring)
+	if (loop->base)
 		event_assign(&w->event, loop->base, -1, 0, on_wheel_event, loop);
 }
 
@@ -160,7 +160,7 @@ void loop_wheel_fini(struct loop *loop)
 	for (size_t i = 0; i < WHEEL_SLOTS; i++)
 		list_disarm(&loop->wheel.slots[i]);
 	list_disarm(&loop->wheel.due);
-	if (!loop->ring)
+	if (loop->base)
 		event_del(&loop->wheel.event);
 }
 

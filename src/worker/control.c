@@ -203,7 +203,7 @@ struct control *control_create(struct config *config, char *why, size_t why_size
 	loops = mem_zalloc(c->worker_count * sizeof(*loops));
 	if (loops_create(&config->global, loops, c->worker_count, why, why_size))
 		goto fail;
-	c->loop = loop_create(&(struct loop_options){ 0 });
+	c->loop = loop_create(&(struct loop_options){ .backend = LOOP_LIBEVENT });
 	c->mailbox = mailbox_create(c->loop, c);
 	create_shared(c);
 	create_workers(c, loops);
