@@ -30,10 +30,10 @@ enum waiter_state { WAITER_NONE, WAITER_QUEUED, WAITER_GRANTED };
 
 struct ledger_waiter { /* embedded in a client; zero-initialise */
 	struct list_node node;
-	_Atomic(enum waiter_state) state; /* QUEUED, GRANTED: under the mutex; NONE: its own worker */
 	uint64_t ticket;         /* grows with each that waits: who asked first */
-	bool is_starved;         /* a database's or user's limit, not the pool's, makes it wait */
+	_Atomic(enum waiter_state) state; /* QUEUED, GRANTED: under the mutex; NONE: its own worker */
 	uint16_t worker;
+	bool is_starved;         /* a database's or user's limit, not the pool's, makes it wait */
 };
 
 struct ledger_limits { /* connections; 0: unlimited */

@@ -16,6 +16,8 @@
 #include "base/mem.h"
 #include "pool/session.h"
 
+enum { SAVEPOINTS_STEP = 8 };
+
 /* Sorted: settings of context "superuser" in PostgreSQL 15 to 17. */
 static const char *const superuser_settings[] = {
 	"allow_in_place_tablespaces",
@@ -198,9 +200,9 @@ bool session_txn_savepoint(struct session_txn *t, const char *name)
 		return true;
 	if (t->count == SESSION_SAVEPOINTS_MAX)
 		return false;
-	if (t->count == t->cap) {
-		t->cap = t->cap ? 2 * t->cap : 4;
-		t->savepoints = mem_realloc(t->savepoints, t->cap * sizeof t->savepoints[0]);
+	if (t->count % SAVEPOINTS_STEP == 0) {
+		t->savepoints = mem_realloc(t->savepoints, (t->count + (size_t)SAVEPOINTS_STEP) *
+								   sizeof t->savepoints[0]);
 	}
 	s = &t->savepoints[t->count++];
 	s->name = mem_strdup(name);

@@ -33,8 +33,8 @@ struct session_txn {
 	struct session_state *client; /* counted: the session's if it commits now */
 	struct session_state *server; /* counted: what its server has */
 	struct session_savepoint *savepoints; /* owned; oldest first */
-	uint32_t count, cap;
 	uint32_t marks;   /* the owner's count of what else it does at the end; savepoints keep it */
+	uint16_t count;   /* of savepoints */
 	bool has_changed; /* settings were set since it began, SET LOCAL counts too */
 };
 

@@ -125,7 +125,7 @@ static uint64_t next_id(struct proxy *p)
 
 struct client *client_create(struct proxy *p, int fd, bool is_unix)
 {
-	struct client *c = mem_zalloc(sizeof *c);
+	struct client *c = slab_zalloc(&p->client_slab);
 
 	c->magic = CLIENT_MAGIC;
 	c->proxy = p;
@@ -168,7 +168,7 @@ static void on_deferred_free(struct loop_deferred *deferred)
 	struct client *c = list_entry(deferred, struct client, deferred);
 
 	c->magic = 0;
-	mem_free(c);
+	slab_free(&c->proxy->client_slab, c);
 }
 
 static void drop_state(struct client *c)

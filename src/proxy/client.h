@@ -22,7 +22,12 @@
 #include "route/consistency.h"
 #include "route/txn.h"
 
-enum { CLIENT_MAGIC = 0x434c4e54, CLIENT_RETRIES_MAX = 3, CANCEL_SECRET_MAX = 32 };
+enum {
+	CLIENT_MAGIC = 0x434c4e54,
+	CLIENT_RETRIES_MAX = 3,
+	CANCEL_SECRET_SHORT = 4, /* protocol 3.0 */
+	CANCEL_SECRET_MAX = 32,  /* protocol 3.2 */
+};
 
 enum client_state {
 	CLIENT_LOGIN,
@@ -78,8 +83,10 @@ struct client {
 	char *names_error;               /* owned: see bring.h; NULL: none */
 	size_t names_error_len;
 	char *console_user;              /* owned; NULL: not a session of the console */
-	struct loop_timer timer;
-	struct loop_deferred deferred;
+	union {
+		struct loop_timer timer;
+		struct loop_deferred deferred; /* once CLOSED, when no timer is armed any more */
+	};
 	struct session_reads reads;
 	struct txn txn;
 	uint64_t id;
@@ -118,8 +125,11 @@ struct client {
 	bool must_use_primary : 1;       /* a replica refused this request */
 	bool is_wait_told : 1;           /* query_wait_notify: it has had its NOTICE */
 	bool is_gated : 1;               /* see forward_request: a gate goes in front of the request */
-	uint8_t secret_len;              /* 4; protocol 3.2: CANCEL_SECRET_MAX */
-	uint8_t secret[CANCEL_SECRET_MAX];
+	uint8_t secret_len;              /* CANCEL_SECRET_SHORT or CANCEL_SECRET_MAX */
+	union {                          /* of its cancel key, if has_key */
+		uint8_t short_secret[CANCEL_SECRET_SHORT];
+		uint8_t *long_secret;    /* owned: CANCEL_SECRET_MAX */
+	};
 };
 
 struct client *client_create(struct proxy *p, int fd, bool is_unix);

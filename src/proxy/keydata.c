@@ -10,6 +10,7 @@
 
 #include "auth/crypto.h"
 #include "base/hash.h"
+#include "base/mem.h"
 #include "pool/ledger.h"
 #include "proxy/backend.h"
 #include "proxy/client.h"
@@ -29,7 +30,10 @@ static uint64_t key_hash(const struct key *k)
 
 struct slice keydata_secret(const struct client *c)
 {
-	return slice_of((const char *)c->secret, c->secret_len);
+	const uint8_t *secret = c->secret_len > CANCEL_SECRET_SHORT ? c->long_secret :
+								      c->short_secret;
+
+	return slice_of((const char *)secret, c->secret_len);
 }
 
 bool keydata_equal(const struct map_node *node, const void *key)
@@ -100,12 +104,16 @@ bool keydata_choose(struct client *c, struct pool *pool, bool may_open)
 
 uint32_t keydata_publish(struct client *c)
 {
-	struct key key = { .secret = keydata_secret(c) };
+	bool is_long = c->secret_len > CANCEL_SECRET_SHORT;
+	uint8_t *secret = is_long ? mem_alloc(c->secret_len) : c->short_secret;
+	struct key key = { .secret = slice_of((const char *)secret, c->secret_len) };
 
 	key.pid = c->told ? c->told->pid : (uint32_t)c->id;
 	do
-		crypto_random(c->secret, c->secret_len);
+		crypto_random(secret, c->secret_len);
 	while (keydata_find(c->proxy, key.pid, key.secret));
+	if (is_long)
+		c->long_secret = secret;
 	c->told_pid = key.pid;
 	c->has_key = true;
 	map_insert(&c->proxy->clients_by_key, &c->by_key, key_hash(&key));
@@ -150,6 +158,13 @@ struct client *keydata_server_gone(struct server *s)
 	return awaiting;
 }
 
+static void forget_key(struct client *c)
+{
+	map_remove(&c->proxy->clients_by_key, &c->by_key);
+	if (c->secret_len > CANCEL_SECRET_SHORT)
+		mem_free(c->long_secret);
+}
+
 void keydata_client_gone(struct client *c)
 {
 	if (c->told)
@@ -157,7 +172,7 @@ void keydata_client_gone(struct client *c)
 	if (c->awaited)
 		c->awaited->awaited_by = NULL;
 	if (c->has_key)
-		map_remove(&c->proxy->clients_by_key, &c->by_key);
+		forget_key(c);
 	c->told = c->awaited = NULL;
 	c->has_key = false;
 }

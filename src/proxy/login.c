@@ -26,7 +26,7 @@
 #include "wire/frame.h"
 #include "wire/startup.h"
 
-enum { APPLICATION_NAME_MAX = 512, SHORT_SECRET_BYTES = 4, MINOR_MAX = 2 };
+enum { APPLICATION_NAME_MAX = 512, MINOR_MAX = 2 };
 
 void login_refuse(struct client *c, const char *sqlstate, const char *text)
 {
@@ -60,12 +60,17 @@ static void on_login_timeout(struct loop_timer *timer)
 	client_close(list_entry(timer, struct client, timer), CLOSE_LOGIN_TIMEOUT, NULL);
 }
 
+size_t login_bytes(void)
+{
+	return sizeof(struct login);
+}
+
 void login_begin(struct client *c, bool is_unix)
 {
 	struct proxy *p = c->proxy;
 	uint64_t bound = p->settings->config->global.client_login_timeout_us;
 
-	c->login = mem_zalloc(sizeof *c->login);
+	c->login = slab_zalloc(&p->login_slab);
 	c->login->is_unix = is_unix;
 	c->login->settings = settings_get(p->settings);
 	if (p->settings->client_tls && !is_unix)
@@ -85,7 +90,7 @@ void login_end(struct client *c)
 	session_put(&l->startup);
 	settings_put(&l->settings);
 	mem_free(l->params);
-	mem_free(l);
+	slab_free(&c->proxy->login_slab, l);
 }
 
 static void append_login_notice(struct buf *b, const char *text)
@@ -363,7 +368,7 @@ static void negotiate(struct client *c, const struct startup *s)
 	size_t count = 0;
 	struct buf b;
 
-	c->secret_len = minor == MINOR_MAX ? CANCEL_SECRET_MAX : SHORT_SECRET_BYTES;
+	c->secret_len = minor == MINOR_MAX ? CANCEL_SECRET_MAX : CANCEL_SECRET_SHORT;
 	while (startup_param_next(&rest, &param))
 		if (param.is_protocol_option)
 			unknown[count++] = param.name;

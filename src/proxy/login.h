@@ -9,6 +9,7 @@
 
 #include "proxy/client.h"
 
+size_t login_bytes(void); /* of a struct login, for its slab */
 void login_begin(struct client *c, bool is_unix);
 size_t login_on_bytes(struct client *c, struct slice bytes);
 /* The client began with a TLS handshake, unasked (PostgreSQL 17, section 55.2.10). */

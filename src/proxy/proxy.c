@@ -25,12 +25,17 @@
 #include "proxy/keydata.h"
 #include "proxy/link.h"
 #include "proxy/listen.h"
+#include "proxy/login.h"
 #include "proxy/replication.h"
 #include "proxy/tenant.h"
 #include "sql/statement.h"
 #include "tier/catalog.h"
 
-enum { HOUSEKEEPING_US = 1000000 };
+enum {
+	HOUSEKEEPING_US = 1000000,
+	TRIM_CALM = 100, /* fewer log-ins and departures than this since the last look: it is over */
+	TRIM_DUE = 200,  /* so many leave enough behind */
+};
 
 static bool client_id_equal(const struct map_node *node, const void *key)
 {
@@ -124,6 +129,23 @@ static void free_unused_tenants(struct proxy *p, uint64_t now)
 	}
 }
 
+/*
+ * A burst of log-ins or of clients that leave frees much at once. It is given back when the burst
+ * is over, since that costs a walk over the heap.
+ */
+static void trim_memory(struct proxy *p)
+{
+	uint64_t freed = p->client_slab.freed + p->login_slab.freed;
+	bool is_calm = freed - p->freed_seen < TRIM_CALM;
+
+	p->freed_seen = freed;
+	if (!is_calm || freed - p->freed_trimmed < TRIM_DUE)
+		return;
+	p->freed_trimmed = freed;
+	held_free_spares(p);
+	loop_trim(p->loop);
+}
+
 static void on_housekeeping(struct loop_timer *timer)
 {
 	struct proxy *p = list_entry(timer, struct proxy, housekeeping);
@@ -144,6 +166,7 @@ static void on_housekeeping(struct loop_timer *timer)
 	if (p->is_draining) /* who logged in or became idle since */
 		proxy_drain(p);
 	gauges_publish(p);
+	trim_memory(p);
 	loop_timer_arm(p->loop, &p->housekeeping, HOUSEKEEPING_US, on_housekeeping);
 }
 
@@ -160,6 +183,8 @@ struct proxy *proxy_create(struct proxy_shared *shared, unsigned index, struct l
 	p->metrics = metrics_block(shared->metrics, index);
 	p->mailbox = mailbox_create(loop, p);
 	list_init(&p->clients);
+	slab_init(&p->client_slab, sizeof(struct client));
+	slab_init(&p->login_slab, login_bytes());
 	list_init(&p->ready);
 	list_init(&p->clusters);
 	list_init(&p->catalogs);
@@ -244,6 +269,8 @@ void proxy_destroy(struct proxy *p)
 	statement_cache_destroy(p->statements);
 	held_free_spares(p);
 	WEIR_ASSERT(p->channels.count == 0);
+	slab_fini(&p->login_slab);
+	slab_fini(&p->client_slab);
 	map_fini(&p->channels);
 	map_fini(&p->tenants);
 	map_fini(&p->pools);

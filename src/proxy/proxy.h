@@ -15,6 +15,7 @@
 #include "auth/secret_shape.h"
 #include "base/list.h"
 #include "base/map.h"
+#include "base/slab.h"
 #include "metrics/metrics.h"
 #include "net/conn.h"
 #include "net/mailbox.h"
@@ -102,6 +103,10 @@ struct proxy {
 	struct mailbox *mailbox;     /* owned */
 	struct settings *settings;   /* counted */
 	struct list clients;         /* every client of this worker */
+	struct slab client_slab;
+	struct slab login_slab;      /* struct login */
+	uint64_t freed_seen;         /* of both, when housekeeping looked last: see trim_memory */
+	uint64_t freed_trimmed;
 	struct map clients_by_id;
 	struct map clients_by_key;   /* by their cancel keys */
 	struct list ready;           /* clients granted a server or to be served again */
