@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: PostgreSQL
+"""What idle clients cost: the growth of the process over many of them, counted in bytes of its PSS, and what is left of
+large buffers once they idle. bench/clients has the exact figures; the bounds here are generous."""
+import resource
+import ssl
+from concurrent.futures import ThreadPoolExecutor
+
+from lib import Skip, check, equal, limit, needs, until
+from rawpg import Raw, query, struct
+from test_tls import make_certificate
+
+CLIENTS, TLS_CLIENTS, AT_ONCE = 2000, 300, 50
+PLAIN_BYTES, TLS_BYTES = 1200, 20000
+
+
+def pss_bytes(weir):
+    with open(f"/proc/{weir.proc.pid}/smaps_rollup") as f:
+        return next(int(line.split()[1]) * 1024 for line in f if line.startswith("Pss:"))
+
+
+def open_files(count):
+    """The process that holds the clients needs as many descriptors."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < count + 500:
+        raise Skip(f"only {hard} open files are allowed")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, count + 500), hard))
+
+
+def measured(start, options):
+    weir = start({"workers": 1, "max_client_conn": CLIENTS + 100, **options})
+    weir.need_pgweir()
+    with open(weir.session.binary, "rb") as f:
+        if b"__asan_init" in f.read():
+            raise Skip("under a sanitizer memory says nothing")
+    with weir.connect() as conn:    # what the first one costs is nobody's in particular
+        conn.execute("SELECT 1")
+    return weir
+
+
+def log_in_many(weir, count, tls=None):
+    def one(_):
+        raw = Raw(weir.port, 60)
+        if tls:
+            raw.send(struct.pack("!ii", 8, 80877103))
+            equal(raw.take(1), b"S")
+            raw.sock = tls.wrap_socket(raw.sock)
+        equal(raw.log_in(), None)
+        return raw
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return list(pool.map(one, range(count)))
+
+
+def close_all(raws):
+    for raw in raws:
+        raw.sock.close()
+
+
+def falls_below(weir, bound, what):
+    """The memory of a burst is given back within a few rounds of housekeeping."""
+    until(what, 60, lambda: pss_bytes(weir) < bound, 0.5)
+
+
+@limit(180)
+def test_idle_clients_are_small(start):
+    """Logged in, after a query, and after a large one: a client that idles keeps no buffer."""
+    open_files(CLIENTS)
+    weir = measured(start, {})
+    before = pss_bytes(weir)
+    raws = log_in_many(weir, CLIENTS)
+    bound = before + CLIENTS * PLAIN_BYTES
+    falls_below(weir, bound, f"{CLIENTS} clients to cost at most {PLAIN_BYTES} bytes each")
+    for raw in raws:
+        raw.send(query("SELECT repeat('x', 2000) /* " + "y" * 2000 + " */"))
+    for raw in raws:
+        raw.read_until("Z")
+    falls_below(weir, bound + 4 * 1024 * 1024, "clients that queried to keep no buffer")
+    # Half a message each: kept until the rest comes, and not any longer.
+    whole = query("SELECT '" + "z" * 6000 + "'")
+    for raw in raws:
+        raw.send(whole[:5000])
+    until("the halves to be kept", 60, lambda: pss_bytes(weir) > before + CLIENTS * 4000, 0.2)
+    for raw in raws:
+        raw.send(whole[5000:])
+    for raw in raws:
+        raw.read_until("Z")
+    close_all(raws)
+    falls_below(weir, before + CLIENTS * PLAIN_BYTES, "what clients had to be free when they have left")
+
+
+@needs("openssl")
+@limit(120)
+def test_idle_tls_clients_are_bounded(start, folder):
+    key, cert = make_certificate(folder, start.__self__)
+    weir = measured(start, {"client_tls_sslmode": "allow", "client_tls_key_file": key, "client_tls_cert_file": cert})
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
+    before = pss_bytes(weir)
+    raws = log_in_many(weir, TLS_CLIENTS, tls)
+    falls_below(weir, before + TLS_CLIENTS * TLS_BYTES,
+                f"{TLS_CLIENTS} clients with TLS to cost at most {TLS_BYTES} bytes each")
+    close_all(raws)
