@@ -435,8 +435,8 @@ void session_sync_sql(struct buf *out, const struct session_state *from,
 	append_identity(out, to);
 }
 
-void session_encoding_sql(struct buf *out, const struct session_state *from,
-			  const struct session_state *to)
+static void append_encoding(struct buf *out, const struct session_state *from,
+			    const struct session_state *to)
 {
 	struct slice name = slice_str(SESSION_ENCODING);
 	const char *is = session_find(from, name), *wanted = session_find(to, name);
@@ -448,6 +448,17 @@ void session_encoding_sql(struct buf *out, const struct session_state *from,
 		append_set(out, &(struct setting){ SESSION_ENCODING, wanted });
 	else
 		append_reset(out, &(struct setting){ SESSION_ENCODING, "" });
+}
+
+void session_first_sql(struct buf *out, const struct session_state *from,
+		       const struct session_state *to)
+{
+	const char *is = session_find(from, slice_str(SESSION_ISOLATION));
+	const char *wanted = session_find(to, slice_str(SESSION_ISOLATION));
+
+	if (is && strcasestr(is, "serializable") && (!wanted || strcmp(is, wanted) != 0))
+		append_reset(out, &(struct setting){ SESSION_ISOLATION, "" });
+	append_encoding(out, from, to);
 }
 
 void session_quote_literal(struct buf *out, struct slice text)

@@ -29,6 +29,7 @@ enum { SESSION_SETTINGS_MAX = 64, SESSION_TEXT_MAX = 32768 };
 #define SESSION_AUTHORIZATION "session_authorization"
 #define SESSION_ROLE "role"
 #define SESSION_ENCODING "client_encoding"
+#define SESSION_ISOLATION "default_transaction_isolation"
 
 struct session_table *session_table_create(size_t keep); /* unused states kept for later log-ins */
 void session_table_destroy(struct session_table *table);  /* no state in use any more */
@@ -68,10 +69,11 @@ void session_sync_sql(struct buf *out, const struct session_state *from,
 		      const struct session_state *to);
 /*
  * Appends what must be executed before the server reads session_sync_sql's text, which has letters
- * of another client_encoding than the server's; nothing, if there are none.
+ * of another client_encoding than the server's, or which a standby refuses in a transaction that is
+ * serializable by default; nothing, if neither is so.
  */
-void session_encoding_sql(struct buf *out, const struct session_state *from,
-			  const struct session_state *to);
+void session_first_sql(struct buf *out, const struct session_state *from,
+		       const struct session_state *to);
 
 /* Appends `text` as a quoted SQL literal, escape-string form where it has a backslash. */
 void session_quote_literal(struct buf *out, struct slice text);

@@ -67,12 +67,12 @@ static void append_gate(struct buf *b)
 	build_parse(b, slice_str(GATE), slice_str(""), slice_of("", 0));
 }
 
-static void send_encoding(struct server *s, struct session_state *have, struct session_state *want)
+static void send_first(struct server *s, struct session_state *have, struct session_state *want)
 {
 	struct buf sql;
 
 	buf_init(&sql, SYNC_SQL_MAX);
-	session_encoding_sql(&sql, have, want);
+	session_first_sql(&sql, have, want);
 	if (sql.len) {
 		replies_add(&s->replies, REPLY_SYNC, true);
 		backend_send_query(s, buf_slice(&sql));
@@ -110,7 +110,7 @@ bool forward_session_sync(struct client *c)
 		return false;
 	c->is_gated = c->state != CLIENT_LOGIN &&
 		      (is_unsure(c) || session_differs_in_meaning(have, want));
-	send_encoding(s, have, want);
+	send_first(s, have, want);
 	send_settings(c, have, want);
 	s->unsure_client = 0;
 	note_synced(c, want);

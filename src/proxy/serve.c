@@ -47,7 +47,7 @@ static struct txn_defaults session_defaults(const struct client *c)
 		return d;
 	value = session_find(c->session, slice_str("default_transaction_read_only"));
 	d.is_read_only = value && (strstr(value, "on") || strstr(value, "true"));
-	value = session_find(c->session, slice_str("default_transaction_isolation"));
+	value = session_find(c->session, slice_str(SESSION_ISOLATION));
 	d.is_isolated = value && !strstr(value, "committed");
 	return d;
 }

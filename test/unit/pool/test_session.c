@@ -201,13 +201,13 @@ Test(session, what_a_request_means_depends_on_more_than_its_role)
 	}
 }
 
-static void expect_encoding(const struct session_state *from, const struct session_state *to,
+static void expect_first(const struct session_state *from, const struct session_state *to,
                             const char *sql)
 {
 	struct trace t;
 
 	trace_init(&t);
-	session_encoding_sql(&t.text, from, to);
+	session_first_sql(&t.text, from, to);
 	trace_expect(&t, sql);
 	trace_fini(&t);
 }
@@ -220,15 +220,34 @@ Test(session, letters_beyond_ascii_are_read_in_their_own_encoding)
 	change(&plain, SESSION_ENCODING, "'LATIN1'");
 	change(&latin, SESSION_ENCODING, "'LATIN1'");
 	change(&latin, "my.name", "'caf\xe9'");
-	expect_encoding(none, latin, "SET SESSION \"client_encoding\" TO 'LATIN1';");
-	expect_encoding(plain, latin, "");
-	expect_encoding(latin, plain, "");
-	expect_encoding(latin, none, "");
+	expect_first(none, latin, "SET SESSION \"client_encoding\" TO 'LATIN1';");
+	expect_first(plain, latin, "");
+	expect_first(latin, plain, "");
+	expect_first(latin, none, "");
 	change(&none, "my.name", "'caf\xc3\xa9'");
-	expect_encoding(plain, none, "RESET \"client_encoding\";");
+	expect_first(plain, none, "RESET \"client_encoding\";");
 	session_put(&none);
 	session_put(&latin);
 	session_put(&plain);
+}
+
+Test(session, a_server_stops_being_serializable_before_all_else)
+{
+	struct session_state *none = session_empty(table), *from = session_empty(table);
+	struct session_state *weaker = session_empty(table), *same;
+
+	change(&from, SESSION_ISOLATION, "'serializable'");
+	change(&weaker, SESSION_ISOLATION, "'read committed'");
+	expect_first(from, none, "RESET \"default_transaction_isolation\";");
+	expect_first(from, weaker, "RESET \"default_transaction_isolation\";");
+	expect_first(weaker, none, "");
+	expect_first(none, from, "");
+	same = session_with(from, slice_str("work_mem"), "'1MB'");
+	expect_first(from, same, "");
+	session_put(&none);
+	session_put(&from);
+	session_put(&weaker);
+	session_put(&same);
 }
 
 Test(session, distance_counts_settings_and_roles_for_more)

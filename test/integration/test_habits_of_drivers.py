@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: PostgreSQL
+"""What drivers' own test suites do that a splitting pooler easily gets wrong (see test/drivers)."""
+from lib import equal, quick
+from rawpg import SYNC, Raw, error_fields, parse
+
+OPTIONS = {"default_pool_size": 1, "server_round_robin": 1}
+
+
+def logged_in(weir, **params):
+    raw = Raw(weir.port)
+    equal(raw.log_in(**params), None)
+    return raw
+
+
+def prepare(raw, name, text):
+    """None, or the SQLSTATE of the refusal."""
+    raw.send(parse(name, text), SYNC)
+    errors = [error_fields(body)["C"] for kind, body in raw.read_until("Z") if kind == "E"]
+    return errors[0] if errors else None
+
+
+@quick
+def test_serializable_by_default_is_not_left_on_a_replica(weir):
+    with logged_in(weir) as leaver, logged_in(weir, work_mem="2MB") as other:
+        for i in range(12):
+            leaver.rows("SET default_transaction_isolation = 'serializable'")
+            equal(prepare(other, f"p{i}", f"SET work_mem = '{i + 1}MB'"), None)
+            equal(other.rows("SHOW default_transaction_isolation"), [["read committed"]])
+            equal(leaver.rows("SHOW default_transaction_isolation"), [["serializable"]])
+            leaver.rows("RESET default_transaction_isolation")
