@@ -11,6 +11,7 @@
 #include "base/assert.h"
 
 static const char *const node_local_functions[] = {
+	"current_setting",
 	"pg_backend_pid",
 	"pg_blocking_pids",
 	"pg_cancel_backend",

@@ -42,7 +42,7 @@ struct analysis {
 	uint16_t effect_count;
 	uint16_t statement_count; /* those before the one at hand */
 	const char *tag;   /* static */
-	bool is_plain_dml; /* all are SELECT, INSERT, UPDATE, DELETE or MERGE */
+	bool is_plain_dml; /* SELECT, INSERT, UPDATE, DELETE or MERGE, whatever their literals */
 };
 
 void analysis_init(struct analysis *a, struct arena *arena, const struct shape *shape);

@@ -20,6 +20,7 @@ enum function_rule {
 	RULE_SEQUENCE_VALUE, /* session's last sequence value: pin */
 	RULE_OPAQUE,         /* session state that can't be replayed: pin */
 	RULE_SET_CONFIG,
+	RULE_SETTING, /* of the session if its name has a dot, else perhaps of the node */
 	RULE_SHOW_PREPARED,
 };
 
@@ -33,7 +34,7 @@ static const struct function_entry {
 	{ "current_query", RULE_NO_CACHE },
 	{ "current_schema", RULE_NO_CACHE },
 	{ "current_schemas", RULE_NO_CACHE },
-	{ "current_setting", RULE_NO_CACHE },
+	{ "current_setting", RULE_SETTING },
 	{ "currval", RULE_SEQUENCE_VALUE },
 	{ "dblink_connect", RULE_OPAQUE },
 	{ "dblink_connect_u", RULE_OPAQUE },
@@ -98,6 +99,17 @@ static const struct function_entry *find(struct statement_name name)
 	return bsearch(name.name, table, WEIR_COUNTOF(table), sizeof(table[0]), compare);
 }
 
+/* A setting with a dot in its name has the value that the session gave it, on any node. */
+static bool reads_own_setting(struct analysis *a, const struct tree_node *call)
+{
+	const struct tree_node *args = tree_member(call, "args");
+	const struct tree_node *name = args ? tree_member(args->child, "A_Const") : NULL;
+	const char *text = tree_text(tree_member(name, "sval"), "sval");
+
+	a->is_plain_dml = false; /* another literal is another statement */
+	return text && strchr(text, '.');
+}
+
 bool functions_judge(struct analysis *a, struct statement_name name, const struct tree_node *call)
 {
 	const struct function_entry *e = find(name);
@@ -132,6 +144,8 @@ bool functions_judge(struct analysis *a, struct statement_name name, const struc
 	case RULE_SET_CONFIG:
 		effects_set_config(a, call, false);
 		return true;
+	case RULE_SETTING:
+		return reads_own_setting(a, call);
 	}
 	return false;
 }

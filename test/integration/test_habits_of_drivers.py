@@ -28,3 +28,13 @@ def test_serializable_by_default_is_not_left_on_a_replica(weir):
             equal(other.rows("SHOW default_transaction_isolation"), [["read committed"]])
             equal(leaver.rows("SHOW default_transaction_isolation"), [["serializable"]])
             leaver.rows("RESET default_transaction_isolation")
+
+
+@quick
+def test_a_read_sees_the_primarys_settings(weir):
+    with logged_in(weir) as raw:
+        for name in ("transaction_read_only", "in_hot_standby"):
+            for text in (f"SELECT current_setting('{name}')", f"SHOW {name}"):
+                equal({raw.rows(text)[0][0] for _ in range(6)}, {"off"}, text)
+        raw.rows("SET app.tenant = 'ann'")
+        equal({raw.rows("SELECT current_setting('app.tenant')")[0][0] for _ in range(6)}, {"ann"})

@@ -30,6 +30,7 @@ Test(names, node_local_functions)
 	YES(is_node_local_function, NULL, "pg_current_wal_lsn");
 	YES(is_node_local_function, NULL, "txid_current_snapshot");
 	YES(is_node_local_function, NULL, "pg_stat_get_activity");
+	YES(is_node_local_function, NULL, "current_setting");
 	NO(is_node_local_function, "public", "pg_is_in_recovery");
 	NO(is_node_local_function, NULL, "inet_server_port");
 	NO(is_node_local_function, NULL, "upper");
