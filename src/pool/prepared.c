@@ -148,6 +148,7 @@ void prepared_put(struct prepared **pp)
 struct prepared_names {
 	struct map names;
 	size_t bytes;        /* of the names in the map, their texts counted in full */
+	struct list made;    /* those in the map */
 	struct list pending;
 	struct list closing; /* in no map; an entry may be in both lists */
 };
@@ -164,6 +165,7 @@ struct prepared_names *prepared_names_create(void)
 	struct prepared_names *names = mem_zalloc(sizeof *names);
 
 	map_init(&names->names, name_equal);
+	list_init(&names->made);
 	list_init(&names->pending);
 	list_init(&names->closing);
 	return names;
@@ -206,11 +208,13 @@ static void name_link(struct prepared_names *names, struct prepared_name *n)
 	map_insert(&names->names, &n->map, hash_bytes(n->name, n->name_len));
 	n->bytes = sizeof *n + n->name_len + prepared_bytes(n->prepared);
 	names->bytes += n->bytes;
+	list_append(&names->made, &n->made);
 }
 
 static void name_unlink(struct prepared_names *names, struct prepared_name *n)
 {
 	map_remove(&names->names, &n->map);
+	list_remove(&names->made, &n->made);
 	names->bytes -= n->bytes;
 }
 
@@ -249,9 +253,12 @@ void prepared_names_put(struct prepared_names *names, struct slice name,
 struct prepared_name *prepared_names_next(const struct prepared_names *names,
 					  const struct prepared_name *after)
 {
-	struct map_node *n = names ? map_next(&names->names, after ? &after->map : NULL) : NULL;
+	struct list_node *n;
 
-	return n ? map_entry(n, struct prepared_name, map) : NULL;
+	if (!names)
+		return NULL;
+	n = after ? after->made.next : names->made.head.next;
+	return n == &names->made.head ? NULL : list_entry(n, struct prepared_name, made);
 }
 
 size_t prepared_names_bytes(const struct prepared_names *names)

@@ -58,6 +58,7 @@ void prepared_put(struct prepared **p);
 /* A client's names. Pointers to a name entry stay valid until it is removed. */
 struct prepared_name {
 	struct map_node map;
+	struct list_node made;    /* among all that can be found, in the order they were made */
 	struct list_node pending; /* among the unconfirmed, in the order of their Parse */
 	struct list_node closing; /* among those being closed, in the order of their Close */
 	struct prepared *prepared; /* counted; NULL: gone while being closed */
@@ -75,7 +76,7 @@ struct prepared_name *prepared_names_add(struct prepared_names *names, struct sl
 /* Made by SQL, and confirmed: replaces what may be there. Consumes the reference. */
 void prepared_names_put(struct prepared_names *names, struct slice name,
 			struct prepared **prepared);
-/* The first or the next in no order; NULL: the end. */
+/* The first made or the one made next; NULL: the end. */
 struct prepared_name *prepared_names_next(const struct prepared_names *names,
 					  const struct prepared_name *after);
 size_t prepared_names_bytes(const struct prepared_names *names); /* texts counted in full */

@@ -38,3 +38,16 @@ def test_a_read_sees_the_primarys_settings(weir):
                 equal({raw.rows(text)[0][0] for _ in range(6)}, {"off"}, text)
         raw.rows("SET app.tenant = 'ann'")
         equal({raw.rows("SELECT current_setting('app.tenant')")[0][0] for _ in range(6)}, {"ann"})
+
+
+@quick
+def test_prepared_statements_keep_the_order_they_were_made_in(weir):
+    names = ["zeta", "alpha", "mu", "beta", "omega", "eta"]
+    view = "SELECT name FROM pg_prepared_statements ORDER BY prepare_time"
+    with logged_in(weir) as raw:
+        for name in names:
+            equal(prepare(raw, name, f"SELECT '{name}'"), None)
+        equal(raw.rows(view), [[name] for name in names])
+        raw.rows("DEALLOCATE alpha")
+        equal(prepare(raw, "alpha", "SELECT 1"), None)
+        equal(raw.rows(view), [["zeta"], ["mu"], ["beta"], ["omega"], ["eta"], ["alpha"]])

@@ -121,6 +121,27 @@ Test(prepared, a_pending_name_may_be_closed)
 	prepared_names_destroy(&names);
 }
 
+Test(prepared, names_come_in_the_order_they_were_made)
+{
+	static const char *const left[] = { "z", "m", "a", "b" };
+	struct prepared_names *names = prepared_names_create();
+	const struct prepared_name *n = NULL;
+
+	add(names, "z", "select 1");
+	add(names, "b", "select 2");
+	add(names, "m", "select 3");
+	add(names, "a", "select 4");
+	prepared_names_remove(names, prepared_names_find(names, slice_str("b")));
+	add(names, "b", "select 2");
+	for (size_t i = 0; i < sizeof left / sizeof *left; i++) {
+		n = prepared_names_next(names, n);
+		cr_assert_not_null(n);
+		cr_expect_str_eq(n->name, left[i]);
+	}
+	cr_expect_null(prepared_names_next(names, n));
+	prepared_names_destroy(&names);
+}
+
 Test(prepared, the_empty_name_is_a_name_and_none_has_none)
 {
 	struct prepared_names *names = prepared_names_create(), *none = NULL;
