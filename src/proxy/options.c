@@ -100,16 +100,34 @@ static enum weir_err take_switches(struct session_state **state, struct slice op
 	return err;
 }
 
-static enum weir_err take_param(struct session_state **state, const struct startup_param *param,
-				const char *ignored)
+static enum weir_err take_param(struct session_state **state, const struct startup_param *param)
 {
-	if (param->is_protocol_option || config_list_has(ignored, param->name))
-		return WEIR_OK;
 	if (slice_is(param->name, "options"))
 		return take_switches(state, param->value);
 	if (is_connection_parameter(param->name))
 		return WEIR_OK;
 	return add_setting(state, param->name, param->value);
+}
+
+/* Those in `options`, or all the others. */
+static enum weir_err take_some(struct session_state **state, const struct startup *s,
+			       const char *ignored, bool is_switches, struct pg_error *e)
+{
+	struct slice rest = s->params;
+	struct startup_param param;
+	enum weir_err err = WEIR_OK;
+
+	while (!err && startup_param_next(&rest, &param)) {
+		if (param.is_protocol_option || config_list_has(ignored, param.name) ||
+		    slice_is(param.name, "options") != is_switches)
+			continue;
+		err = take_param(state, &param);
+		if (err)
+			pg_error_set(e, "08P01", "invalid startup parameter \"%.*s\"",
+				     (int)(param.name.len > 64 ? 64 : param.name.len),
+				     param.name.ptr);
+	}
+	return err;
 }
 
 void options_set(struct session_state **state, const char *name, const char *value)
@@ -145,23 +163,18 @@ void options_clean_name(struct session_state **state, unsigned server_major)
 	buf_fini(&b);
 }
 
+/* As PostgreSQL does it, a parameter of its own wins over one in `options`, in whatever order. */
 enum weir_err options_take(struct proxy *p, const struct startup *s, const char *ignored,
 			   struct session_state **out, struct pg_error *e)
 {
 	struct session_state *state = session_empty(p->shared->sessions);
-	struct slice rest = s->params;
-	struct startup_param param;
+	enum weir_err err = take_some(&state, s, ignored, true, e);
 
-	while (startup_param_next(&rest, &param)) {
-		enum weir_err err = take_param(&state, &param, ignored);
-
-		if (!err)
-			continue;
-		pg_error_set(e, "08P01", "invalid startup parameter \"%.*s\"",
-			     (int)(param.name.len > 64 ? 64 : param.name.len), param.name.ptr);
+	if (!err)
+		err = take_some(&state, s, ignored, false, e);
+	if (err)
 		session_put(&state);
-		return err;
-	}
-	*out = state;
-	return WEIR_OK;
+	else
+		*out = state;
+	return err;
 }

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: PostgreSQL
 """What drivers' own test suites do that a splitting pooler easily gets wrong (see test/drivers)."""
-from lib import equal, quick
-from rawpg import SYNC, Raw, error_fields, parse
+from lib import equal, limit, quick
+from rawpg import SYNC, Raw, error_fields, parse, query
 
-OPTIONS = {"default_pool_size": 1, "server_round_robin": 1}
+OPTIONS = {"default_pool_size": 1, "server_round_robin": 1, "databases": ["* = cluster=main"]}
 
 
 def logged_in(weir, **params):
@@ -51,3 +51,13 @@ def test_prepared_statements_keep_the_order_they_were_made_in(weir):
         raw.rows("DEALLOCATE alpha")
         equal(prepare(raw, "alpha", "SELECT 1"), None)
         equal(raw.rows(view), [["zeta"], ["mu"], ["beta"], ["omega"], ["eta"], ["alpha"]])
+
+
+@quick
+def test_a_parameter_of_its_own_wins_over_options(weir):
+    switches = {"options": "-c client_encoding=LATIN1 -c work_mem=3MB"}
+    for params in ({"client_encoding": "UTF8", **switches}, {**switches, "client_encoding": "UTF8"}):
+        with logged_in(weir, **params) as raw:
+            equal(raw.params["client_encoding"], "UTF8")
+            equal(raw.rows("SHOW client_encoding"), [["UTF8"]])
+            equal(raw.rows("SHOW work_mem"), [["3MB"]])

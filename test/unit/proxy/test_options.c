@@ -101,6 +101,12 @@ Test(options, a_later_one_wins)
 	expect(START "options\\0-c geqo=off -c geqo=on\\0\\0}", "geqo =on\n");
 }
 
+Test(options, a_parameter_wins_over_a_switch)
+{
+	expect(START "geqo\\0on\\0options\\0-c geqo=off\\0\\0}", "geqo =on\n");
+	expect(START "options\\0-c geqo=off\\0geqo\\0on\\0\\0}", "geqo =on\n");
+}
+
 Test(options, other_switches_are_refused)
 {
 	static const char *const wrong[] = { "-d", "-c",     "-c geqo", "--geqo", "-",
