@@ -139,7 +139,9 @@ static void login_failed(struct server *s, enum close_reason reason)
 	struct pool *pool = s->pool;
 	struct tenant *t = backend_tenant(s);
 	struct pg_error error = l->error;
-	bool is_final = failure_is_final_login_error(error.sqlstate);
+	/* A database or role that is new may not have come to a replica yet. */
+	bool is_refused = failure_is_final_login_error(error.sqlstate);
+	bool is_final = is_refused && tenant_pool_of(pool)->is_primary;
 	bool is_full = strncmp(error.sqlstate, "53", 2) == 0; /* may pass; told to who waits in vain */
 
 	log_warn("server_login_failed", "db=%s user=%s host=%s port=%u sqlstate=%s message=\"%s\"",
@@ -147,7 +149,7 @@ static void login_failed(struct server *s, enum close_reason reason)
 		 *error.message ? error.message : close_reason_info(reason)->text);
 	metrics_add(t->proxy->metrics, METRIC_SERVER_CONNECT_FAILURES, 1);
 	ledger_turn_over(pool->ledger, l->turn);
-	if (!is_final)
+	if (!is_refused)
 		tenant_suspect(t, pool->node_id);
 	if (s->is_replication) {
 		replication_failed(s, reason, slice_of(NULL, 0));

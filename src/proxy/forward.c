@@ -15,6 +15,7 @@
 #include "proxy/listen.h"
 #include "proxy/rewrite.h"
 #include "proxy/track.h"
+#include "proxy/vacate.h"
 #include "wire/build.h"
 
 enum {
@@ -309,6 +310,8 @@ void forward_request(struct client *c, const struct request *req, const struct p
 		send_begin(c);
 	if (plan->txn.may_write)
 		listen_note_writer(c);
+	if (plan->is_ddl)
+		vacate_for(c, plan);
 	count_request(c, req);
 	send_body(c, req, plan);
 	txn_sent(&c->txn, &plan->txn);

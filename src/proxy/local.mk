@@ -34,4 +34,5 @@ src_proxy_libproxy_a_SOURCES = \
 	src/proxy/track.c src/proxy/track.h \
 	src/proxy/transfer.c src/proxy/transfer.h \
 	src/proxy/unpin.c src/proxy/unpin.h \
-	src/proxy/upkeep.c
+	src/proxy/upkeep.c \
+	src/proxy/vacate.c src/proxy/vacate.h

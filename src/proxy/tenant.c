@@ -229,10 +229,7 @@ void tenant_destroy(struct tenant *t)
 		tenant_login_ok(t->pools[i]);
 		mem_free(t->pools[i]);
 	}
-	for (int i = 0; i < TENANT_WELCOMES_MAX; i++) {
-		session_put(&t->welcomes[i].session);
-		params_put(&t->welcomes[i].params);
-	}
+	tenant_unlearn(t);
 	map_remove(&t->proxy->tenants, &t->map);
 	tenant_leave_home(t);
 	catalog_put(&t->catalog);
@@ -381,6 +378,14 @@ struct params *tenant_welcome(const struct tenant *t, const struct session_state
 		if (t->welcomes[i].session == session)
 			return t->welcomes[i].params;
 	return NULL;
+}
+
+void tenant_unlearn(struct tenant *t)
+{
+	for (int i = 0; i < TENANT_WELCOMES_MAX; i++) {
+		session_put(&t->welcomes[i].session);
+		params_put(&t->welcomes[i].params);
+	}
 }
 
 void tenant_learn(struct tenant *t, struct session_state *session, struct params *params)

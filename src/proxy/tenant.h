@@ -117,6 +117,7 @@ struct slice tenant_server_dbname(const struct tenant *t);
 /* What to report to a client with that state; NULL: not learnt yet. Borrowed. */
 struct params *tenant_welcome(const struct tenant *t, const struct session_state *session);
 void tenant_learn(struct tenant *t, struct session_state *session, struct params *params);
+void tenant_unlearn(struct tenant *t); /* the next log-in asks a server */
 /* A connection to that node failed: the tier looks at once, reads avoid it for a while. */
 void tenant_suspect(struct tenant *t, uint16_t node_id);
 /* NULL: not there now. */

@@ -183,6 +183,7 @@ static void do_step(struct client *c, struct server *s, const struct track_step 
 	case EFFECT_EXECUTE:
 	case EFFECT_SHOW_PREPARED:
 	case EFFECT_SHOW:
+	case EFFECT_VACATE:
 	case EFFECT_LISTEN:
 		break;
 	}
@@ -282,7 +283,7 @@ static struct track *track_of(struct client *c)
 static bool is_idle_effect(enum effect_kind kind)
 {
 	return kind == EFFECT_EXECUTE || kind == EFFECT_SHOW_PREPARED || kind == EFFECT_SHOW ||
-	       kind == EFFECT_DISCARD_PLANS || kind == EFFECT_LISTEN;
+	       kind == EFFECT_DISCARD_PLANS || kind == EFFECT_LISTEN || kind == EFFECT_VACATE;
 }
 
 static void add_steps(struct track *t, const struct plan_effects *p)

@@ -32,6 +32,7 @@ enum effect_kind {
 	EFFECT_OPAQUE, /* changes session state in a way that isn't known: pins */
 	EFFECT_SHOW_PREPARED, /* reads pg_prepared_statements: changes nothing */
 	EFFECT_SHOW,   /* changes nothing; name: the setting shown, "all" for all */
+	EFFECT_VACATE, /* changes nothing here; name: a database that must be without sessions */
 	EFFECT_LISTEN, /* name: channel, as written */
 	EFFECT_UNLISTEN,
 	EFFECT_COMMIT, /* these five say which SETs are kept and which are taken back */

@@ -377,6 +377,51 @@ static void on_transaction(struct analysis *a, const struct tree_node *node)
 	}
 }
 
+static const char *option_text(const struct tree_node *node, const char *name)
+{
+	const struct tree_node *options = tree_member(node, "options");
+
+	for (const struct tree_node *n = options ? options->child : NULL; n; n = n->next) {
+		const struct tree_node *option = tree_member(n, "DefElem");
+
+		if (is_text(tree_text(option, "defname"), name))
+			return tree_text(tree_member(tree_member(option, "arg"), "String"), "sval");
+	}
+	return NULL;
+}
+
+/* PostgreSQL refuses to copy, drop, rename or move a database that has sessions. */
+static void on_create_database(struct analysis *a, const struct tree_node *node)
+{
+	const char *source = option_text(node, "template");
+
+	on_ddl(a, node);
+	analysis_add_effect(a, EFFECT_VACATE, source ? source : "template1", NULL);
+	analysis_add_effect(a, EFFECT_VACATE, tree_text(node, "dbname"), NULL);
+}
+
+static void on_drop_database(struct analysis *a, const struct tree_node *node)
+{
+	on_ddl(a, node);
+	analysis_add_effect(a, EFFECT_VACATE, tree_text(node, "dbname"), NULL);
+}
+
+static void on_alter_database(struct analysis *a, const struct tree_node *node)
+{
+	on_ddl(a, node);
+	if (option_text(node, "tablespace"))
+		analysis_add_effect(a, EFFECT_VACATE, tree_text(node, "dbname"), NULL);
+}
+
+static void on_rename(struct analysis *a, const struct tree_node *node)
+{
+	on_ddl(a, node);
+	if (!is_text(tree_text(node, "renameType"), "OBJECT_DATABASE"))
+		return;
+	analysis_add_effect(a, EFFECT_VACATE, tree_text(node, "subname"), NULL);
+	analysis_add_effect(a, EFFECT_VACATE, tree_text(node, "newname"), NULL);
+}
+
 static const struct {
 	const char *node;
 	rule_fn *fn;
@@ -413,6 +458,10 @@ static const struct {
 	{ "CreateTableAsStmt", on_create_as },
 	{ "CallStmt", on_unknown_write },
 	{ "DoStmt", on_do },
+	{ "CreatedbStmt", on_create_database },
+	{ "DropdbStmt", on_drop_database },
+	{ "AlterDatabaseStmt", on_alter_database },
+	{ "RenameStmt", on_rename },
 };
 
 void utility_judge(struct analysis *a, const struct tree_node *node)

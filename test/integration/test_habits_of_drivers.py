@@ -61,3 +61,44 @@ def test_a_parameter_of_its_own_wins_over_options(weir):
             equal(raw.params["client_encoding"], "UTF8")
             equal(raw.rows("SHOW client_encoding"), [["UTF8"]])
             equal(raw.rows("SHOW work_mem"), [["3MB"]])
+
+
+def is_there(weir, name):
+    """Can one connect to that database, and use it?"""
+    with Raw(weir.port) as raw:
+        refusal = raw.log_in(user="postgres", dbname=name)
+        if refusal:
+            equal(refusal["C"], "3D000")
+            return False
+        equal(raw.rows("SELECT current_database()"), [[name]])
+        return True
+
+
+@quick
+@limit(90)
+def test_a_database_that_nobody_uses_can_be_dropped(weir):
+    steps = [("CREATE DATABASE it_passing", ["it_passing"]),
+             ("CREATE DATABASE it_copy TEMPLATE it_passing", ["it_passing", "it_copy"]),
+             ("ALTER DATABASE it_passing RENAME TO it_renamed", ["it_copy", "it_renamed"]),
+             ("ALTER DATABASE it_renamed RENAME TO it_passing", ["it_passing", "it_copy"]),
+             ("DROP DATABASE it_copy", ["it_passing"]), ("DROP DATABASE it_passing", [])]
+    names = ["it_passing", "it_copy", "it_renamed"]
+    with logged_in(weir, user="postgres") as raw:
+        for text, there in steps:
+            for _ in range(3):
+                raw.rows("SELECT 1")
+            raw.rows(text)
+            equal([name for name in names if is_there(weir, name)], there, text)
+
+
+@quick
+def test_a_database_in_use_can_not_be_dropped(weir):
+    with logged_in(weir, user="postgres") as raw:
+        raw.rows("CREATE DATABASE it_used")
+        with logged_in(weir, user="postgres", dbname="it_used") as other:
+            other.rows("BEGIN")
+            equal(other.rows("SELECT 1"), [["1"]])
+            raw.send(query("DROP DATABASE it_used"))
+            equal([error_fields(body)["C"] for kind, body in raw.read_until("Z") if kind == "E"],
+                  ["55006"])
+        raw.rows("DROP DATABASE it_used")

@@ -70,6 +70,7 @@ static const char *const effect_names[] = {
 	[EFFECT_UNPIN] = "unpin",
 	[EFFECT_OPAQUE] = "opaque",
 	[EFFECT_SHOW] = "show",
+	[EFFECT_VACATE] = "vacate",
 	[EFFECT_LISTEN] = "listen",
 	[EFFECT_UNLISTEN] = "unlisten",
 	[EFFECT_COMMIT] = "commit",
