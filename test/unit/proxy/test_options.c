@@ -119,10 +119,9 @@ Test(options, other_switches_are_refused)
 	}
 }
 
-Test(options, too_long_a_name_or_value_is_refused)
+Test(options, too_long_a_name_is_refused)
 {
-	static char params[20000];
-	char name[201];
+	char name[201], params[300];
 
 	memset(name, 'n', sizeof(name) - 1);
 	name[sizeof(name) - 1] = '\0';
@@ -130,6 +129,4 @@ Test(options, too_long_a_name_or_value_is_refused)
 	cr_assert_neq(take(params, ""), WEIR_OK);
 	cr_assert_not_null(strstr(error.message, "nnnn"));
 	cr_assert_null(strstr(error.message, name), "the name in the message is cut");
-	snprintf(params, sizeof(params), START "x\\0%08500d\\0\\0}", 0);
-	refuse(params, "invalid startup parameter \"x\"");
 }
