@@ -32,7 +32,8 @@ struct ring_wait;
 bool ring_probe(char *why, size_t why_size);
 /* Why the kernel refuses a ring, from an errno of making one; static. */
 const char *ring_refusal(int err);
-struct ring *ring_create(struct loop *loop); /* NULL and errno: can't be had; options are the loop's */
+/* NULL and errno: can't be had; options are the loop's. */
+struct ring *ring_create(struct loop *loop);
 void ring_destroy(struct ring *ring);
 struct loop_buffers ring_buffers(const struct ring *ring);
 
