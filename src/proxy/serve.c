@@ -440,18 +440,35 @@ static void refuse_bytes(struct client *c, enum weir_err err, char type)
 	client_close(c, CLOSE_PROTOCOL, &e);
 }
 
-/* The rest of a message whose start left: its server gets it even if the answer came before. */
+/*
+ * The rest of a message whose start left: its server gets it even if the answer came before. If
+ * the start was dropped the rest is too: it must never be taken for messages.
+ */
 static size_t serve_stream(struct client *c, struct slice bytes)
 {
 	size_t n = bytes.len < c->stream_left ? bytes.len : (size_t)c->stream_left;
+	bool is_dropped = c->is_stream_dropped;
 
 	c->stream_left -= n;
+	if (!c->stream_left)
+		c->is_stream_dropped = false;
 	if (!c->server)
 		return n;
-	forward_bytes(c, slice_of(bytes.ptr, n));
+	if (!is_dropped)
+		forward_bytes(c, slice_of(bytes.ptr, n));
 	if (c->state == CLIENT_IDLE && client_is_free(c) && c->server->txn_status == 'I')
 		link_release(c);
 	return n;
+}
+
+/* A request was served; what is still to come of it goes where its start went. */
+static size_t request_served(struct client *c, const struct request *req)
+{
+	if (req->missing && !c->stream_left) {
+		c->stream_left = req->missing;
+		c->is_stream_dropped = true;
+	}
+	return req->bytes.len;
 }
 
 /*
@@ -515,7 +532,7 @@ size_t serve_bytes(struct client *c, struct slice bytes)
 			break;
 		}
 		if (serve_request(c, &req))
-			used += req.bytes.len;
+			used += request_served(c, &req);
 		else if (c->state != CLIENT_IDLE)
 			break;
 	}

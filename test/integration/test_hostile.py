@@ -291,6 +291,29 @@ def test_half_a_copy_message(weir, sub):
 
 @quick
 @limit(60)
+def test_queries_inside_dropped_messages(weir, sub):
+    """A long message that nobody takes is dropped to its end: a query in its data never runs."""
+    inside = query("SELECT 'smuggled'")
+    states = {"idle": lambda raw: None, "in a transaction": STATES["in a transaction"],
+              "behind an error": STATES["behind an error"]}
+    with Bystander(weir):
+        for state, reach in states.items():
+            with sub(f"hostile::a query in COPY data while {state}"), logged_in(weir) as raw:
+                reach(raw)
+                time.sleep(0.2)
+                raw.send(b"d", struct.pack("!I", 4 + 70000 + len(inside)), b"1" * 70000)
+                time.sleep(0.2)    # what is there is taken as the message's start
+                raw.send(inside, SYNC, query("ROLLBACK"), query("SELECT 'the end'"))
+                rows = []
+                while [b"the end"] not in rows:
+                    kind, body = raw.read()
+                    rows += [[v.encode() for v in row_values(body)]] if kind == "D" else []
+                check([b"smuggled"] not in rows, "data were taken for a query")
+    check(weir.is_alive(), "pgweir ended")
+
+
+@quick
+@limit(60)
 def test_cancels_hung_up_early(weir, sub):
     with Bystander(weir), logged_in(weir, 30) as raw:
         pid, secret = struct.unpack("!II", raw.key[:8])
