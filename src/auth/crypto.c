@@ -5,7 +5,7 @@
  * that memory or the library is broken, and ends the process.
  *
  * OpenSSL looks algorithms up by name at every use unless it is given one that
- * was looked up before; that was most of a log-in's instructions. So they are
+ * was looked up before; that was a third of a log-in's instructions. So they are
  * looked up once, at the first use, and live as long as the process.
  */
 #include "auth/crypto.h"
