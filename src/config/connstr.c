@@ -136,6 +136,19 @@ static bool split_brackets(struct slice text, struct slice *host, struct slice *
 	return true;
 }
 
+/* A folder's name may have colons in it: only digits behind the last one are a port. */
+static void split_socket(struct slice text, struct slice *host, struct slice *port)
+{
+	size_t at = text.len;
+
+	while (text.ptr[at - 1] >= '0' && text.ptr[at - 1] <= '9')
+		at--;
+	if (at == text.len || text.ptr[at - 1] != ':')
+		return;
+	*host = slice_of(text.ptr, at - 1);
+	*port = skip(text, at);
+}
+
 static bool split_host(struct slice text, struct slice *host, struct slice *port)
 {
 	size_t colon, second;
@@ -146,7 +159,11 @@ static bool split_host(struct slice text, struct slice *host, struct slice *port
 		return false;
 	if (text.ptr[0] == '[')
 		return split_brackets(text, host, port);
-	if (text.ptr[0] == '/' || text.ptr[0] == '@' || !find_char(text, ':', &colon))
+	if (text.ptr[0] == '/' || text.ptr[0] == '@') {
+		split_socket(text, host, port);
+		return true;
+	}
+	if (!find_char(text, ':', &colon))
 		return true;
 	if (find_char(skip(text, colon + 1), ':', &second))
 		return true; /* a bare IPv6 address */

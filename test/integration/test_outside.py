@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: PostgreSQL
-"""What lies outside of pgweir: the system's log, the kernel's queue of connections, and cancel
-requests that a server doesn't end."""
+"""What lies outside of pgweir: the system's log, the kernel's queue of connections, servers behind
+Unix sockets, and cancel requests that a server doesn't end."""
 import os
 import select
 import socket
@@ -10,7 +10,9 @@ import threading
 from lib import Skip, check, equal, limit, needs, quick, until
 from rawpg import Raw, query
 from test_cancels import cancel
+import servers
 
+WHO = f"user=pgweir password={servers.USERS['pgweir']}"
 CANCEL = b"\x00\x00\x00\x10\x04\xd2\x16\x2e"
 
 
@@ -30,6 +32,26 @@ def test_tcp_defer_accept(start, sub):
             equal(lists(weir, "login_clients"), seen)
             equal(silent.log_in(), None)
             equal(silent.rows("SELECT 1"), [["1"]])
+
+
+@quick
+def test_unix_socket_hosts(start, folder, sub):
+    """hosts=/folder:port: probes, requests and cancels go through the socket in that folder."""
+    inner = start({"unix_socket_dir": folder, "databases": ["postgres = cluster=main"]})
+    with sub("outside::hosts=/folder:port"):
+        weir = start({"clusters": [f"near = hosts={folder}:{inner.port} {WHO}"],
+                      "databases": ["near = cluster=near dbname=app"]})
+        with weir.connect(dbname="near") as conn:
+            equal(conn.execute("SELECT 1").fetchone(), (1,))
+        peers = [r["addr"] for r in inner.show("CLIENTS") if r["user"] == "app"]
+        equal(set(peers), {"unix"})
+    with sub("outside::a cancel through it"), Raw(weir.port) as raw:
+        equal(raw.log_in(dbname="near"), None)
+        raw.send(query("SELECT pg_sleep(30)"))
+        until("it to run", 10, lambda: any(r["state"] == "active" and r["user"] == "app"
+                                           for r in inner.show("CLIENTS")))
+        cancel(weir.port, raw.key)
+        check(any(k == "E" and b"57014" in b for k, b in raw.read_until("Z")), "canceled")
 
 
 class Holder:

@@ -88,7 +88,14 @@ Test(connstr, endpoints)
 	cr_expect_str_eq(endpoint("[::1]"), "::1|9");
 	cr_expect_str_eq(endpoint("fe80::1"), "fe80::1|9");
 	cr_expect_str_eq(endpoint("/var/run/x"), "/var/run/x|9");
+	cr_expect_str_eq(endpoint("/var/run/x:6432"), "/var/run/x|6432");
+	cr_expect_str_eq(endpoint("/a:b"), "/a:b|9");
+	cr_expect_str_eq(endpoint("/a:1b"), "/a:1b|9");
+	cr_expect_str_eq(endpoint("/a:7:8"), "/a:7|8");
+	cr_expect_str_eq(endpoint("/123"), "/123|9");
+	cr_expect_str_eq(endpoint("/a:0"), "!");
 	cr_expect_str_eq(endpoint("@abstract"), "@abstract|9");
+	cr_expect_str_eq(endpoint("@abstract:7"), "@abstract|7");
 	cr_expect_str_eq(endpoint(""), "!");
 	cr_expect_str_eq(endpoint(":5"), "!");
 	cr_expect_str_eq(endpoint("h:"), "!");
