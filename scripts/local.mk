@@ -9,7 +9,7 @@ CLANG_TIDY = clang-tidy
 FUZZ_SECONDS = 60
 SOURCE_FILES = find src include test bench k8s/apps -name '*.[ch]' -not -path '*/node_modules/*'
 
-.PHONY: lint lint-tidy format format-check cover compdb sizes check-integration check-regress check-all fuzz stress soak bench
+.PHONY: lint lint-tidy format format-check cover compdb sizes check-integration check-regress check-drivers check-all fuzz stress soak bench
 
 lint: all
 	$(AM_V_at)'$(top_srcdir)/scripts/lint' --root '$(abs_top_srcdir)' --cc '$(CC)' \
@@ -61,7 +61,12 @@ check-regress: all
 	$(AM_V_at)PGWEIR='$(abs_top_builddir)/pgweir' '$(top_srcdir)/test/regress/run' \
 		--build '$(abs_top_builddir)/regress'
 
-check-all: check lint check-integration check-regress
+check-drivers: all
+	$(AM_V_at)'$(top_srcdir)/scripts/deps' drivers
+	$(AM_V_at)PGWEIR='$(abs_top_builddir)/pgweir' '$(top_srcdir)/test/drivers/run' \
+		--build '$(abs_top_builddir)/drivers'
+
+check-all: check lint check-integration check-regress check-drivers
 
 CLEANFILES += compile_commands.json
 

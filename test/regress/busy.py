@@ -17,8 +17,9 @@ SCRIPTS = os.path.join(HERE, "busy")
 
 
 class Busy:
-    def __init__(self, place, port, dbname, clients):
+    def __init__(self, place, port, dbname, clients, hold_ms=4):
         self.place, self.port, self.dbname, self.clients = place, port, dbname, clients
+        self.hold_ms = hold_ms    # how long each has its server
         self.procs, self.logs = [], []
 
     def start(self):
@@ -33,8 +34,9 @@ class Busy:
         log = self.place.path(f"busy-{label}.log")
         with open(log, "w") as out:
             self.procs.append(subprocess.Popen(
-                ["pgbench", "-n", "-T", "100000", "-h", self.place.dir, "-p", str(self.port),
-                 "-U", self.place.name, *arguments, self.dbname],
+                ["pgbench", "-n", "-T", "100000", "-D", f"hold={self.hold_ms}",
+                 "-h", self.place.dir, "-p", str(self.port), "-U", self.place.name,
+                 *arguments, self.dbname],
                 stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd=self.place.dir,
                 env=self.place.env(), start_new_session=True, **self.place.as_user()))
         self.logs.append(log)

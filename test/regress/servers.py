@@ -107,6 +107,24 @@ class Place:
         return self.command(argv)
 
 
+def run_bounded(place, argv, log, seconds, folder=None, **env):
+    """The program's status and output, which also goes to a file; all its children end with it."""
+    with open(log, "w") as out:
+        proc = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+                                cwd=folder or place.dir, env=place.env(env),
+                                start_new_session=True, **place.as_user())
+        try:
+            proc.wait(seconds)
+        except subprocess.TimeoutExpired:
+            pass
+        finally:
+            if proc.poll() is None:
+                os.killpg(proc.pid, signal.SIGKILL)
+                proc.wait(10)
+    with open(log, errors="replace") as f:
+        return proc.returncode, f.read()
+
+
 class Postgres:
     """A primary, with a replica when asked for, on a copy of the template."""
 

@@ -8,11 +8,9 @@ do the first two themselves, libpq_pipeline's tests are called one by one.
 import os
 import re
 import shutil
-import signal
-import subprocess
 
 from source import BINDIR, PGXS
-from servers import Failed
+from servers import Failed, run_bounded
 
 HERE = os.path.dirname(os.path.realpath(__file__))
 LINE = re.compile(r"^(?:test|    ) (\S+)\s+\.\.\. (ok|FAILED|failed)\b(.*)")
@@ -39,24 +37,6 @@ def make_database(place, port, name):
     """The other clients work in it too, so that they share the pool's servers."""
     place.sql(port, "postgres", f'CREATE DATABASE "{name}" TEMPLATE template0')
     place.sql(port, "postgres", *(f'ALTER DATABASE "{name}" SET {s}' for s in DATABASE_SETTINGS))
-
-
-def run_bounded(place, argv, log, seconds, **env):
-    """The program's output, which also goes to a file; all its children end with it."""
-    with open(log, "w") as out:
-        proc = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
-                                cwd=place.dir, env=place.env(env), start_new_session=True,
-                                **place.as_user())
-        try:
-            proc.wait(seconds)
-        except subprocess.TimeoutExpired:
-            pass
-        finally:
-            if proc.poll() is None:
-                os.killpg(proc.pid, signal.SIGKILL)
-                proc.wait(10)
-    with open(log, errors="replace") as f:
-        return proc.returncode, f.read()
 
 
 def read(path):

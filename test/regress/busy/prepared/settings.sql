@@ -5,7 +5,7 @@ SET DateStyle = 'Postgres, YMD';
 SET plan_cache_mode = force_generic_plan;
 BEGIN;
 SELECT setting = '1234' AS is_own, :client_id + 1 AS other FROM pg_settings WHERE name = 'work_mem' \gset
-\sleep 3 ms
+\sleep :hold ms
 END;
 \if :is_own
 \else

@@ -10,7 +10,7 @@ SET row_security = off;
 BEGIN ISOLATION LEVEL READ COMMITTED;
 SET LOCAL cpu_tuple_cost = :cost;
 SELECT setting::float8 = :cost AS is_own FROM pg_settings WHERE name = 'cpu_tuple_cost' \gset
-\sleep 3 ms
+\sleep :hold ms
 ROLLBACK;
 \if :is_own
 \else

@@ -10,7 +10,7 @@ SET enable_seqscan = off;
 SET lock_timeout = '250s';
 BEGIN;
 SELECT setting::int = :work AS is_own FROM pg_settings WHERE name = 'work_mem' \gset
-\sleep 4 ms
+\sleep :hold ms
 END;
 \if :is_own
 \else
