@@ -32,6 +32,8 @@ struct ledger_entry {
 	struct list waiters;
 	_Atomic uint32_t turn;                      /* of the node's hosts */
 	_Atomic uint32_t waiting;                   /* waiters.count, readable without the mutex */
+	_Atomic uint32_t kept;                      /* servers */
+	_Atomic(enum ledger_keeping) keeping;
 	_Atomic uint32_t idle[LEDGER_WORKERS_MAX];
 };
 
@@ -471,6 +473,34 @@ struct ledger_advice ledger_closed(struct ledger_entry *e, bool was_connecting)
 void ledger_set_idle(struct ledger_entry *e, unsigned worker, uint32_t idle)
 {
 	atomic_store(&e->idle[worker], idle);
+}
+
+enum ledger_keeping ledger_keeping(const struct ledger_entry *e)
+{
+	return atomic_load_explicit(&e->keeping, memory_order_relaxed);
+}
+
+void ledger_count_kept(struct ledger_entry *e, bool is_kept)
+{
+	atomic_fetch_add_explicit(&e->kept, is_kept ? 1u : UINT32_MAX, memory_order_relaxed);
+}
+
+void ledger_keep_always(struct ledger_entry *e)
+{
+	if (ledger_keeping(e) != LEDGER_KEEPS_ALWAYS)
+		atomic_store(&e->keeping, LEDGER_KEEPS_ALWAYS);
+}
+
+uint32_t ledger_kept_count(const struct ledger_entry *e)
+{
+	return atomic_load_explicit(&e->kept, memory_order_relaxed);
+}
+
+bool ledger_keep_no_longer(struct ledger_entry *e)
+{
+	enum ledger_keeping was = LEDGER_KEEPS_FOR_NOW;
+
+	return atomic_compare_exchange_strong(&e->keeping, &was, LEDGER_KEEPS_NONE);
 }
 
 uint32_t ledger_open_count(const struct ledger_entry *e)

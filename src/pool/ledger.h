@@ -36,6 +36,13 @@ struct ledger_waiter { /* embedded in a client; zero-initialise */
 	bool is_starved;         /* a database's or user's limit, not the pool's, makes it wait */
 };
 
+/* Are servers kept for clients that moved a sequence? */
+enum ledger_keeping {
+	LEDGER_KEEPS_FOR_NOW, /* until somebody waits for long */
+	LEDGER_KEEPS_NONE,    /* somebody did, and nobody had asked for a value */
+	LEDGER_KEEPS_ALWAYS,  /* currval or lastval was asked for */
+};
+
 struct ledger_limits { /* connections; 0: unlimited */
 	uint32_t pool_size;
 	uint32_t reserve_size; /* beyond pool_size, for those who wait too long; 0: none */
@@ -98,6 +105,14 @@ void ledger_turn_over(struct ledger_entry *e, uint32_t turn); /* if it still is 
 struct ledger_advice ledger_wait_long(struct ledger_entry *e);
 /* Reserves a slot if fewer than `least` are open, and the limits allow it. */
 bool ledger_reserve_least(struct ledger_entry *e, uint32_t least);
+
+enum ledger_keeping ledger_keeping(const struct ledger_entry *e);
+/* A server is KEPT, or no longer. */
+void ledger_count_kept(struct ledger_entry *e, bool is_kept);
+void ledger_keep_always(struct ledger_entry *e);
+uint32_t ledger_kept_count(const struct ledger_entry *e);
+/* Somebody has waited for long. True: from now on servers aren't kept; false: that stays. */
+bool ledger_keep_no_longer(struct ledger_entry *e);
 
 /* Clients per database and per user, over all workers. */
 enum ledger_full { LEDGER_HAS_ROOM, LEDGER_DATABASE_FULL, LEDGER_USER_FULL };

@@ -15,15 +15,17 @@
 #include "pool/session.h"
 
 static const char *const state_names[SERVER_STATE_COUNT] = {
-	"new", "idle", "active", "tested", "being_canceled", "moving", "closed",
+	"new", "idle", "kept", "active", "tested", "being_canceled", "moving", "closed",
 };
 
 static const uint32_t state_edges[SERVER_STATE_COUNT] = {
 	[SERVER_LOGIN] = SM_TO(SERVER_IDLE) | SM_TO(SERVER_ACTIVE) | SM_TO(SERVER_CLOSED),
 	[SERVER_IDLE] = SM_TO(SERVER_ACTIVE) | SM_TO(SERVER_TESTED) | SM_TO(SERVER_MOVING) |
 			SM_TO(SERVER_CLOSED),
-	[SERVER_ACTIVE] = SM_TO(SERVER_IDLE) | SM_TO(SERVER_TESTED) | SM_TO(SERVER_CANCELED) |
-			  SM_TO(SERVER_CLOSED),
+	[SERVER_KEPT] = SM_TO(SERVER_ACTIVE) | SM_TO(SERVER_IDLE) | SM_TO(SERVER_TESTED) |
+			SM_TO(SERVER_CLOSED),
+	[SERVER_ACTIVE] = SM_TO(SERVER_IDLE) | SM_TO(SERVER_KEPT) | SM_TO(SERVER_TESTED) |
+			  SM_TO(SERVER_CANCELED) | SM_TO(SERVER_CLOSED),
 	[SERVER_TESTED] = SM_TO(SERVER_IDLE) | SM_TO(SERVER_TESTED) | SM_TO(SERVER_CANCELED) |
 	                  SM_TO(SERVER_CLOSED),
 	[SERVER_CANCELED] = SM_TO(SERVER_IDLE) | SM_TO(SERVER_TESTED) | SM_TO(SERVER_CLOSED),
@@ -98,6 +100,8 @@ void server_set_state(struct server *s, enum server_state to)
 	list_prepend(&s->pool->by_state[to], &s->node);
 	if (from == SERVER_IDLE || to == SERVER_IDLE)
 		publish_idle(s->pool);
+	if (from == SERVER_KEPT || to == SERVER_KEPT)
+		ledger_count_kept(s->pool->ledger, to == SERVER_KEPT);
 }
 
 void server_leave(struct server *s)

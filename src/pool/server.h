@@ -5,7 +5,7 @@
  * proxy/'s work. Owned by one worker; an idle one can move to another.
  *
  *            ready            taken       (a replication connection: LOGIN to ACTIVE)
- *   LOGIN ----------> IDLE ----------> ACTIVE
+ *   LOGIN ----------> IDLE ----------> ACTIVE <--> KEPT   (KEPT to IDLE: given up)
  *     |                ^ \               |  \   cancel in flight
  *     |          clean |  \ moved        |   +----------> CANCELED
  *     |                |   MOVING        | dirty             |
@@ -33,6 +33,7 @@ enum { SERVER_MAGIC = 0x53525652, SERVER_KEY_MAX = 256 };
 enum server_state {
 	SERVER_LOGIN,    /* connecting, TLS, authentication */
 	SERVER_IDLE,
+	SERVER_KEPT,     /* idle, for the one client whose sequences' values it has */
 	SERVER_ACTIVE,   /* linked to a client */
 	SERVER_TESTED,   /* a reset runs, or an answer that nobody wants any more; last words leave */
 	SERVER_CANCELED, /* released, but a cancel request for it is still on its way */
@@ -48,6 +49,7 @@ struct server {
 	struct list_node node;        /* in pool->by_state[state] */
 	struct pool *pool;            /* borrowed: outlives its servers */
 	void *client;                 /* borrowed: the linked client, while ACTIVE */
+	void *owner;                  /* borrowed: the client that it is KEPT for */
 	void *login;                  /* owned by proxy/ while LOGIN */
 	void *departure;              /* proxy's, between MOVING and leaving this worker */
 	struct session_state *session; /* counted: settings it has now */
@@ -73,7 +75,8 @@ struct server {
 	char txn_status;              /* of the last ReadyForQuery */
 	uint16_t cancels;             /* cancel requests on their way */
 	uint64_t unsure_client;       /* ran code here that may have changed settings; 0: nobody */
-	uint64_t sequence_client;     /* whose nextval it ran last; 0: nobody's */
+	uint64_t sequence_client;     /* whose values of sequences it has, no other's; 0: nobody's */
+	bool has_sequences;           /* it has values, of whomever */
 	struct list told;             /* clients that know its pid as theirs */
 	void *awaited_by;             /* borrowed: the client that it is opened for, while LOGIN */
 	uint32_t pid;

@@ -20,6 +20,7 @@
 #include "proxy/answer.h"
 #include "proxy/cancel.h"
 #include "proxy/failure.h"
+#include "proxy/keep.h"
 #include "proxy/keydata.h"
 #include "proxy/link.h"
 #include "proxy/login_priv.h"
@@ -114,6 +115,7 @@ void backend_close(struct server *s, enum close_reason reason)
 	login_free(s);
 	if (s->departure)
 		transfer_lost(s);
+	keep_forget(s);
 	if (s->cancels)
 		cancel_forget_server(backend_proxy(s), s);
 	backend_checked(s);

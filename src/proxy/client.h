@@ -61,6 +61,7 @@ struct client {
 	struct map_node by_id;
 	struct tenant *tenant;           /* borrowed; NULL until logged in, and for the console */
 	struct server *server;           /* borrowed: linked; NULL: none */
+	struct server *kept;             /* borrowed: see keep.h; not the linked one; NULL: none */
 	struct server *told;             /* borrowed: whose process id it knows; NULL: none, or gone */
 	struct server *awaited;          /* borrowed: opened for its log-in, which waits; NULL: none */
 	struct list_node told_node;      /* in told->told */

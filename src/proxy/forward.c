@@ -11,6 +11,7 @@
 #include "proxy/bring.h"
 #include "proxy/cached.h"
 #include "proxy/held.h"
+#include "proxy/keep.h"
 #include "proxy/link.h"
 #include "proxy/listen.h"
 #include "proxy/rewrite.h"
@@ -263,12 +264,19 @@ static bool forward_skipped(struct client *c, const struct request *req)
 bool forward_reads_foreign_sequence(const struct client *c, const struct plan *plan)
 {
 	return (plan->pins & PIN_SEQUENCE_VALUE) && !(c->pins & PIN_SEQUENCE_VALUE) &&
-	       (!plan->moves_sequence || plan->code_reads_sequence) && !plan->is_ddl &&
-	       c->server->sequence_client != c->id;
+	       !plan->is_ddl && c->server->sequence_client != c->id;
 }
 
-/* The client has moved no sequence: nor has its server, so that PostgreSQL tells it so. */
-static void hide_sequences(struct client *c)
+bool forward_takes_sequences_over(const struct client *c, const struct plan *plan)
+{
+	const struct server *s = c->server;
+
+	return plan->moves_sequence && s->has_sequences && s->sequence_client != c->id &&
+	       keep_may(c, s->pool);
+}
+
+/* Others' values go: the server is as one on which nobody has moved a sequence. */
+static void discard_sequences(struct client *c)
 {
 	struct server *s = c->server;
 
@@ -276,16 +284,21 @@ static void hide_sequences(struct client *c)
 		return;
 	replies_add(&s->replies, REPLY_SYNC, true);
 	backend_send_query(s, slice_str("DISCARD SEQUENCES"));
+	s->has_sequences = false;
 	s->sequence_client = c->id;
 }
 
 static void note_sequences(struct client *c, const struct plan *plan)
 {
-	if (forward_reads_foreign_sequence(c, plan))
-		hide_sequences(c);
+	struct server *s = c->server;
+
+	if (forward_reads_foreign_sequence(c, plan) || forward_takes_sequences_over(c, plan))
+		discard_sequences(c);
 	if (!plan->moves_sequence)
 		return;
-	c->server->sequence_client = c->id;
+	if (s->sequence_client != c->id)
+		s->sequence_client = s->has_sequences ? 0 : c->id;
+	s->has_sequences = true;
 	c->has_moved_sequence = true;
 }
 

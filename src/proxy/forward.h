@@ -17,5 +17,7 @@ void forward_bytes(struct client *c, struct slice bytes);
 bool forward_session_sync(struct client *c);
 /* It uses currval or lastval, and what this server has of them may be another client's. */
 bool forward_reads_foreign_sequence(const struct client *c, const struct plan *plan);
+/* It moves a sequence, and values of others are discarded in front of it. */
+bool forward_takes_sequences_over(const struct client *c, const struct plan *plan);
 
 #endif

@@ -33,7 +33,7 @@ static void publish_servers(struct proxy *p)
 		const struct pool *pool = &map_entry(n, struct tenant_pool, by_ledger)->pool;
 
 		open += pool_open_count(pool);
-		idle += pool_count(pool, SERVER_IDLE);
+		idle += pool_count(pool, SERVER_IDLE) + pool_count(pool, SERVER_KEPT);
 	}
 	metrics_set(p->metrics, METRIC_SERVERS, open);
 	metrics_set(p->metrics, METRIC_SERVERS_IDLE, idle);

@@ -64,7 +64,7 @@ static void tell(struct client *c, struct server *s)
 static struct server *least_told(const struct pool *pool)
 {
 	static const enum server_state states[] = { SERVER_IDLE, SERVER_ACTIVE, SERVER_TESTED,
-						    SERVER_CANCELED };
+						    SERVER_CANCELED, SERVER_KEPT };
 	struct server *best = NULL;
 
 	for (size_t i = 0; i < WEIR_COUNTOF(states); i++) {

@@ -11,6 +11,7 @@
 #include "pool/session.h"
 #include "proxy/backend.h"
 #include "proxy/failure.h"
+#include "proxy/keep.h"
 #include "proxy/keydata.h"
 #include "proxy/login.h"
 #include "proxy/replication.h"
@@ -213,6 +214,7 @@ static void wait_for_server(struct client *c, struct pool *pool)
 	c->pool = pool;
 	wait_in(c, &pool->waiting);
 	advice = ledger_wait(pool->ledger, &c->waiter);
+	keep_watch(pool);
 	transfer_follow(pool, &advice);
 	link_serve_waiters(pool);
 }
@@ -237,16 +239,17 @@ static bool is_held_off(struct client *c, struct pool *pool)
 bool link_acquire(struct client *c, const struct topology_node *node)
 {
 	struct pool *pool = tenant_pool(c->tenant, node);
-	struct server *s = NULL;
+	struct server *s;
 
 	if (is_held_off(c, pool))
 		return false;
-
-	if (!ledger_has_waiters(pool->ledger))
+	s = keep_take(c, pool);
+	if (!s && !ledger_has_waiters(pool->ledger)) {
 		s = take_for(c, pool);
-	if (s && backend_wants_check(s)) {
-		backend_check(s);
-		s = NULL;
+		if (s && backend_wants_check(s)) {
+			backend_check(s);
+			s = NULL;
+		}
 	}
 	if (s) {
 		count_wait(c);
@@ -265,6 +268,8 @@ void link_release(struct client *c)
 	link_cut(c);
 	if (conn_is_open(&s->conn))
 		conn_resume_read(&s->conn);
+	if (keep_server(c, s))
+		return;
 	s->is_dirty |= c->proxy->settings->config->global.server_reset_query_always;
 	link_server_free(s);
 }
@@ -303,6 +308,7 @@ void link_client_gone(struct client *c)
 	struct server *s = link_cut(c);
 	bool is_busy;
 
+	keep_client_gone(c);
 	if (!s)
 		return;
 	if (s->is_replication) {
@@ -325,6 +331,8 @@ void link_empty_pool(struct pool *pool)
 
 	pool->generation++;
 	while ((n = list_first(&pool->by_state[SERVER_IDLE])) != NULL)
+		backend_close(list_entry(n, struct server, node), CLOSE_SERVER_EXPIRED);
+	while ((n = list_first(&pool->by_state[SERVER_KEPT])) != NULL)
 		backend_close(list_entry(n, struct server, node), CLOSE_SERVER_EXPIRED);
 }
 

@@ -15,6 +15,7 @@ src_proxy_libproxy_a_SOURCES = \
 	src/proxy/gate.c src/proxy/gate.h \
 	src/proxy/gauges.c src/proxy/gauges.h \
 	src/proxy/held.c src/proxy/held.h \
+	src/proxy/keep.c src/proxy/keep.h \
 	src/proxy/keydata.c \
 	src/proxy/keydata.h \
 	src/proxy/link.c src/proxy/link.h \

@@ -82,17 +82,6 @@ static void take_writes(struct plan *plan, struct client *c, const struct statem
 	judge_tables_add(&plan->writes, &tables);
 }
 
-static bool moves_sequence(const struct statement *s)
-{
-	if (strcmp(s->tag, "INSERT") == 0)
-		return true;
-	for (uint16_t i = 0; i < s->function_count; i++)
-		if (strcmp(s->functions[i].name, "nextval") == 0 ||
-		    strcmp(s->functions[i].name, "setval") == 0)
-			return true;
-	return false;
-}
-
 /* What functions, defaults and triggers leave in the session; bits: CATALOG_SESSION_. */
 static uint32_t pins_of_code(uint32_t bits)
 {
@@ -184,9 +173,10 @@ static void fold_run(struct folding *f, const struct run *given)
 	plan->pins |= s->pins | pins_of_code(verdict >> VERDICT_SESSION_SHIFT);
 	plan->code_reads_sequence |=
 		(verdict >> VERDICT_SESSION_SHIFT & CATALOG_SESSION_SEQUENCE) != 0;
-	plan->moves_sequence |= s->class == STATEMENT_WRITE && moves_sequence(s);
 	plan->is_ddl |= (s->flags & STATEMENT_DDL) != 0;
 	plan->runs_code |= (verdict & VERDICT_RUNS_CODE) || runs_code(s);
+	plan->moves_sequence |= plan->runs_code ||
+				(verdict >> VERDICT_SESSION_SHIFT & CATALOG_SESSION_MOVES) != 0;
 	plan->wants_catalog |= (verdict & VERDICT_UNKNOWN_NAME) ||
 			       (s->flags & STATEMENT_WRITES_UNKNOWN);
 	if (s->hints.route != HINT_ROUTE_NONE)
@@ -212,7 +202,7 @@ static void fold_unknown(struct plan *plan, bool may_change_session)
 	plan->txn.needs_primary = true;
 	plan->txn.may_write = true;
 	plan->writes.is_unknown = true;
-	plan->runs_code = true;
+	plan->runs_code = plan->moves_sequence = true;
 	if (may_change_session)
 		plan->pins |= PIN_SESSION_STATE;
 	statement_put(&plan->only);

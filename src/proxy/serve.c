@@ -17,6 +17,7 @@
 #include "proxy/failure.h"
 #include "proxy/forward.h"
 #include "proxy/held.h"
+#include "proxy/keep.h"
 #include "proxy/link.h"
 #include "proxy/listen.h"
 #include "proxy/local.h"
@@ -79,7 +80,8 @@ static bool may_pipeline(struct client *c, const struct request *req, const stru
 		return false;
 	if (plan->makes_statements && bring_is_over_limit(c, req))
 		return false;
-	return !has_effects && (on_primary || !plan->txn.needs_primary);
+	return !has_effects && !forward_takes_sequences_over(c, plan) &&
+	       (on_primary || !plan->txn.needs_primary);
 }
 
 static bool serve_pipelined(struct client *c, const struct request *req, struct plan *plan)
@@ -142,7 +144,7 @@ static bool acquire(struct client *c, const struct request *req, const struct pl
 		link_wait_node(c);
 		return false;
 	}
-	choice = choose(c, plan, txn_node);
+	choice = choose(c, plan, keep_wants_primary(c) ? TXN_NODE_PRIMARY : txn_node);
 	switch (choice.what) {
 	case ROUTE_NODE:
 		break;
@@ -178,10 +180,11 @@ static void log_query(const struct client *c, const struct plan *plan)
 		 plan->only ? plan->only->tag : "-");
 }
 
-/* A value of another session's sequence would be wrong: no value is better. */
-static bool is_foreign_sequence(const struct client *c, const struct plan *plan)
+/* Its own value is on a server that isn't its any more, and not of this very request. */
+static bool is_lost_sequence(const struct client *c, const struct plan *plan)
 {
-	return forward_reads_foreign_sequence(c, plan) && c->has_moved_sequence;
+	return forward_reads_foreign_sequence(c, plan) && c->has_moved_sequence &&
+	       (!plan->moves_sequence || plan->code_reads_sequence);
 }
 
 static void refuse_sequence(struct client *c, const struct request *req)
@@ -219,8 +222,8 @@ static bool serve_forward(struct client *c, const struct request *req, const str
 		if (!acquire(c, req, plan, node, &is_answered))
 			return is_answered;
 	}
-	if (is_foreign_sequence(c, plan)) {
-		c->tenant->keeps_sequences = true;
+	if (is_lost_sequence(c, plan)) {
+		ledger_keep_always(c->server->pool->ledger);
 		refuse_sequence(c, req);
 		return true;
 	}

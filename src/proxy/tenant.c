@@ -224,6 +224,7 @@ void tenant_destroy(struct tenant *t)
 		if (!t->pools[i])
 			continue;
 		map_remove(&t->proxy->pools, &t->pools[i]->by_ledger);
+		loop_timer_cancel(&t->pools[i]->patience);
 		pool_fini(&t->pools[i]->pool);
 		ledger_entry_put(t->pools[i]->pool.ledger);
 		tenant_login_ok(t->pools[i]);

@@ -19,6 +19,7 @@ struct tenant_pool {
 	struct map_node by_ledger;  /* in proxy->pools */
 	struct pool pool;
 	struct tenant *tenant;      /* borrowed: owns us */
+	struct loop_timer patience; /* see keep_watch */
 	struct pg_error *refusal;   /* owned: of the last log-in that a server refused; NULL: none */
 	bool is_refused_for_good;   /* told at once until retry_us; else to who has waited in vain */
 	uint64_t retry_us;          /* no new connection before this time; 0: at once */
@@ -52,7 +53,6 @@ struct tenant {
 	enum config_pool_mode pool_mode;
 	bool is_gone;               /* the database entry is no longer configured */
 	bool has_cache;
-	bool keeps_sequences;       /* currval or lastval was used: who moves a sequence is pinned */
 	struct gate_state gate;     /* what the operator closed */
 	struct list held;           /* clients that wait for RESUME */
 	uint32_t client_count;

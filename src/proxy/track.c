@@ -114,8 +114,15 @@ static void do_unpin(struct client *c, const struct statement_effect *e)
 	c->pins &= ~(e->kind == EFFECT_UNPIN        ? e->pins :
 		     e->kind == EFFECT_UNLISTEN_ALL  ? (uint32_t)PIN_LISTEN :
 						       (uint32_t)PIN_SEQUENCE_VALUE);
-	if (e->kind == EFFECT_DISCARD_SEQUENCES)
-		c->has_moved_sequence = false;
+}
+
+/* Another statement of the same text may have moved one since. */
+static void do_discard_sequences(struct client *c, struct server *s, const struct track_step *step)
+{
+	if (step->statement->flags & STATEMENT_MULTI)
+		return;
+	c->has_moved_sequence = s->has_sequences = false;
+	s->sequence_client = 0;
 }
 
 /* long: flat dispatch */
@@ -133,6 +140,7 @@ static void do_step(struct client *c, struct server *s, const struct track_step 
 		break;
 	case EFFECT_DISCARD_ALL:
 		clear_statements(c, s);
+		do_discard_sequences(c, s, step);
 		session_txn_discard_all(&c->settings, base_of(c));
 		listen_unlisten(c, NULL);
 		c->pins = 0;
@@ -174,8 +182,11 @@ static void do_step(struct client *c, struct server *s, const struct track_step 
 		listen_unlisten(c, NULL);
 		do_unpin(c, e);
 		break;
-	case EFFECT_UNPIN:
 	case EFFECT_DISCARD_SEQUENCES:
+		do_discard_sequences(c, s, step);
+		do_unpin(c, e);
+		break;
+	case EFFECT_UNPIN:
 		do_unpin(c, e);
 		break;
 	case EFFECT_DISCARD_TEMP:  /* may be rolled back: see unpin.h */
@@ -342,9 +353,8 @@ void track_request_sent(struct client *c, const struct plan *plan)
 	c->has_ddl |= plan->is_ddl;
 	c->wants_catalog |= plan->wants_catalog;
 	c->staged_pins |= plan->pins;
-	c->tenant->keeps_sequences |= (plan->pins & PIN_SEQUENCE_VALUE) != 0;
-	if (plan->moves_sequence && c->tenant->keeps_sequences)
-		c->staged_pins |= PIN_SEQUENCE_VALUE;
+	if (plan->pins & PIN_SEQUENCE_VALUE)
+		ledger_keep_always(c->server->pool->ledger);
 	if (is_unclear(c, &plan->txn))
 		c->staged_pins |= PIN_SESSION_STATE;
 	if (c->pins || c->staged_pins)

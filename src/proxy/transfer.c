@@ -8,6 +8,7 @@
 
 #include "base/mem.h"
 #include "proxy/backend.h"
+#include "proxy/keep.h"
 #include "proxy/keydata.h"
 #include "proxy/link.h"
 #include "proxy/tenant.h"
@@ -21,8 +22,9 @@ struct move_mail { /* an idle server, or NULL: choose again */
 	struct loop_deferred deferred;
 };
 
-struct steal_mail { /* also: open one, close one */
+struct steal_mail { /* also: open one, close one, give some up */
 	struct mail mail;
+	uint32_t count;
 	struct ledger_entry *ledger; /* counted */
 };
 
@@ -106,6 +108,8 @@ static bool evict_one(struct proxy *p, const struct ledger_entry *ledger)
 		struct pool *pool = &map_entry(n, struct tenant_pool, by_ledger)->pool;
 		struct list_node *idle = list_last(&pool->by_state[SERVER_IDLE]);
 
+		if (!idle)
+			idle = list_last(&pool->by_state[SERVER_KEPT]);
 		if (!idle || pool->ledger == ledger || !ledger_share_limit(pool->ledger, ledger))
 			continue;
 		backend_close(list_entry(idle, struct server, node), CLOSE_SERVER_EXPIRED);
@@ -151,23 +155,48 @@ static void on_steal_mail(struct mail *mail, void *receiver)
 	about_done(m);
 }
 
+static void on_give_up_mail(struct mail *mail, void *receiver)
+{
+	struct steal_mail *m = list_entry(mail, struct steal_mail, mail);
+	struct pool *pool = tenant_pool_by_ledger(receiver, m->ledger);
+
+	if (pool)
+		(void)keep_give_up(pool, m->count);
+	about_done(m);
+}
+
 static void post_about(struct proxy *from, struct ledger_entry *ledger, unsigned worker,
-		       void (*deliver)(struct mail *mail, void *receiver))
+		       uint32_t count, void (*deliver)(struct mail *mail, void *receiver))
 {
 	struct steal_mail *m = mem_zalloc(sizeof *m);
 
 	m->mail.deliver = deliver;
 	m->ledger = ledger_entry_get(ledger);
+	m->count = count;
 	mailbox_post(from->shared->proxies[worker]->mailbox, &m->mail);
+}
+
+static void tell_others(struct proxy *p, struct ledger_entry *ledger, uint32_t count,
+			void (*deliver)(struct mail *mail, void *receiver))
+{
+	for (unsigned i = 0; i < p->shared->worker_count; i++)
+		if (i != p->index)
+			post_about(p, ledger, i, count, deliver);
 }
 
 static void make_room(struct proxy *p, struct ledger_entry *ledger)
 {
-	if (evict_one(p, ledger))
-		return;
-	for (unsigned i = 0; i < p->shared->worker_count; i++)
-		if (i != p->index)
-			post_about(p, ledger, i, on_evict_mail);
+	if (!evict_one(p, ledger))
+		tell_others(p, ledger, 1, on_evict_mail);
+}
+
+void transfer_give_up_kept(struct pool *pool, uint32_t count)
+{
+	struct proxy *p = tenant_pool_of(pool)->tenant->proxy;
+
+	count = keep_give_up(pool, count);
+	if (count)
+		tell_others(p, pool->ledger, count, on_give_up_mail);
 }
 
 void transfer_follow(struct pool *pool, const struct ledger_advice *advice)
@@ -181,9 +210,9 @@ void transfer_follow(struct pool *pool, const struct ledger_advice *advice)
 		if (target)
 			backend_open(target);
 		else
-			post_about(p, advice->open, advice->open_worker, on_open_mail);
+			post_about(p, advice->open, advice->open_worker, 1, on_open_mail);
 	} else if (advice->steal_from != LEDGER_NO_WORKER) {
-		post_about(p, pool->ledger, (unsigned)advice->steal_from, on_steal_mail);
+		post_about(p, pool->ledger, (unsigned)advice->steal_from, 1, on_steal_mail);
 	} else if (advice->evict) {
 		make_room(p, pool->ledger);
 	}

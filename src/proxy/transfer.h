@@ -12,6 +12,8 @@
 void transfer_post(struct proxy *from, struct server *s, struct ledger_waiter *w);
 /* A server that was about to move to another worker is closed instead. */
 void transfer_lost(struct server *s);
+/* So many servers kept for single clients become free, here or where others keep them. */
+void transfer_give_up_kept(struct pool *pool, uint32_t count);
 /* Carries out what the ledger advises: open, take from another worker, make room. */
 void transfer_follow(struct pool *pool, const struct ledger_advice *advice);
 

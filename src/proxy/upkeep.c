@@ -16,11 +16,12 @@ static bool is_past(uint64_t since_us, uint64_t now_us, uint64_t bound_us)
 }
 
 /* Idle servers that min_pool_size wants stay, however long they idle. */
-static void close_expired(struct tenant *t, struct pool *pool, uint64_t now_us)
+static void close_expired(struct tenant *t, struct pool *pool, enum server_state state,
+			  uint64_t now_us)
 {
 	const struct config_globals *g = &t->settings->config->global;
 
-	list_foreach_safe(&pool->by_state[SERVER_IDLE], n, tmp) {
+	list_foreach_safe(&pool->by_state[state], n, tmp) {
 		struct server *s = list_entry(n, struct server, node);
 		bool is_spare = ledger_open_count(pool->ledger) > (uint32_t)t->db->min_pool_size;
 
@@ -119,7 +120,8 @@ void tenant_keep_pools(struct tenant *t, uint64_t now_us)
 
 		if (!pool)
 			continue;
-		close_expired(t, pool, now_us);
+		close_expired(t, pool, SERVER_IDLE, now_us);
+		close_expired(t, pool, SERVER_KEPT, now_us);
 		use_reserve(t, pool, now_us);
 		if (is_filling)
 			fill_least(t, pool);

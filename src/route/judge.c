@@ -108,23 +108,45 @@ static uint32_t verdict_narrow(uint32_t a, uint32_t b)
 	return (a & b & VERDICT_ALL) | ((a | b) & VERDICT_FEARED);
 }
 
+static uint32_t session_of_function(const struct statement_name *f, const struct catalog *catalog)
+{
+	uint32_t bits = catalog ? catalog_function_session(catalog, f->schema, f->name) : 0;
+
+	if (strcmp(f->name, "nextval") == 0 || strcmp(f->name, "setval") == 0)
+		bits |= CATALOG_SESSION_MOVES;
+	return bits;
+}
+
+/* One that isn't known may have a sequence. */
+static uint32_t session_of_table(const struct statement_name *r, const struct catalog *catalog)
+{
+	const struct catalog_relation *rel = NULL;
+	bool several;
+
+	if (catalog)
+		rel = catalog_relation(catalog, r->schema, r->name, &several);
+	return rel ? rel->flags >> CATALOG_REL_SESSION_SHIFT : CATALOG_SESSION_MOVES;
+}
+
+/* Defaults are evaluated for new rows, and where they are named. */
+static bool has_defaults(const struct statement *s)
+{
+	return s->written_count != 1 || (s->flags & STATEMENT_NAMES_DEFAULT) ||
+	       (strcmp(s->tag, "UPDATE") != 0 && strcmp(s->tag, "DELETE") != 0);
+}
+
 /* What functions called, and defaults and triggers of tables written, do to the session. */
 static uint32_t judge_session(const struct statement *s, const struct catalog *catalog)
 {
-	uint32_t bits = 0;
+	uint32_t bits = 0, of_tables = 0;
 
 	for (size_t i = 0; i < s->function_count; i++)
-		bits |= catalog_function_session(catalog, s->functions[i].schema,
-						 s->functions[i].name);
-	for (size_t i = 0; i < s->written_count; i++) {
-		bool several;
-		const struct catalog_relation *rel = catalog_relation(
-			catalog, s->writes[i].schema, s->writes[i].name, &several);
-
-		if (rel)
-			bits |= rel->flags >> CATALOG_REL_SESSION_SHIFT;
-	}
-	return (bits & CATALOG_SESSION_ALL) << VERDICT_SESSION_SHIFT;
+		bits |= session_of_function(&s->functions[i], catalog);
+	for (size_t i = 0; i < s->written_count; i++)
+		of_tables |= session_of_table(&s->writes[i], catalog);
+	if (!has_defaults(s))
+		of_tables &= ~(uint32_t)CATALOG_SESSION_MOVES;
+	return ((bits | of_tables) & CATALOG_SESSION_ALL) << VERDICT_SESSION_SHIFT;
 }
 
 static uint32_t judge_text(const struct statement *s)
@@ -152,8 +174,7 @@ uint32_t judge_statement(const struct statement *s, const struct catalog *catalo
 	for (size_t i = 0; i < s->written_count; i++)
 		verdict |= judge_written(&s->writes[i], catalog);
 
-	if (catalog)
-		verdict |= judge_session(s, catalog);
+	verdict |= judge_session(s, catalog);
 	judge_reads(s, catalog, &tables);
 	if (tables.is_unknown || tables.count == 0)
 		verdict &= ~(uint32_t)VERDICT_CACHEABLE;

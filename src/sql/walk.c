@@ -173,6 +173,25 @@ static void on_change(struct analysis *a, const struct tree_node *node, const st
 			visit(a, n, scope);
 }
 
+static bool finds_node(const struct tree_node *node, const char *key)
+{
+	if (node->key && strcmp(node->key, key) == 0)
+		return true;
+	for (const struct tree_node *n = node->child; n; n = n->next)
+		if (finds_node(n, key))
+			return true;
+	return false;
+}
+
+static void on_update(struct analysis *a, const struct tree_node *node, const struct scope *scope)
+{
+	const struct tree_node *targets = tree_member(node, "targetList");
+
+	if (targets && finds_node(targets, "SetToDefault"))
+		a->flags |= STATEMENT_NAMES_DEFAULT;
+	on_change(a, node, scope);
+}
+
 typedef void visit_fn(struct analysis *a, const struct tree_node *node, const struct scope *scope);
 
 /* By the key of a wrapped node or of the member that holds a plain one. */
@@ -185,7 +204,7 @@ static const struct {
 	{ "TypeCast", on_type_cast },        { "SQLValueFunction", on_no_cache },
 	{ "RangeTableSample", on_no_cache }, { "CurrentOfExpr", on_no_cache },
 	{ "lockingClause", on_locking },     { "intoClause", on_into },
-	{ "InsertStmt", on_change },         { "UpdateStmt", on_change },
+	{ "InsertStmt", on_change },         { "UpdateStmt", on_update },
 	{ "DeleteStmt", on_change },         { "MergeStmt", on_change },
 };
 

@@ -45,7 +45,8 @@ enum {
 	CATALOG_SESSION_LOCK = 1u << 1,      /* session advisory locks */
 	CATALOG_SESSION_TEMPORARY = 1u << 2, /* temporary tables that outlive the transaction */
 	CATALOG_SESSION_SETTING = 1u << 3,   /* SET, set_config that isn't local */
-	CATALOG_SESSION_ALL = 0xf,
+	CATALOG_SESSION_MOVES = 1u << 4,     /* nextval, setval, identity: what currval gives */
+	CATALOG_SESSION_ALL = 0x1f,
 };
 
 struct catalog_relation {

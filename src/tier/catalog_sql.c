@@ -32,7 +32,8 @@
 	" AND " text " !~* '\\mon\\s+commit\\s+drop\\M' THEN 4 ELSE 0 END"                        \
 	" | CASE WHEN " text " ~* '\\mset_config\\s*\\([^;]*,\\s*(false|''f''|''false'')\\s*\\)'"  \
 	" OR " text " ~* '(^|;|''|\\m(begin|then|else|loop)\\M)\\s*set\\s+(session\\s+)?"        \
-	"(?!local\\M)[a-z_.\"]+\\s*(=|\\mto\\M)' THEN 8 ELSE 0 END)"
+	"(?!local\\M)[a-z_.\"]+\\s*(=|\\mto\\M)' THEN 8 ELSE 0 END"                             \
+	" | CASE WHEN " text " ~* '\\m(nextval|setval)\\M' THEN 16 ELSE 0 END)"
 
 const char catalog_fingerprint_sql[] =
 	"SELECT pg_catalog.concat_ws(' ', " FINGERPRINT("pg_namespace") ", " FINGERPRINT("pg_proc")
@@ -55,11 +56,13 @@ static const char function_sessions_sql[] =
 	" WHERE l.lanname NOT IN ('internal', 'c') AND n.nspname <> 'pg_catalog') AS f"
 	" WHERE f.bits <> 0";
 
-/* Defaults, then trigger functions. */
+/* Defaults, identity columns, then trigger functions. */
 static const char relation_sessions_sql[] =
 	"SELECT d.adrelid, d.bits FROM (SELECT a.adrelid, " SESSION_BITS("a.source") " AS bits FROM"
 	" (SELECT adrelid, pg_catalog.pg_get_expr(adbin, adrelid) AS source"
 	" FROM pg_catalog.pg_attrdef OFFSET 0) AS a) AS d WHERE d.bits <> 0"
+	" UNION ALL SELECT i.attrelid, 16 FROM pg_catalog.pg_attribute AS i"
+	" WHERE i.attidentity <> '' AND NOT i.attisdropped"
 	" UNION ALL SELECT g.tgrelid, g.bits FROM (SELECT t.tgrelid, " SESSION_BITS(
 		"p.prosrc") " AS bits"
 	" FROM pg_catalog.pg_trigger AS t JOIN pg_catalog.pg_proc AS p ON p.oid = t.tgfoid"

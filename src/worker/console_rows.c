@@ -154,6 +154,7 @@ static const char *server_state_text(enum server_state state)
 	case SERVER_LOGIN:
 		return "new";
 	case SERVER_IDLE:
+	case SERVER_KEPT:
 	case SERVER_MOVING:
 		return "idle";
 	case SERVER_TESTED:
@@ -257,7 +258,8 @@ static void pool_row(struct rows *r, const struct tenant *t, const struct pool *
 	if (!pool)
 		return;
 	row->sv_active = (uint32_t)pool_count(pool, SERVER_ACTIVE);
-	row->sv_idle = (uint32_t)(pool_count(pool, SERVER_IDLE) + pool_count(pool, SERVER_MOVING));
+	row->sv_idle = (uint32_t)(pool_count(pool, SERVER_IDLE) + pool_count(pool, SERVER_KEPT) +
+				  pool_count(pool, SERVER_MOVING));
 	row->sv_login = (uint32_t)pool_count(pool, SERVER_LOGIN);
 	row->sv_tested = (uint32_t)pool_count(pool, SERVER_TESTED);
 	row->sv_being_canceled = (uint32_t)pool_count(pool, SERVER_CANCELED);

@@ -465,3 +465,18 @@ Test(ledger, hosts_take_turns)
 	ledger_entry_put(e);
 	ledger_destroy(l);
 }
+
+Test(ledger, servers_are_kept_until_somebody_waits_or_always_once_a_value_was_asked_for)
+{
+	cr_assert_eq(ledger_keeping(entry), LEDGER_KEEPS_FOR_NOW);
+	ledger_count_kept(entry, true);
+	ledger_count_kept(entry, true);
+	ledger_count_kept(entry, false);
+	cr_assert_eq(ledger_kept_count(entry), 1);
+	cr_assert(ledger_keep_no_longer(entry));
+	cr_assert_eq(ledger_keeping(entry), LEDGER_KEEPS_NONE);
+	cr_assert_not(ledger_keep_no_longer(entry));
+	ledger_keep_always(entry);
+	cr_assert_not(ledger_keep_no_longer(entry));
+	cr_assert_eq(ledger_keeping(entry), LEDGER_KEEPS_ALWAYS);
+}

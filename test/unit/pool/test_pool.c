@@ -149,6 +149,20 @@ Test(pool, an_idle_server_moves_to_another_worker)
 	cr_assert_eq(s->pool, &other);
 }
 
+Test(pool, a_kept_server_is_nobody_elses)
+{
+	struct server *s = new_idle("1");
+
+	cr_assert_eq(pool_take(&pool, s->session), s);
+	server_set_state(s, SERVER_KEPT);
+	cr_assert_not(others_see_idle());
+	cr_assert_null(pool_take(&pool, s->session));
+	cr_assert_eq(ledger_kept_count(pool.ledger), 1);
+	server_set_state(s, SERVER_ACTIVE);
+	cr_assert_eq(ledger_kept_count(pool.ledger), 0);
+	pool_set_idle(&pool, s, now.now_us);
+}
+
 Test(pool, an_active_server_does_not_move, .signal = SIGABRT)
 {
 	struct server *s = new_idle("1");

@@ -22,7 +22,8 @@ enum {
 	RLS,
 	UNLOGGED,
 	TRIGGERED,
-	OTHER_T
+	OTHER_T,
+	SERIAL
 };
 
 static void add_functions(struct catalog_builder *b)
@@ -63,6 +64,8 @@ static struct catalog *make_catalog(void)
 	catalog_builder_relation(b, RLS, "public", "tenants", CATALOG_REL_ROW_SECURITY);
 	catalog_builder_relation(b, UNLOGGED, "public", "fast", CATALOG_REL_UNLOGGED);
 	catalog_builder_relation(b, TRIGGERED, "public", "triggered", CATALOG_REL_TRIGGERS);
+	catalog_builder_relation(b, SERIAL, "public", "serial", 0);
+	catalog_builder_relation_session(b, SERIAL, CATALOG_SESSION_MOVES);
 	catalog_builder_function_session(b, "public", "writes", CATALOG_SESSION_TEMPORARY);
 	catalog_builder_relation_session(b, TRIGGERED, CATALOG_SESSION_SEQUENCE);
 	catalog_builder_relation(b, 10, "pg_catalog", "pg_class",
@@ -166,6 +169,33 @@ static uint32_t session_bits(const char *sql, const struct catalog *catalog)
 
 	statement_put(&s);
 	return v >> VERDICT_SESSION_SHIFT;
+}
+
+Test(judge, what_moves_a_sequence)
+{
+	static const char *const moving[] = {
+		"SELECT nextval('seq')",
+		"SELECT pg_catalog.setval('seq', 1)",
+		"INSERT INTO serial VALUES (1)",
+		"COPY serial FROM STDIN",
+		"WITH w AS (INSERT INTO serial DEFAULT VALUES RETURNING a) SELECT * FROM w",
+		"WITH w AS (INSERT INTO serial DEFAULT VALUES) UPDATE t SET a = 1",
+		"UPDATE serial SET a = DEFAULT",
+		"INSERT INTO not_known VALUES (1)",
+	};
+	static const char *const others[] = {
+		"INSERT INTO t VALUES (1)", "UPDATE serial SET a = 1", "DELETE FROM serial",
+		"SELECT * FROM serial",     "COPY serial TO STDOUT",   "COPY t FROM STDIN",
+	};
+	struct catalog *c = make_catalog();
+
+	for (size_t i = 0; i < WEIR_COUNTOF(moving); i++)
+		cr_expect(session_bits(moving[i], c) & CATALOG_SESSION_MOVES, "%s", moving[i]);
+	for (size_t i = 0; i < WEIR_COUNTOF(others); i++)
+		cr_expect_not(session_bits(others[i], c) & CATALOG_SESSION_MOVES, "%s", others[i]);
+	cr_expect_eq(session_bits("INSERT INTO t VALUES (1)", NULL), CATALOG_SESSION_MOVES);
+	cr_expect_eq(session_bits("SELECT 1", NULL), 0);
+	catalog_put(&c);
 }
 
 Test(judge, what_called_and_triggered_code_does_to_the_session)
