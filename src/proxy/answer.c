@@ -347,6 +347,8 @@ static void request_done(struct stream *st, struct client *c)
 	c->idle_us = loop_now_us(c->proxy->loop);
 	if (c->listening)
 		listen_flush(c);
+	if (c->is_ready_due)
+		listen_catch_up(c);
 	if (client_is_free(c) && s->txn_status == 'I' && !conn_kept_bytes(&c->conn))
 		link_release(c);
 	else if (conn_kept_bytes(&c->conn))
@@ -373,7 +375,7 @@ static void take_ready(struct stream *st, const struct frame *f)
 	}
 	s->txn_status = status;
 	s->is_copy_in = false;
-	if (was_internal || !c)
+	if (was_internal || !c || listen_holds_ready(c, status))
 		swallow(st, f->whole.len);
 	else
 		st->at += f->whole.len;

@@ -4,10 +4,12 @@
  * is. Its state is one enum with one writer, client_set_state.
  *
  *  LOGIN --> IDLE --request--> (WAIT_CACHE) --> (WAIT_NODE) --> (WAIT_SERVER) --> ACTIVE --> IDLE
+ *                                                                       (WAIT_HEARD before IDLE)
  *                \--console--> CONSOLE --> IDLE                    any --> CLOSED
  *
  * WAIT_NODE: no primary, or no replica fresh enough yet. WAIT_SERVER: in a
- * pool's queue. ACTIVE: replies are expected. An IDLE client may still be
+ * pool's queue. ACTIVE: replies are expected. WAIT_HEARD: all but its ReadyForQuery is
+ * sent, which its own notifications precede. An IDLE client may still be
  * linked to a server: inside a transaction, or pinned.
  */
 #ifndef WEIR_PROXY_CLIENT_H
@@ -36,6 +38,7 @@ enum client_state {
 	CLIENT_WAIT_NODE,
 	CLIENT_WAIT_SERVER,
 	CLIENT_ACTIVE,
+	CLIENT_WAIT_HEARD,
 	CLIENT_CONSOLE,
 	CLIENT_CLOSED,
 	CLIENT_STATE_COUNT
@@ -108,6 +111,8 @@ struct client {
 	bool has_ddl : 1;                /* sent since the last transaction ended */
 	bool wants_catalog : 1;          /* see struct plan */
 	bool has_moved_sequence : 1;     /* since it logged in, or discarded them */
+	bool has_notified : 1;           /* in its open transaction, perhaps */
+	bool is_ready_due : 1;           /* see listen_holds_ready */
 	bool has_key : 1;                /* it was told a cancel key */
 	bool is_canceled : 1;            /* the waiting request is to be answered with 57014 */
 	bool pins_in_doubt : 1;          /* a reason of them may have gone */

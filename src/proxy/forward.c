@@ -325,6 +325,7 @@ void forward_request(struct client *c, const struct request *req, const struct p
 		listen_note_writer(c);
 	if (plan->is_ddl)
 		vacate_for(c, plan);
+	c->has_notified |= plan->may_notify;
 	count_request(c, req);
 	send_body(c, req, plan);
 	txn_sent(&c->txn, &plan->txn);

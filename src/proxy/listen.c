@@ -19,7 +19,12 @@
 #include "proxy/local.h"
 #include "wire/build.h"
 
-enum { NOTIFICATION_MAX = 16384, CHANNEL_NAME_MAX = 63, HANDS_CHANGED_US = 100 * 1000 };
+enum {
+	NOTIFICATION_MAX = 16384,
+	CHANNEL_NAME_MAX = 63,
+	HANDS_CHANGED_US = 100 * 1000,
+	CATCH_UP_BOUND_US = 1000 * 1000, /* the listening session may be lost */
+};
 
 struct listen_channel {
 	struct map_node map;
@@ -51,6 +56,8 @@ struct listening {
 	struct action *actions; /* owned: of the open transaction */
 	uint32_t count, cap;
 	struct buf queue;       /* messages for when the client is idle */
+	struct buf early;       /* its own ones on channels that its open transaction listens on */
+	uint32_t own_pid;       /* WAIT_HEARD: of the server that ran its transaction */
 	bool is_full;           /* it ran over: the client is about to be closed */
 };
 
@@ -105,6 +112,8 @@ static struct listening *listening_of(struct client *c)
 		c->listening = mem_zalloc(sizeof *c->listening);
 		list_init(&c->listening->subscriptions);
 		buf_init(&c->listening->queue,
+			 c->proxy->settings->config->global.listen_queue_bytes);
+		buf_init(&c->listening->early,
 			 c->proxy->settings->config->global.listen_queue_bytes);
 		atomic_fetch_add(&c->proxy->shared->listener_count, 1);
 	}
@@ -280,8 +289,15 @@ static void forget_if_idle(struct client *c)
 	c->listening = NULL;
 	atomic_fetch_sub(&c->proxy->shared->listener_count, 1);
 	buf_fini(&l->queue);
+	buf_fini(&l->early);
 	mem_free(l->actions);
 	mem_free(l);
+}
+
+static void keep(struct listening *l, struct slice messages)
+{
+	buf_append_slice(&l->queue, messages);
+	l->is_full |= l->queue.err != WEIR_OK;
 }
 
 void listen_commit(struct client *c)
@@ -292,6 +308,9 @@ void listen_commit(struct client *c)
 		return;
 	for (uint32_t i = 0; i < l->count && i < c->settings.marks; i++)
 		carry_out(c, &l->actions[i]);
+	l->is_full |= l->early.err != WEIR_OK;
+	if (l->early.len)
+		keep(l, buf_slice(&l->early));
 	listen_rollback(c);
 }
 
@@ -300,6 +319,7 @@ void listen_rollback(struct client *c)
 	if (!c->listening)
 		return;
 	drop_actions(c->listening);
+	buf_clear(&c->listening->early);
 	unsubscribe_where(c, false);
 	forget_if_idle(c);
 }
@@ -339,6 +359,69 @@ void listen_flush(struct client *c)
 	buf_clear(&l->queue);
 	if (!l->subscriptions.count && !l->count)
 		forget_if_idle(c);
+}
+
+/* ---- its own ones before its ReadyForQuery ---- */
+
+bool listen_holds_ready(struct client *c, char status)
+{
+	const struct listening *l = c->listening;
+
+	if (__builtin_expect(!c->has_notified, 1) || status != 'I')
+		return false;
+	c->has_notified = false;
+	c->is_ready_due = l && l->subscriptions.count && !c->had_error &&
+			  !(c->pins & PIN_LISTEN) &&
+			  c->tenant->pool_mode != POOL_MODE_SESSION &&
+			  replies_count(&c->server->replies) == 1;
+	if (c->is_ready_due)
+		c->listening->own_pid = c->server->pid;
+	return c->is_ready_due;
+}
+
+static void heard(struct client *c)
+{
+	struct listening *l = c->listening;
+
+	loop_timer_cancel(&c->timer);
+	c->is_ready_due = false;
+	client_set_state(c, CLIENT_IDLE);
+	if (l && l->queue.len) {
+		conn_send_copy(&c->conn, buf_slice(&l->queue));
+		buf_clear(&l->queue);
+	}
+	if (l) {
+		l->own_pid = 0;
+		if (!l->count)
+			forget_if_idle(c);
+	}
+	client_send_ready(c);
+	if (c->proxy->is_draining && client_may_leave(c))
+		client_close(c, CLOSE_SHUTDOWN, NULL);
+	else
+		link_make_ready(c);
+}
+
+static void on_catch_up_late(struct loop_timer *timer)
+{
+	heard(list_entry(timer, struct client, timer));
+}
+
+void listen_catch_up(struct client *c)
+{
+	const struct proxy_hooks *hooks = c->proxy->shared->hooks;
+
+	client_set_state(c, CLIENT_WAIT_HEARD);
+	loop_timer_arm(c->proxy->loop, &c->timer, CATCH_UP_BOUND_US, on_catch_up_late);
+	hooks->catch_up(c->proxy->shared->hooks_ctx, c->tenant->database, c->id);
+}
+
+void listen_caught_up(struct proxy *p, uint64_t client_id)
+{
+	struct client *c = proxy_client_by_id(p, client_id);
+
+	if (c && c->state == CLIENT_WAIT_HEARD)
+		heard(c);
 }
 
 static struct notifier *notifier_of(struct proxy_shared *shared, uint32_t pid)
@@ -415,8 +498,26 @@ static void deliver(struct client *c, struct slice message)
 		conn_send_copy(&c->conn, message);
 		return;
 	}
-	buf_append_slice(&l->queue, message);
-	l->is_full = l->queue.err != WEIR_OK;
+	keep(l, message);
+}
+
+/* By its server's process in a transaction that it has open, or whose end it waits to hear of. */
+static bool is_own(const struct client *c, uint32_t pid)
+{
+	return c->server ? c->server->pid == pid : c->listening->own_pid == pid;
+}
+
+static void deliver_own(struct subscription *s, const struct notification *n)
+{
+	struct buf b;
+
+	buf_init(&b, NOTIFICATION_MAX);
+	build_notification(&b, s->client->told_pid, n);
+	if (s->is_in_effect)
+		deliver(s->client, buf_slice(&b));
+	else
+		buf_append_slice(&s->client->listening->early, buf_slice(&b));
+	buf_fini(&b);
 }
 
 void listen_notified(struct proxy *p, const char *database, const struct notification *n)
@@ -432,7 +533,9 @@ void listen_notified(struct proxy *p, const char *database, const struct notific
 	list_foreach(&ch->subscriptions, node) {
 		struct subscription *s = list_entry(node, struct subscription, of_channel);
 
-		if (s->is_in_effect)
+		if (is_own(s->client, n->pid))
+			deliver_own(s, n);
+		else if (s->is_in_effect)
 			deliver(s->client, buf_slice(&b));
 	}
 	buf_fini(&b);

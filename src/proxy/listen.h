@@ -26,6 +26,12 @@ void listen_unlisten(struct client *c, const char *name);
 /* The end of the transaction. settings.marks says how much of it a savepoint has left. */
 void listen_commit(struct client *c);
 void listen_rollback(struct client *c);
+/*
+ * It hears of its own notifications before the ReadyForQuery that ends their transaction, as from
+ * PostgreSQL. True: that message isn't passed on now; listen_catch_up does it when all is heard.
+ */
+bool listen_holds_ready(struct client *c, char status);
+void listen_catch_up(struct client *c);
 /* The client is idle: what was kept for it leaves. */
 void listen_flush(struct client *c);
 void listen_fini(struct client *c);
@@ -36,6 +42,7 @@ void listen_note_writer(struct client *c);
 
 /* From the tier: its session listens; something was notified. */
 void listen_is_live(struct proxy *p, const char *database, const char *channel);
+void listen_caught_up(struct proxy *p, uint64_t client_id);
 void listen_notified(struct proxy *p, const char *database, const struct notification *n);
 
 bool listen_channel_equal(const struct map_node *node, const void *key); /* for proxy.c's map */

@@ -82,6 +82,17 @@ static void take_writes(struct plan *plan, struct client *c, const struct statem
 	judge_tables_add(&plan->writes, &tables);
 }
 
+static bool may_notify(const struct statement *s)
+{
+	if (strcmp(s->tag, "NOTIFY") == 0 ||
+	    ((s->flags & STATEMENT_MULTI) && s->class == STATEMENT_WRITE))
+		return true;
+	for (uint16_t i = 0; i < s->function_count; i++)
+		if (strcmp(s->functions[i].name, "pg_notify") == 0)
+			return true;
+	return false;
+}
+
 /* What functions, defaults and triggers leave in the session; bits: CATALOG_SESSION_. */
 static uint32_t pins_of_code(uint32_t bits)
 {
@@ -175,6 +186,7 @@ static void fold_run(struct folding *f, const struct run *given)
 		(verdict >> VERDICT_SESSION_SHIFT & CATALOG_SESSION_SEQUENCE) != 0;
 	plan->is_ddl |= (s->flags & STATEMENT_DDL) != 0;
 	plan->runs_code |= (verdict & VERDICT_RUNS_CODE) || runs_code(s);
+	plan->may_notify |= plan->runs_code || may_notify(s);
 	plan->moves_sequence |= plan->runs_code ||
 				(verdict >> VERDICT_SESSION_SHIFT & CATALOG_SESSION_MOVES) != 0;
 	plan->wants_catalog |= (verdict & VERDICT_UNKNOWN_NAME) ||
@@ -202,7 +214,7 @@ static void fold_unknown(struct plan *plan, bool may_change_session)
 	plan->txn.needs_primary = true;
 	plan->txn.may_write = true;
 	plan->writes.is_unknown = true;
-	plan->runs_code = plan->moves_sequence = true;
+	plan->runs_code = plan->moves_sequence = plan->may_notify = true;
 	if (may_change_session)
 		plan->pins |= PIN_SESSION_STATE;
 	statement_put(&plan->only);

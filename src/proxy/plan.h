@@ -37,6 +37,7 @@ struct plan {
 	bool describes_statement;
 	bool is_ddl;
 	bool runs_code;              /* it may change settings unseen */
+	bool may_notify;
 	bool moves_sequence;         /* it sets what currval and lastval give, or may */
 	bool code_reads_sequence;    /* functions or defaults that it runs use those */
 	bool wants_catalog;          /* names that it lacks, or code that may change it */

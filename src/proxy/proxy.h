@@ -44,6 +44,8 @@ struct proxy_hooks {
 	void (*probe)(void *ctx, const char *cluster);
 	/* What is notified on the channel is wanted, or no longer; see listen.h. */
 	void (*listen)(void *ctx, const char *database, const char *channel, bool is_on);
+	/* listen_caught_up follows, behind all that was notified before. */
+	void (*catch_up)(void *ctx, const char *database, uint64_t client_id);
 	/* Asks for the user's secret by auth_query of a database entry; login_secret answers. */
 	void (*secret)(void *ctx, struct proxy *proxy, struct client *client, struct slice database,
 		       struct slice user);

@@ -71,6 +71,8 @@ static bool may_pipeline(struct client *c, const struct request *req, const stru
 	if (last && (replies_current(&s->replies)->kind == REPLY_SYNC ||
 		     replies_current(&s->replies)->kind == REPLY_BEGIN))
 		return false;
+	if (c->listening && c->has_notified) /* its own notifications come before the next answer */
+		return false;
 	if (track_is_staged(c) || cached_is_busy(c) || s->is_copy_in || req->kind != REQUEST_EXTENDED)
 		return false;
 	/* If the Close is skipped by an error, the name still means what it did. */

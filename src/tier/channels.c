@@ -31,6 +31,13 @@ struct channel {
 	char name[];
 };
 
+/* PostgreSQL sends a session what was notified before its query, at the latest with the answer. */
+struct catch_up {
+	struct list_node node;
+	uint64_t listener;
+	bool is_running; /* the query at hand was sent behind it */
+};
+
 struct channels {
 	unsigned magic;
 	struct pg_session_net net;
@@ -39,6 +46,7 @@ struct channels {
 	char *database;                 /* owned */
 	struct pg_session *session;     /* owned; NULL: no target */
 	struct list list;               /* struct channel */
+	struct list catch_ups;          /* struct catch_up */
 	struct loop_timer timer;
 	uint64_t retry_us;              /* after the next failure; 0: none so far */
 };
@@ -60,6 +68,26 @@ static void append_command(struct buf *sql, const char *command, const char *nam
 	buf_append_str(sql, "\";");
 }
 
+/* All, or those that the query at hand was for. */
+static void tell_caught_up(struct channels *c, bool all)
+{
+	list_foreach_safe(&c->catch_ups, n, next) {
+		struct catch_up *u = list_entry(n, struct catch_up, node);
+
+		if (!all && !u->is_running)
+			continue;
+		list_remove(&c->catch_ups, n);
+		c->ops->on_caught_up(c->arg, u->listener);
+		mem_free(u);
+	}
+}
+
+static void run_catch_ups(struct channels *c)
+{
+	list_foreach(&c->catch_ups, n)
+		list_entry(n, struct catch_up, node)->is_running = true;
+}
+
 /* True: there is something to do, and *sql does it. */
 static bool next_step(struct channels *c, struct buf *sql)
 {
@@ -71,8 +99,9 @@ static bool next_step(struct channels *c, struct buf *sql)
 		append_command(sql, ch->wanted ? "LISTEN" : "UNLISTEN", ch->name);
 		ch->is_running = true;
 	}
-	if (!sql->len)
+	if (!sql->len && !c->catch_ups.count)
 		return false;
+	run_catch_ups(c);
 	buf_append_str(sql, "SELECT 1");
 	buf_append_u8(sql, '\0');
 	return true;
@@ -94,7 +123,11 @@ static void go_on(struct channels *c)
 {
 	struct buf sql;
 
-	if (c->session == NULL || pg_session_is_busy(c->session) || c->timer.loop)
+	if (c->session == NULL || c->timer.loop) {
+		tell_caught_up(c, true); /* it hears nothing for now */
+		return;
+	}
+	if (pg_session_is_busy(c->session))
 		return;
 	drop_unwanted(c);
 	buf_init(&sql, SQL_MAX);
@@ -122,6 +155,7 @@ static void on_rows(void *arg, const struct pg_rows *rows)
 		if (ch->is_live)
 			c->ops->on_listening(c->arg, ch->name);
 	}
+	tell_caught_up(c, false);
 	go_on(c);
 }
 
@@ -153,6 +187,7 @@ static void on_failed(void *arg, const char *reason)
 	forget_live(c);
 	loop_timer_cancel(&c->timer);
 	loop_timer_arm(c->net.loop, &c->timer, c->retry_us, on_timer);
+	tell_caught_up(c, true);
 }
 
 static void on_notification(void *arg, const struct pg_notification *n)
@@ -176,6 +211,7 @@ struct channels *channels_create(const struct pg_session_net *net, const struct 
 	c->arg = arg;
 	c->database = mem_strdup(database);
 	list_init(&c->list);
+	list_init(&c->catch_ups);
 	return c;
 }
 
@@ -190,6 +226,8 @@ void channels_destroy(struct channels *c)
 	pg_session_destroy(c->session);
 	while ((n = list_pop(&c->list)) != NULL)
 		mem_free(channel_of(n));
+	while ((n = list_pop(&c->catch_ups)) != NULL)
+		mem_free(list_entry(n, struct catch_up, node));
 	mem_free(c->database);
 	c->magic = 0;
 	mem_free(c);
@@ -205,6 +243,7 @@ void channels_target(struct channels *c, const struct pg_session_target *target)
 	c->session = target ? pg_session_create(&c->net, target, &session_ops, c) : NULL;
 	c->retry_us = 0;
 	forget_live(c);
+	tell_caught_up(c, true);
 	go_on(c);
 }
 
@@ -239,5 +278,15 @@ void channels_unwant(struct channels *c, const char *name)
 	WEIR_CHECK_MAGIC(c, CHANNELS_MAGIC);
 	if (ch && ch->wanted)
 		ch->wanted--;
+	go_on(c);
+}
+
+void channels_catch_up(struct channels *c, uint64_t listener)
+{
+	struct catch_up *u = mem_zalloc(sizeof *u);
+
+	WEIR_CHECK_MAGIC(c, CHANNELS_MAGIC);
+	u->listener = listener;
+	list_append(&c->catch_ups, &u->node);
 	go_on(c);
 }

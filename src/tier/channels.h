@@ -16,6 +16,8 @@ struct channels_ops {
 	/* The primary sends what is notified on the channel from now on. */
 	void (*on_listening)(void *arg, const char *channel);
 	void (*on_notification)(void *arg, const struct pg_notification *n);
+	/* What was notified before channels_catch_up has been told, or can't be. */
+	void (*on_caught_up)(void *arg, uint64_t listener);
 };
 
 struct channels *channels_create(const struct pg_session_net *net, const struct channels_ops *ops,
@@ -26,5 +28,7 @@ void channels_target(struct channels *c, const struct pg_session_target *target)
 /* Once for each worker that wants it; tells on_listening also if it is so already. */
 void channels_want(struct channels *c, const char *channel);
 void channels_unwant(struct channels *c, const char *channel);
+/* Tells on_caught_up once all that was committed before is heard; `listener` is the caller's. */
+void channels_catch_up(struct channels *c, uint64_t listener);
 
 #endif

@@ -59,6 +59,7 @@ struct tier_mail {
 	enum tier_mail_kind kind;
 	uint16_t node_id;
 	char *channel; /* owned; LISTEN, UNLISTEN */
+	uint64_t listener;
 	char name[];
 };
 
@@ -114,7 +115,14 @@ static void on_notification(void *arg, const struct pg_notification *n)
 	d->tier->callbacks.on_notification(d->tier->callbacks.ctx, d->name, n);
 }
 
-static const struct channels_ops channels_ops = { on_listening, on_notification };
+static void on_caught_up(void *arg, uint64_t listener)
+{
+	struct tier_database *d = arg;
+
+	d->tier->callbacks.on_caught_up(d->tier->callbacks.ctx, listener);
+}
+
+static const struct channels_ops channels_ops = { on_listening, on_notification, on_caught_up };
 
 /* The cluster's role for pgweir's own sessions, else the one forced on the database. */
 static bool has_credentials(const struct config_database *db)
@@ -315,6 +323,19 @@ static void deliver_channel(struct mail *mail, void *receiver)
 	mem_free(m);
 }
 
+static void deliver_catch_up(struct mail *mail, void *receiver)
+{
+	struct tier_mail *m = mail_of(mail);
+	struct tier *t = receiver;
+	struct tier_database *d = find_database(t, m->name);
+
+	if (d)
+		channels_catch_up(d->channels, m->listener);
+	else
+		t->callbacks.on_caught_up(t->callbacks.ctx, m->listener);
+	mem_free(m);
+}
+
 static void deliver(struct mail *mail, void *receiver)
 {
 	struct tier_mail *m = mail_of(mail);
@@ -372,6 +393,17 @@ void tier_listen_post(struct tier *tier, const char *database, const char *chann
 	m->channel = mem_strdup(channel);
 	memcpy(m->name, database, size);
 	m->mail.deliver = deliver_channel;
+	mailbox_post(tier->net.mailbox, &m->mail);
+}
+
+void tier_catch_up_post(struct tier *tier, const char *database, uint64_t listener)
+{
+	size_t size = strlen(database) + 1;
+	struct tier_mail *m = mem_zalloc(sizeof *m + size);
+
+	m->listener = listener;
+	memcpy(m->name, database, size);
+	m->mail.deliver = deliver_catch_up;
 	mailbox_post(tier->net.mailbox, &m->mail);
 }
 

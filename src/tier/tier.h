@@ -27,6 +27,7 @@ struct tier_callbacks { /* on the control thread */
 	/* See channels.h. */
 	void (*on_listening)(void *ctx, const char *database, const char *channel);
 	void (*on_notification)(void *ctx, const char *database, const struct pg_notification *n);
+	void (*on_caught_up)(void *ctx, uint64_t listener);
 };
 
 /* Calls on_topology once for each cluster from inside, with what is known by then. */
@@ -59,5 +60,7 @@ void tier_probe_post(struct tier *tier, const char *cluster);
 
 /* Any thread: a worker wants what is notified on the channel, or no more of it. */
 void tier_listen_post(struct tier *tier, const char *database, const char *channel, bool is_on);
+/* Any thread: on_caught_up is told behind all that was notified in the database before now. */
+void tier_catch_up_post(struct tier *tier, const char *database, uint64_t listener);
 
 #endif

@@ -43,6 +43,11 @@ static void run_notification(struct task *t, struct proxy *p)
 	mem_free(n);
 }
 
+static void run_caught_up(struct task *t, struct proxy *p)
+{
+	listen_caught_up(p, t->number);
+}
+
 static void run_settings(struct task *t, struct proxy *p)
 {
 	struct settings *settings = t->ptr;
@@ -129,6 +134,14 @@ void broadcast_notification(struct control *c, const char *database,
 		t->ptr = copy_notification(n);
 		worker_post(c->workers[i], t);
 	}
+}
+
+void broadcast_caught_up(struct control *c, uint64_t client_id)
+{
+	struct task *t = task_create(run_caught_up);
+
+	t->number = client_id;
+	worker_post(c->workers[client_id >> CLIENT_ID_BITS], t);
 }
 
 void broadcast_settings(struct control *c, struct settings *settings)

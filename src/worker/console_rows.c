@@ -93,6 +93,7 @@ static const char *client_state_text(const struct client *c)
 {
 	switch (c->state) {
 	case CLIENT_WAIT_CACHE:
+	case CLIENT_WAIT_HEARD:
 	case CLIENT_WAIT_NODE:
 	case CLIENT_WAIT_SERVER:
 		return "waiting";

@@ -65,6 +65,11 @@ static void on_notification(void *ctx, const char *database, const struct pg_not
 	broadcast_notification(ctx, database, n);
 }
 
+static void on_caught_up(void *ctx, uint64_t listener)
+{
+	broadcast_caught_up(ctx, listener);
+}
+
 static void hook_suspect(void *ctx, const char *cluster, uint16_t node_id)
 {
 	tier_suspect_post(((struct control *)ctx)->tier, cluster, node_id);
@@ -83,6 +88,11 @@ static void hook_probe(void *ctx, const char *cluster)
 static void hook_listen(void *ctx, const char *database, const char *channel, bool is_on)
 {
 	tier_listen_post(((struct control *)ctx)->tier, database, channel, is_on);
+}
+
+static void hook_catch_up(void *ctx, const char *database, uint64_t client_id)
+{
+	tier_catch_up_post(((struct control *)ctx)->tier, database, client_id);
 }
 
 static unsigned least_loaded(struct control *c)
@@ -157,6 +167,7 @@ static void create_shared(struct control *c)
 		.catalog_stale = hook_catalog_stale,
 		.probe = hook_probe,
 		.listen = hook_listen,
+		.catch_up = hook_catch_up,
 		.secret = credentials_hook,
 		.console = console_hook,
 		.console_greeting = admin_greeting,
@@ -191,7 +202,7 @@ struct control *control_create(struct config *config, char *why, size_t why_size
 	struct control *c = mem_zalloc(sizeof *c);
 	struct loop **loops = NULL;
 	struct tier_callbacks callbacks = { c, on_topology, on_catalog, on_listening,
-					    on_notification };
+					    on_notification, on_caught_up };
 
 	list_init(&c->timelines);
 	list_init(&c->order_waits);

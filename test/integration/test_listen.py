@@ -199,6 +199,42 @@ def test_own_notifications_and_pids(weir):
 
 
 @quick
+def test_own_notifications_come_before_the_answer_ends(weir):
+    """As from PostgreSQL, which tells a session of its own ones before ReadyForQuery."""
+    settle(weir)
+    with Listener(weir) as a, Listener(weir) as b:
+        a.sql("LISTEN it_self")
+        b.sql("LISTEN it_self")
+        told = int.from_bytes(a.raw.key[:4], "big")
+        want = []
+        for i in range(30):
+            ways = [[[query(f"NOTIFY it_self, '{i}'")]],
+                    [[query(f"SELECT pg_notify('it_self', '{i}')")]],
+                    [[query(f"DO $$BEGIN PERFORM pg_notify('it_self', '{i}'); END$$")]],
+                    [[query("BEGIN")], [query(f"NOTIFY it_self, '{i}'")], [query("COMMIT")]],
+                    [[query(f"SELECT 1; NOTIFY it_self, '{i}'; SELECT 2")]],
+                    [[parse("", f"NOTIFY it_self, '{i}'"), bind("", ""), execute(), SYNC]]]
+            for one in ways[i % 6]:
+                equal(a.run(*one)[0], None)
+            want.append(("it_self", str(i)))
+            equal(a.heard, want)
+        equal(set(a.pids), {told})
+        a.sql("BEGIN")
+        a.sql("LISTEN it_same")
+        a.sql("NOTIFY it_same, 'in one transaction'")
+        equal(a.heard, want)
+        a.sql("COMMIT")
+        want.append(("it_same", "in one transaction"))
+        equal(a.heard, want)
+        a.sql("BEGIN")
+        a.sql("NOTIFY it_self, 'never'")
+        a.sql("ROLLBACK")
+        a.sql("NOTIFY it_nobody")
+        equal(a.heard, want)
+        equal(b.hear(30), want[:30])
+
+
+@quick
 def test_listen_by_extended_messages(weir):
     settle(weir)
     with Listener(weir) as a, Listener(weir) as b:
