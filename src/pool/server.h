@@ -68,6 +68,7 @@ struct server {
 	bool is_checked;              /* server_check_query runs; the ledger counts it as connecting */
 	bool is_counted;              /* each completed statement is told to the tracker
 	                                 (see track.h); cleared with the client */
+	bool is_listening;            /* in PostgreSQL, for a text or to show: nobody hears it */
 	bool has_pin_check;           /* a REPLY_PINS is under way: its row is looked at */
 	bool is_copy_in;              /* CopyInResponse seen, the client sends data */
 	bool is_replication;          /* one client's from its start to its end */

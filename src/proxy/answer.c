@@ -346,9 +346,7 @@ static void request_done(struct stream *st, struct client *c)
 	client_set_state(c, CLIENT_IDLE);
 	c->idle_us = loop_now_us(c->proxy->loop);
 	if (c->listening)
-		listen_flush(c);
-	if (c->is_ready_due)
-		listen_catch_up(c);
+		listen_end_request(c);
 	if (client_is_free(c) && s->txn_status == 'I' && !conn_kept_bytes(&c->conn))
 		link_release(c);
 	else if (conn_kept_bytes(&c->conn))

@@ -658,6 +658,11 @@ void backend_reset(struct server *s)
 		replies_add(&s->replies, REPLY_RESET, true);
 		backend_send_query(s, slice_str("ROLLBACK"));
 	}
+	if (s->is_listening) {
+		s->is_listening = false;
+		replies_add(&s->replies, REPLY_RESET, true);
+		backend_send_query(s, slice_str("UNLISTEN *"));
+	}
 	if (s->is_dirty) {
 		struct session_state *empty = session_empty(p->shared->sessions);
 

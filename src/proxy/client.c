@@ -28,16 +28,17 @@
 enum { CLIENT_MESSAGE_MAX = 1 << 20 };
 
 static const char *const state_names[CLIENT_STATE_COUNT] = {
-	"login", "idle", "wait_cache", "wait_node", "waiting", "active", "wait_heard", "console", "closed",
+	"login", "idle", "wait_cache", "wait_node", "waiting", "active", "wait_heard", "console",
+	"closed",
 };
 
 #define TO_CLOSED SM_TO(CLIENT_CLOSED)
 
 static const uint32_t state_edges[CLIENT_STATE_COUNT] = {
 	[CLIENT_LOGIN] = SM_TO(CLIENT_IDLE) | TO_CLOSED,
-	[CLIENT_IDLE] = SM_TO(CLIENT_WAIT_HEARD) | SM_TO(CLIENT_WAIT_CACHE) | SM_TO(CLIENT_WAIT_NODE) |
-			SM_TO(CLIENT_WAIT_SERVER) | SM_TO(CLIENT_ACTIVE) | SM_TO(CLIENT_CONSOLE) |
-			TO_CLOSED,
+	[CLIENT_IDLE] = SM_TO(CLIENT_WAIT_CACHE) | SM_TO(CLIENT_WAIT_NODE) |
+			SM_TO(CLIENT_WAIT_SERVER) | SM_TO(CLIENT_ACTIVE) | SM_TO(CLIENT_WAIT_HEARD) |
+			SM_TO(CLIENT_CONSOLE) | TO_CLOSED,
 	[CLIENT_WAIT_CACHE] = SM_TO(CLIENT_IDLE) | TO_CLOSED,
 	[CLIENT_WAIT_NODE] = SM_TO(CLIENT_IDLE) | TO_CLOSED,
 	[CLIENT_WAIT_SERVER] = SM_TO(CLIENT_IDLE) | TO_CLOSED,

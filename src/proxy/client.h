@@ -3,14 +3,12 @@
  * A client connection: identity, session state, and where its current request
  * is. Its state is one enum with one writer, client_set_state.
  *
- *  LOGIN --> IDLE --request--> (WAIT_CACHE) --> (WAIT_NODE) --> (WAIT_SERVER) --> ACTIVE --> IDLE
- *                                                                       (WAIT_HEARD before IDLE)
+ *  LOGIN --> IDLE --> (WAIT_CACHE) --> (WAIT_NODE) --> (WAIT_SERVER) --> ACTIVE --> (WAIT_HEARD)
  *                \--console--> CONSOLE --> IDLE                    any --> CLOSED
  *
- * WAIT_NODE: no primary, or no replica fresh enough yet. WAIT_SERVER: in a
- * pool's queue. ACTIVE: replies are expected. WAIT_HEARD: all but its ReadyForQuery is
- * sent, which its own notifications precede. An IDLE client may still be
- * linked to a server: inside a transaction, or pinned.
+ * WAIT_NODE: no primary, or no replica fresh enough yet. WAIT_SERVER: in a pool's queue. ACTIVE:
+ * replies are expected. WAIT_HEARD: its own notifications precede the ReadyForQuery that is due.
+ * An IDLE client may still be linked to a server: inside a transaction, or pinned.
  */
 #ifndef WEIR_PROXY_CLIENT_H
 #define WEIR_PROXY_CLIENT_H
@@ -112,16 +110,13 @@ struct client {
 	bool wants_catalog : 1;          /* see struct plan */
 	bool has_moved_sequence : 1;     /* since it logged in, or discarded them */
 	bool has_notified : 1;           /* in its open transaction, perhaps */
-	bool is_ready_due : 1;           /* see listen_holds_ready */
 	bool has_key : 1;                /* it was told a cancel key */
 	bool is_canceled : 1;            /* the waiting request is to be answered with 57014 */
 	bool pins_in_doubt : 1;          /* a reason of them may have gone */
 	bool wants_own_server : 1;       /* the request uses sequences: see pool_take_own */
 	bool is_unnamed_live : 1;        /* its unnamed statement is on the linked server */
-	bool is_console : 1;
-	bool is_admin : 1;
+	bool is_console : 1, is_admin : 1, is_tls : 1;
 	bool is_read_request : 1;        /* the request that runs reads only */
-	bool is_tls : 1;
 	bool had_error : 1;              /* in the request that runs */
 	bool has_inner_commit : 1;       /* the request may commit a part of it, and then fail */
 	bool is_rollback_request : 1;    /* the request that runs is a ROLLBACK */

@@ -318,6 +318,9 @@ void forward_request(struct client *c, const struct request *req, const struct p
 		s->unsure_client = c->id;
 	if (is_first)
 		bring_names(c, plan);
+	s->is_listening |= plan->listens;
+	if (plan->shows_channels && is_first)
+		listen_show(c);
 	note_sequences(c, plan);
 	if (c->txn.state == TXN_DEFERRED)
 		send_begin(c);

@@ -285,7 +285,7 @@ void link_server_free(struct server *s)
 		server_set_state(s, SERVER_CANCELED);
 		return;
 	}
-	if (s->is_dirty || s->txn_status != 'I') {
+	if (s->is_dirty || s->is_listening || s->txn_status != 'I') {
 		backend_reset(s);
 		return;
 	}

@@ -15,13 +15,16 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "proxy/backend.h"
 #include "proxy/link.h"
 #include "proxy/local.h"
+#include "sql/quote.h"
 #include "wire/build.h"
 
 enum {
 	NOTIFICATION_MAX = 16384,
 	CHANNEL_NAME_MAX = 63,
+	SHOW_SQL_MAX = 1 << 20,
 	HANDS_CHANGED_US = 100 * 1000,
 	CATCH_UP_BOUND_US = 1000 * 1000, /* the listening session may be lost */
 };
@@ -57,7 +60,7 @@ struct listening {
 	uint32_t count, cap;
 	struct buf queue;       /* messages for when the client is idle */
 	struct buf early;       /* its own ones on channels that its open transaction listens on */
-	uint32_t own_pid;       /* WAIT_HEARD: of the server that ran its transaction */
+	uint32_t own_pid;       /* its ReadyForQuery is due: of the server that ran it; else 0 */
 	bool is_full;           /* it ran over: the client is about to be closed */
 };
 
@@ -244,6 +247,68 @@ bool listen_serve(struct client *c, const struct request *req, const struct plan
 	return true;
 }
 
+static bool are_ours(const struct client *c, const struct plan *plan)
+{
+	if (c->tenant->pool_mode == POOL_MODE_SESSION || !c->tenant->catalog)
+		return false;
+	for (uint32_t i = 0; i < plan->effect_count; i++) {
+		const struct statement *s = plan->effects[i].statement;
+
+		for (uint16_t k = 0; k < s->effect_count; k++)
+			if (s->effects[k].kind == EFFECT_LISTEN && !is_listen_effect(&s->effects[k]))
+				return false;
+	}
+	return true;
+}
+
+bool listen_follow(struct client *c, struct plan *plan)
+{
+	bool is_live = true;
+
+	if (!are_ours(c, plan))
+		return true;
+	for (uint32_t i = 0; i < plan->effect_count; i++)
+		is_live &= are_live(c, plan->effects[i].statement);
+	if (!is_live) {
+		link_wait_node(c);
+		return false;
+	}
+	c->wait_us = 0;
+	plan->pins &= ~(uint32_t)PIN_LISTEN;
+	plan->listens = true;
+	return true;
+}
+
+void listen_listen(struct client *c, const char *name)
+{
+	add_action(c, EFFECT_LISTEN, name);
+}
+
+void listen_show(struct client *c)
+{
+	struct server *s = c->server;
+	struct buf sql;
+
+	if (s->txn_status != 'I' || (c->pins & PIN_LISTEN) || (!c->listening && !s->is_listening))
+		return;
+	buf_init(&sql, SHOW_SQL_MAX);
+	buf_append_str(&sql, "UNLISTEN *");
+	if (c->listening)
+		list_foreach(&c->listening->subscriptions, n) {
+			const struct subscription *one =
+				list_entry(n, struct subscription, of_client);
+
+			if (!one->is_in_effect)
+				continue;
+			buf_append_str(&sql, ";LISTEN ");
+			quote_identifier(&sql, slice_str(one->channel->name));
+		}
+	replies_add(&s->replies, REPLY_SYNC, true);
+	backend_send_query(s, buf_slice(&sql));
+	s->is_listening = c->listening != NULL;
+	buf_fini(&sql);
+}
+
 void listen_unlisten(struct client *c, const char *name)
 {
 	if (c->listening)
@@ -284,7 +349,7 @@ static void forget_if_idle(struct client *c)
 {
 	struct listening *l = c->listening;
 
-	if (l->subscriptions.count || l->queue.len)
+	if (l->subscriptions.count || l->queue.len || l->own_pid)
 		return;
 	c->listening = NULL;
 	atomic_fetch_sub(&c->proxy->shared->listener_count, 1);
@@ -329,6 +394,7 @@ void listen_fini(struct client *c)
 	if (!c->listening)
 		return;
 	drop_actions(c->listening);
+	c->listening->own_pid = 0;
 	unsubscribe_where(c, false);
 	unsubscribe_where(c, true);
 	buf_clear(&c->listening->queue);
@@ -365,18 +431,16 @@ void listen_flush(struct client *c)
 
 bool listen_holds_ready(struct client *c, char status)
 {
-	const struct listening *l = c->listening;
+	struct listening *l = c->listening;
 
 	if (__builtin_expect(!c->has_notified, 1) || status != 'I')
 		return false;
 	c->has_notified = false;
-	c->is_ready_due = l && l->subscriptions.count && !c->had_error &&
-			  !(c->pins & PIN_LISTEN) &&
-			  c->tenant->pool_mode != POOL_MODE_SESSION &&
-			  replies_count(&c->server->replies) == 1;
-	if (c->is_ready_due)
-		c->listening->own_pid = c->server->pid;
-	return c->is_ready_due;
+	if (!l || !l->subscriptions.count || c->had_error || (c->pins & PIN_LISTEN) ||
+	    c->tenant->pool_mode == POOL_MODE_SESSION || replies_count(&c->server->replies) != 1)
+		return false;
+	l->own_pid = c->server->pid;
+	return true;
 }
 
 static void heard(struct client *c)
@@ -384,7 +448,6 @@ static void heard(struct client *c)
 	struct listening *l = c->listening;
 
 	loop_timer_cancel(&c->timer);
-	c->is_ready_due = false;
 	client_set_state(c, CLIENT_IDLE);
 	if (l && l->queue.len) {
 		conn_send_copy(&c->conn, buf_slice(&l->queue));
@@ -407,10 +470,13 @@ static void on_catch_up_late(struct loop_timer *timer)
 	heard(list_entry(timer, struct client, timer));
 }
 
-void listen_catch_up(struct client *c)
+void listen_end_request(struct client *c)
 {
 	const struct proxy_hooks *hooks = c->proxy->shared->hooks;
 
+	listen_flush(c);
+	if (!c->listening || !c->listening->own_pid)
+		return;
 	client_set_state(c, CLIENT_WAIT_HEARD);
 	loop_timer_arm(c->proxy->loop, &c->timer, CATCH_UP_BOUND_US, on_catch_up_late);
 	hooks->catch_up(c->proxy->shared->hooks_ctx, c->tenant->database, c->id);

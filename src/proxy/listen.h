@@ -21,17 +21,27 @@ struct notification {
 bool listen_is_ours(const struct client *c, const struct request *req, const struct plan *plan);
 /* Answers all of it. False: nothing was done, the client waits for the tier's session. */
 bool listen_serve(struct client *c, const struct request *req, const struct plan *plan);
-/* An UNLISTEN that a server has executed among other statements. name NULL: all. */
+/*
+ * A LISTEN among other statements: the server executes it, and pgweir does. True: nothing of what
+ * is notified from now on will be missed, or it is left to the server and pins. False: the client
+ * waits.
+ */
+bool listen_follow(struct client *c, struct plan *plan);
+/* A LISTEN, an UNLISTEN that a server has executed among other statements. name NULL: all. */
+void listen_listen(struct client *c, const char *name);
 void listen_unlisten(struct client *c, const char *name);
+/* The server is to listen as the client does: pg_listening_channels() shows it. */
+void listen_show(struct client *c);
 /* The end of the transaction. settings.marks says how much of it a savepoint has left. */
 void listen_commit(struct client *c);
 void listen_rollback(struct client *c);
 /*
  * It hears of its own notifications before the ReadyForQuery that ends their transaction, as from
- * PostgreSQL. True: that message isn't passed on now; listen_catch_up does it when all is heard.
+ * PostgreSQL. True: that message isn't passed on now, but when all is heard.
  */
 bool listen_holds_ready(struct client *c, char status);
-void listen_catch_up(struct client *c);
+/* All of its requests are answered, but for such a message. */
+void listen_end_request(struct client *c);
 /* The client is idle: what was kept for it leaves. */
 void listen_flush(struct client *c);
 void listen_fini(struct client *c);

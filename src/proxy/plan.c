@@ -82,15 +82,18 @@ static void take_writes(struct plan *plan, struct client *c, const struct statem
 	judge_tables_add(&plan->writes, &tables);
 }
 
-static bool may_notify(const struct statement *s)
+static bool calls(const struct statement *s, const char *function)
 {
-	if (strcmp(s->tag, "NOTIFY") == 0 ||
-	    ((s->flags & STATEMENT_MULTI) && s->class == STATEMENT_WRITE))
-		return true;
 	for (uint16_t i = 0; i < s->function_count; i++)
-		if (strcmp(s->functions[i].name, "pg_notify") == 0)
+		if (strcmp(s->functions[i].name, function) == 0)
 			return true;
 	return false;
+}
+
+static bool may_notify(const struct statement *s)
+{
+	return strcmp(s->tag, "NOTIFY") == 0 || calls(s, "pg_notify") ||
+	       ((s->flags & STATEMENT_MULTI) && s->class == STATEMENT_WRITE);
 }
 
 /* What functions, defaults and triggers leave in the session; bits: CATALOG_SESSION_. */
@@ -187,6 +190,7 @@ static void fold_run(struct folding *f, const struct run *given)
 	plan->is_ddl |= (s->flags & STATEMENT_DDL) != 0;
 	plan->runs_code |= (verdict & VERDICT_RUNS_CODE) || runs_code(s);
 	plan->may_notify |= plan->runs_code || may_notify(s);
+	plan->shows_channels |= calls(s, "pg_listening_channels");
 	plan->moves_sequence |= plan->runs_code ||
 				(verdict >> VERDICT_SESSION_SHIFT & CATALOG_SESSION_MOVES) != 0;
 	plan->wants_catalog |= (verdict & VERDICT_UNKNOWN_NAME) ||

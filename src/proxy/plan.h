@@ -38,6 +38,8 @@ struct plan {
 	bool is_ddl;
 	bool runs_code;              /* it may change settings unseen */
 	bool may_notify;
+	bool listens;                /* a LISTEN among other statements, which pgweir follows */
+	bool shows_channels;         /* pg_listening_channels() */
 	bool moves_sequence;         /* it sets what currval and lastval give, or may */
 	bool code_reads_sequence;    /* functions or defaults that it runs use those */
 	bool wants_catalog;          /* names that it lacks, or code that may change it */

@@ -42,9 +42,8 @@ struct proxy_hooks {
 	void (*suspect)(void *ctx, const char *cluster, uint16_t node_id);
 	void (*catalog_stale)(void *ctx, const char *database);
 	void (*probe)(void *ctx, const char *cluster);
-	/* What is notified on the channel is wanted, or no longer; see listen.h. */
+	/* See listen.h; listen_caught_up follows the second, behind all that was notified before. */
 	void (*listen)(void *ctx, const char *database, const char *channel, bool is_on);
-	/* listen_caught_up follows, behind all that was notified before. */
 	void (*catch_up)(void *ctx, const char *database, uint64_t client_id);
 	/* Asks for the user's secret by auth_query of a database entry; login_secret answers. */
 	void (*secret)(void *ctx, struct proxy *proxy, struct client *client, struct slice database,

@@ -71,6 +71,8 @@ static bool may_pipeline(struct client *c, const struct request *req, const stru
 	if (last && (replies_current(&s->replies)->kind == REPLY_SYNC ||
 		     replies_current(&s->replies)->kind == REPLY_BEGIN))
 		return false;
+	if (plan->shows_channels)
+		return false;
 	if (c->listening && c->has_notified) /* its own notifications come before the next answer */
 		return false;
 	if (track_is_staged(c) || cached_is_busy(c) || s->is_copy_in || req->kind != REQUEST_EXTENDED)
@@ -291,6 +293,8 @@ static bool serve_planned(struct client *c, const struct request *req, struct pl
 		client_send_ready(c);
 		return true;
 	}
+	if ((plan->pins & PIN_LISTEN) && !listen_follow(c, plan))
+		return false;
 	if (plan->shows_lsn && req->kind == REQUEST_QUERY) {
 		struct request token = local_token_request(c);
 

@@ -175,6 +175,10 @@ static void do_step(struct client *c, struct server *s, const struct track_step 
 		session_txn_rollback_to(&c->settings, e->name);
 		c->track->was_failed = false;
 		break;
+	case EFFECT_LISTEN:
+		if (!((c->pins | c->staged_pins) & PIN_LISTEN))
+			listen_listen(c, e->name);
+		break;
 	case EFFECT_UNLISTEN:
 		listen_unlisten(c, e->name);
 		break;
@@ -195,7 +199,6 @@ static void do_step(struct client *c, struct server *s, const struct track_step 
 	case EFFECT_SHOW_PREPARED:
 	case EFFECT_SHOW:
 	case EFFECT_VACATE:
-	case EFFECT_LISTEN:
 		break;
 	}
 }
@@ -294,7 +297,7 @@ static struct track *track_of(struct client *c)
 static bool is_idle_effect(enum effect_kind kind)
 {
 	return kind == EFFECT_EXECUTE || kind == EFFECT_SHOW_PREPARED || kind == EFFECT_SHOW ||
-	       kind == EFFECT_DISCARD_PLANS || kind == EFFECT_LISTEN || kind == EFFECT_VACATE;
+	       kind == EFFECT_DISCARD_PLANS || kind == EFFECT_VACATE;
 }
 
 static void add_steps(struct track *t, const struct plan_effects *p)

@@ -22,6 +22,17 @@ void quote_literal(struct buf *b, struct slice text)
 	buf_append_str(b, "'");
 }
 
+void quote_identifier(struct buf *b, struct slice name)
+{
+	buf_append_u8(b, '"');
+	for (size_t i = 0; i < name.len; i++) {
+		if (name.ptr[i] == '"')
+			buf_append_u8(b, '"');
+		buf_append(b, name.ptr + i, 1);
+	}
+	buf_append_u8(b, '"');
+}
+
 static bool is_list_setting(const char *name)
 {
 	static const char *const names[] = { "search_path", "temp_tablespaces",

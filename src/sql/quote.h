@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * Values as SQL text that means the same under every setting. Pure.
+ * Values and names as SQL text that means the same under every setting. Pure.
  */
 #ifndef WEIR_SQL_QUOTE_H
 #define WEIR_SQL_QUOTE_H
@@ -9,6 +9,8 @@
 
 /* Appends 'text', or E'text' when a backslash is inside. text has no zero bytes. */
 void quote_literal(struct buf *b, struct slice text);
+/* Appends "name", a name as PostgreSQL keeps it. */
+void quote_identifier(struct buf *b, struct slice name);
 /*
  * What SET takes after TO for a value that set_config() was given: list settings
  * (search_path) become several literals. name in lower case.

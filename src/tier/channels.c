@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "net/loop.h"
+#include "sql/quote.h"
 
 enum {
 	CHANNELS_MAGIC = 0x6368616e,
@@ -59,13 +60,9 @@ static struct channel *channel_of(struct list_node *n)
 static void append_command(struct buf *sql, const char *command, const char *name)
 {
 	buf_append_str(sql, command);
-	buf_append_str(sql, " \"");
-	for (; *name; name++) {
-		if (*name == '"')
-			buf_append_u8(sql, '"');
-		buf_append(sql, name, 1);
-	}
-	buf_append_str(sql, "\";");
+	buf_append_u8(sql, ' ');
+	quote_identifier(sql, slice_str(name));
+	buf_append_u8(sql, ';');
 }
 
 /* All, or those that the query at hand was for. */

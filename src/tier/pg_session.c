@@ -390,7 +390,6 @@ static void on_running(struct pg_session *s, short what)
 	while (!PQisBusy(s->conn)) {
 		result = PQgetResult(s->conn);
 		if (result == NULL) {
-			take_notifications(s); /* those behind the result belong before it */
 			session_finish(s);
 			return;
 		}

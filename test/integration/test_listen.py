@@ -254,7 +254,42 @@ def test_listen_among_other_statements(weir):
         equal(a.sql("SELECT 1; LISTEN it_mixed; SELECT 2")[0], None)
         b.sql("NOTIFY it_mixed, '1'")
         equal(a.hear(1), [("it_mixed", "1")])
-        equal(a.sql("LISTEN it_mixed; SELECT 1/0")[0], "22012")
+        equal(a.sql("LISTEN it_never; SELECT 1/0")[0], "22012")
+        equal(a.sql("LISTEN it_mine; NOTIFY it_mine, '2'")[0], None)
+        equal(a.heard[1:], [("it_mine", "2")])
+        equal(a.sql("BEGIN; LISTEN it_kept; COMMIT; BEGIN; LISTEN it_never; ROLLBACK")[0], None)
+        equal(a.run(parse("", "LISTEN it_first"), bind("", ""), execute(),
+                    parse("", "SELECT 1"), bind("", ""), execute(), SYNC)[0], None)
+        equal(a.sql("UNLISTEN it_mixed; SELECT 3")[0], None)
+        for channel in ("it_mixed", "it_never", "it_mine", "it_kept", "it_first"):
+            b.sql(f"NOTIFY {channel}, '3'")
+        equal(a.hear(5)[2:], [("it_mine", "3"), ("it_kept", "3"), ("it_first", "3")])
+        if weir.is_pgweir:
+            equal({r["pinned"] for r in weir.show("CLIENTS")}, {""})
+
+
+@quick
+def test_the_channels_are_the_clients(weir):
+    settle(weir)
+    show = "SELECT c FROM pg_listening_channels() AS c ORDER BY c"
+    with psycopg.connect(weir.url(), autocommit=True, prepare_threshold=None) as a, \
+            psycopg.connect(weir.url(), autocommit=True) as b:
+        def channels(conn):
+            return [row[0] for row in conn.execute(show)]
+        equal((channels(a), channels(b)), ([], []))
+        a.execute("LISTEN it_a; LISTEN \"It \"\"B\"\"\"")
+        b.execute("SELECT 1; LISTEN it_c")
+        for _ in range(3):
+            equal((channels(a), channels(b)), (['It "B"', "it_a"], ["it_c"]))
+        a.execute("BEGIN")
+        a.execute("LISTEN it_late")
+        a.execute("UNLISTEN it_a")
+        a.execute("COMMIT")
+        equal(channels(a), ['It "B"', "it_late"])
+        with a.transaction():
+            equal(channels(a), ['It "B"', "it_late"])
+        a.execute("DISCARD ALL")
+        equal((channels(a), channels(b)), ([], ["it_c"]))
 
 
 def test_a_queue_that_is_full(start):

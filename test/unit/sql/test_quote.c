@@ -24,6 +24,16 @@ Test(quote, plain_settings_are_one_literal)
 	expect("a.b", "a\\b'c", "E'a\\\\b''c'");
 }
 
+Test(quote, names_keep_their_letters)
+{
+	struct buf b;
+
+	buf_init(&b, 64);
+	quote_identifier(&b, slice_str("It \"B\""));
+	cr_expect(slice_is(buf_slice(&b), "\"It \"\"B\"\"\""));
+	buf_fini(&b);
+}
+
 Test(quote, list_settings_are_several)
 {
 	expect("search_path", "", "''");
