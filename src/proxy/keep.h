@@ -3,7 +3,7 @@
  * Servers kept for one client. What currval and lastval give is the server
  * process's, so a client that moved a sequence has its server kept for its next
  * request to that node; others get it only when they have waited for long (ADR
- * 0017). A server KEPT is its client's `kept`, the client its `owner`. Worker's
+ * 0018). A server KEPT is its client's `kept`, the client its `owner`. Worker's
  * thread.
  */
 #ifndef WEIR_PROXY_KEEP_H
