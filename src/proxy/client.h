@@ -1,14 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
  * A client connection: identity, session state, and where its current request
- * is. Its state is one enum with one writer, client_set_state.
- *
- *  LOGIN --> IDLE --> (WAIT_CACHE) --> (WAIT_NODE) --> (WAIT_SERVER) --> ACTIVE --> (WAIT_HEARD)
- *                \--console--> CONSOLE --> IDLE                    any --> CLOSED
- *
- * WAIT_NODE: no primary, or no replica fresh enough yet. WAIT_SERVER: in a pool's queue. ACTIVE:
- * replies are expected. WAIT_HEARD: its own notifications precede the ReadyForQuery that is due.
- * An IDLE client may still be linked to a server: inside a transaction, or pinned.
+ * is. Its state (client_state.h) has one writer, client_set_state.
  */
 #ifndef WEIR_PROXY_CLIENT_H
 #define WEIR_PROXY_CLIENT_H
@@ -18,6 +11,7 @@
 #include "pool/ledger.h"
 #include "pool/pool.h"
 #include "pool/session_txn.h"
+#include "proxy/client_state.h"
 #include "proxy/tenant.h"
 #include "route/consistency.h"
 #include "route/txn.h"
@@ -27,19 +21,6 @@ enum {
 	CLIENT_RETRIES_MAX = 3,
 	CANCEL_SECRET_SHORT = 4, /* protocol 3.0 */
 	CANCEL_SECRET_MAX = 32,  /* protocol 3.2 */
-};
-
-enum client_state {
-	CLIENT_LOGIN,
-	CLIENT_IDLE,
-	CLIENT_WAIT_CACHE,
-	CLIENT_WAIT_NODE,
-	CLIENT_WAIT_SERVER,
-	CLIENT_ACTIVE,
-	CLIENT_WAIT_HEARD,
-	CLIENT_CONSOLE,
-	CLIENT_CLOSED,
-	CLIENT_STATE_COUNT
 };
 
 enum replication_mode { REPLICATION_NONE, REPLICATION_PHYSICAL, REPLICATION_LOGICAL };
@@ -125,7 +106,7 @@ struct client {
 	bool is_retrying : 1;            /* `held` is to be served again, before anything kept */
 	bool must_use_primary : 1;       /* a replica refused this request */
 	bool is_wait_told : 1;           /* query_wait_notify: it has had its NOTICE */
-	bool is_stream_dropped : 1;      /* stream_left goes nowhere: its message's start didn't either */
+	bool is_stream_dropped : 1;      /* stream_left goes nowhere, as its message's start */
 	bool is_gated : 1;               /* see forward_request: a gate goes in front of the request */
 	uint8_t secret_len;              /* CANCEL_SECRET_SHORT or CANCEL_SECRET_MAX */
 	union {                          /* of its cancel key, if has_key */

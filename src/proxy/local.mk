@@ -9,7 +9,7 @@ src_proxy_libproxy_a_SOURCES = \
 	src/proxy/bring.c src/proxy/bring.h \
 	src/proxy/cached.c src/proxy/cached.h \
 	src/proxy/cancel.c src/proxy/cancel.h \
-	src/proxy/client.c src/proxy/client.h \
+	src/proxy/client.c src/proxy/client.h src/proxy/client_state.h \
 	src/proxy/failure.c src/proxy/failure.h \
 	src/proxy/forward.c src/proxy/forward.h \
 	src/proxy/gate.c src/proxy/gate.h \
@@ -30,7 +30,7 @@ src_proxy_libproxy_a_SOURCES = \
 	src/proxy/request.c src/proxy/request.h \
 	src/proxy/rewrite.c src/proxy/rewrite.h \
 	src/proxy/serve.c src/proxy/serve.h \
-	src/proxy/settings.c src/proxy/settings.h \
+	src/proxy/settings.c src/proxy/settings.h src/proxy/shared.h \
 	src/proxy/tenant.c src/proxy/tenant.h \
 	src/proxy/track.c src/proxy/track.h \
 	src/proxy/transfer.c src/proxy/transfer.h \

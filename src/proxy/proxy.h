@@ -2,7 +2,7 @@
 /*
  * One proxy per worker thread: its clients, tenants, pools, statement cache
  * and the snapshots it works from. Everything in it belongs to that thread;
- * what proxies share hangs off proxy_shared, and what reaches a proxy from
+ * what proxies share is in shared.h, and what reaches a proxy from
  * outside comes through its mailbox. The worker layer makes and drives it.
  */
 #ifndef WEIR_PROXY_PROXY_H
@@ -12,7 +12,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "auth/secret_shape.h"
 #include "base/list.h"
 #include "base/map.h"
 #include "base/slab.h"
@@ -21,65 +20,21 @@
 #include "net/mailbox.h"
 #include "proxy/gate.h"
 #include "proxy/settings.h"
+#include "proxy/shared.h"
 
-struct cache;
 struct cache_worker;
 struct catalog;
 struct client;
 struct key_cache;
-struct ledger;
 struct ledger_waiter;
 struct proxy;
 struct prepared_table;
-struct resolver;
 struct server;
-struct session_table;
 struct statement_cache;
 struct topology;
 
-/* What proxies ask of the layers above; any worker's thread. */
-struct proxy_hooks {
-	void (*suspect)(void *ctx, const char *cluster, uint16_t node_id);
-	void (*catalog_stale)(void *ctx, const char *database);
-	void (*probe)(void *ctx, const char *cluster);
-	/* See listen.h; listen_caught_up follows the second, behind all that was notified before. */
-	void (*listen)(void *ctx, const char *database, const char *channel, bool is_on);
-	void (*catch_up)(void *ctx, const char *database, uint64_t client_id);
-	/* Asks for the user's secret by auth_query of a database entry; login_secret answers. */
-	void (*secret)(void *ctx, struct proxy *proxy, struct client *client, struct slice database,
-		       struct slice user);
-	/* The answer comes back through client_console_reply with the same client id. */
-	void (*console)(void *ctx, struct proxy *proxy, struct client *client, struct slice sql);
-	void (*console_greeting)(struct buf *out);         /* ParameterStatus messages; pure */
-	void (*console_refuse_extended)(struct buf *out);  /* an error; pure */
-};
-
 /* A client's id: worker above, number below. Its cancel key's pid where it knows no server's. */
 enum { CLIENT_ID_BITS = 25 };
-
-/* Who wrote last on a server process: told in the place of its pid, see listen.c. */
-enum { NOTIFIERS = 1024 };
-struct notifier {
-	_Atomic uint64_t who;      /* server's pid above, the pid told to the client below */
-	_Atomic uint64_t since_us; /* it is that one, right behind another; 0: no other was near */
-	_Atomic uint64_t last_us;  /* wrote last */
-};
-
-struct proxy_shared { /* borrowed by every proxy: outlives them */
-	struct ledger *ledger;
-	struct session_table *sessions;
-	struct resolver *resolver;
-	struct cache *cache;            /* NULL: no cache configured at start */
-	struct metrics *metrics;
-	struct shape_sample shapes;     /* of secrets that auth_query gave, by database entry */
-	unsigned worker_count;
-	struct proxy *proxies[64];      /* by worker index, set before the threads start */
-	_Atomic uint32_t client_count;  /* connected, all workers */
-	_Atomic uint32_t listener_count; /* clients that listen, all workers */
-	struct notifier notifiers[NOTIFIERS];
-	const struct proxy_hooks *hooks;
-	void *hooks_ctx;
-};
 
 struct cluster_view { /* a worker's view of one cluster */
 	struct list_node node;

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/* A mail goes round the workers, each of which closes its own; see vacate.h. */
+/*
+ * See vacate.h. A mail goes round the workers: each closes its own idle servers of
+ * the database, unless clients of its own are still connected there; the last one
+ * frees the mail.
+ */
 #include "proxy/vacate.h"
 
 #include <stdio.h>
