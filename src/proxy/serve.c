@@ -28,7 +28,10 @@
 #include "wire/frame.h"
 #include "wire/frontend.h"
 
-enum { CONSOLE_ERROR_MAX = 4096 };
+enum {
+	CONSOLE_ERROR_MAX = 4096,
+	BATCH_PATIENCE_US = 100 * 1000, /* for the Sync or Flush of messages that are there */
+};
 
 void serve_error(struct client *c, const struct request *req, const struct pg_error *e)
 {
@@ -516,9 +519,46 @@ static bool is_draining_away(struct client *c)
 	return true;
 }
 
+static bool starts_with_whole_message(struct slice bytes)
+{
+	struct frame_header head;
+
+	return frame_peek(bytes, &head) == WEIR_OK &&
+	       FRAME_HEADER_BYTES + (size_t)head.body_len <= bytes.len;
+}
+
+static void on_batch_patience(struct loop_timer *timer)
+{
+	struct client *c = list_entry(timer, struct client, timer);
+
+	if (!is_serveable(c))
+		return;
+	c->is_batch_cut = true;
+	conn_redeliver(&c->conn);
+	c->is_batch_cut = false;
+}
+
+/*
+ * Nothing comes behind messages that have no Sync or Flush yet: PostgreSQL would have run them,
+ * and told of an error. They go on without.
+ */
+static void await_batch_end(struct client *c, struct slice rest)
+{
+	if (!c->timer.loop && is_serveable(c) && starts_with_whole_message(rest))
+		loop_timer_arm(c->proxy->loop, &c->timer, BATCH_PATIENCE_US, on_batch_patience);
+}
+
+/* Up to so many bytes of a request without an end are waited for. */
+static size_t kept_bound(const struct client *c, struct slice rest)
+{
+	return c->is_batch_cut && starts_with_whole_message(rest) ?
+		       0 :
+		       c->proxy->settings->config->global.client_buffer_bytes;
+}
+
 size_t serve_bytes(struct client *c, struct slice bytes)
 {
-	const struct config_globals *g = &c->proxy->settings->config->global;
+	size_t max_message = c->proxy->settings->config->global.max_packet_size_bytes;
 	size_t used = 0;
 
 	c->is_serving = true;
@@ -533,9 +573,12 @@ size_t serve_bytes(struct client *c, struct slice bytes)
 			used += taken;
 			continue;
 		}
-		err = request_next(rest, g->client_buffer_bytes, g->max_packet_size_bytes, &req, &bad_type);
-		if (err == WEIR_ERR_AGAIN)
+		err = request_next(rest, kept_bound(c, rest), max_message, &req, &bad_type);
+		if (err == WEIR_ERR_AGAIN) {
+			await_batch_end(c, rest);
 			break;
+		}
+		loop_timer_cancel(&c->timer);
 		if (err) {
 			refuse_bytes(c, err, bad_type);
 			break;

@@ -32,6 +32,38 @@ def states(messages):
     return [error_fields(b)["C"] for k, b in messages if k == "E"]
 
 
+# ---- batches without an end ----
+
+@quick
+def test_an_error_is_told_before_the_sync(weir):
+    """PostgreSQL runs messages as they come, and sends an error at once."""
+    with logged_in(weir) as raw:
+        raw.send(parse("", "SELECT no_such_column"))
+        equal(states([raw.read()]), ["42703"])
+        raw.send(query("SELECT 'skipped'"), parse("", "SELECT 1"), bind("", ""), execute(), SYNC)
+        equal(kinds(raw.read_until("Z")), "Z")
+        raw.send(parse("", "SELECT 1"), bind("", ""), execute())
+        raw.send(parse("", "SELECT 1/0"), bind("", ""), execute())
+        got = [raw.read() for _ in range(6)]    # planning divides already
+        equal((kinds(got), states(got)), ("12DC1E", ["22012"]))
+        raw.send(SYNC)
+        equal(kinds(raw.read_until("Z")), "Z")
+
+
+@quick
+def test_a_batch_in_many_parts(weir):
+    with logged_in(weir) as raw:
+        parts = [parse("", "SELECT $1::int"), bind("", "", ["7"]), execute(),
+                 parse("p", "SELECT $1::int + 1"), bind("", "p", ["7"]), execute(), close("S", "p"), SYNC]
+        for part in parts:
+            raw.send(part[:3])
+            time.sleep(0.15)
+            raw.send(part[3:])
+            time.sleep(0.15)
+        got = raw.read_until("Z")
+        equal((kinds(got), values(got)), ("12DC12DC3Z", ["7", "8"]))
+
+
 # ---- portals ----
 
 @quick
@@ -298,6 +330,7 @@ def test_large_objects(weir, sub):
         equal(lo.lo_close(fd), 0)
         lo.run("COMMIT")
     with sub("messages::large objects by SQL"), weir.connect() as conn:
+        conn.execute("SET pgweir.consistency = 'strong'")    # another session wrote it
         equal(conn.execute("SELECT lo_get(%s)", (oid,)).fetchone()[0], big[:10])
         with conn.transaction():
             fd, = conn.execute("SELECT lo_open(%s, 131072)", (oid,)).fetchone()
