@@ -151,8 +151,8 @@ static void segment_begin(struct client *c, enum reply_kind kind, bool has_sync)
 
 /*
  * In the batch of the request behind it, without a Sync: if it fails (a cancel may hit it),
- * PostgreSQL skips the request too, which must not run outside of its transaction. The Close says
- * that it is done.
+ * PostgreSQL skips the request too, which must not run outside of its transaction. It leaves no
+ * portal, as a Query doesn't; the second Close says that it is done.
  */
 static void send_begin(struct client *c)
 {
@@ -163,11 +163,13 @@ static void send_begin(struct client *c)
 	segment_begin(c, REPLY_BEGIN, false);
 	replies_push_op(&s->replies, REPLY_OP_OWN_PARSE, 0);
 	replies_push_op(&s->replies, REPLY_OP_OWN_CLOSE, 0);
+	replies_push_op(&s->replies, REPLY_OP_OWN_CLOSE, 0);
 	buf_init(&b, strlen(c->begin_sql) + BEGIN_ROOM);
 	build_parse(&b, name, slice_str(c->begin_sql), none);
 	/* The unnamed portal; no parameters, results as text. */
 	build_bind_renamed(&b, slice_of("", 1), name, slice_of("\0\0\0\0\0", 6));
 	buf_append_slice(&b, wire_execute_all);
+	build_close(&b, 'P', none);
 	build_close(&b, 'S', name);
 	conn_send_copy(&s->conn, buf_slice(&b));
 	buf_fini(&b);

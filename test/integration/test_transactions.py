@@ -358,3 +358,17 @@ def test_errors_behind_a_deferred_begin(weir):
                 equal(got[-1], ("Z", b"E"), text)
                 raw.send(query("ROLLBACK"), make("SELECT 1"))
                 equal([raw.read_until("Z")[-1][1] for _ in range(2)], [b"I", b"I"], text)
+
+
+@quick
+def test_a_begin_leaves_no_portal(weir):
+    """As a Query doesn't: the unnamed portal isn't there after it."""
+    with Raw(weir.port) as raw:
+        raw.log_in()
+        raw.send(query("BEGIN"))
+        equal(raw.read_until("Z")[-1], ("Z", b"T"))
+        raw.send(parse("", "SELECT 1"), execute(), SYNC)
+        got = raw.read_until("Z")
+        equal([error_fields(body)["C"] for kind, body in got if kind == "E"], ["34000"])
+        raw.send(query("ROLLBACK"))
+        raw.read_until("Z")
