@@ -166,4 +166,5 @@ def test_syslog(start, folder, sub):
                 check(" weir-there" in line, line)
         finally:
             inside.terminate()
+            log.close()    # nobody reads on: with its queue full, syslog(3) would wait
             inside.wait(20)

@@ -71,7 +71,7 @@ def make_certificate(folder):
 
 def other_values(rows, folder):
     values = {r["key"]: changed(r["key"], r["value"], folder) for r in rows}
-    return {k: v for k, v in values.items() if v is not None}
+    return {k: v for k, v in values.items() if v is not None and f"PGWEIR_{k.upper()}" not in os.environ}
 
 
 def shown(name, value):
