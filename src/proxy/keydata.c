@@ -84,11 +84,17 @@ static struct server *least_told(const struct pool *pool)
 	return best;
 }
 
+/* One that is being reset may come too late for the first request, which would take another. */
+static bool is_to_have(const struct server *s)
+{
+	return s && !s->told.count && s->state == SERVER_IDLE;
+}
+
 bool keydata_choose(struct client *c, struct pool *pool, bool may_open)
 {
 	struct server *s = least_told(pool);
 
-	if ((!s || s->told.count) && may_open && !ledger_has_waiters(pool->ledger) &&
+	if (!is_to_have(s) && may_open && !ledger_has_waiters(pool->ledger) &&
 	    ledger_reserve(pool->ledger)) {
 		c->awaited = backend_open(pool);
 		if (c->awaited) {

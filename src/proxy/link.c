@@ -143,14 +143,19 @@ void link_make_ready(struct client *c)
 		drain_ready(p);
 }
 
-/* An idle server for this client; NULL: none. Where servers take turns nobody has a favourite. */
+/*
+ * An idle server for this client; NULL: none. Where servers take turns nobody has a favourite, but
+ * who was promised a true process id has its server.
+ */
 static struct server *take_for(const struct client *c, struct pool *pool)
 {
+	bool has_favourite = !pool->is_round_robin ||
+			     c->proxy->settings->config->global.true_backend_pid;
 	struct server *s = NULL;
 
 	if (c->wants_own_server)
 		s = pool_take_own(pool, c->session, c->id);
-	else if (!pool->is_round_robin)
+	else if (has_favourite)
 		s = keydata_take(c, pool);
 	return s ? s : pool_take(pool, c->session);
 }

@@ -103,3 +103,27 @@ def test_cancel_hits_only_its_own_among_clients_of_one_pid(start):
     equal(victim.execute("SELECT 'fine' FROM pg_sleep(0.7)").fetchone(), ("fine",))
     for conn in conns:
         conn.close()
+
+
+@quick
+def test_servers_that_are_reset_are_told_to_nobody(start):
+    """A client that comes right after others left, whose servers are being reset, has one of its own."""
+    weir = start({"true_backend_pid": "on", "default_pool_size": 12, "db.split": "off"})
+    weir.need_pgweir()
+    for _ in range(10):
+        with weir.connect() as a, weir.connect() as b, weir.connect() as c:
+            for conn in a, b, c:
+                conn.execute("SELECT set_config('application_name', 'x' || 'y', false)")
+            for conn in a, b, c:
+                equal(real(conn), told(conn))
+
+
+@quick
+def test_a_true_pid_is_true_where_servers_take_turns(start):
+    weir = start({"true_backend_pid": "on", "server_round_robin": "on", "default_pool_size": 12,
+                  "db.split": "off"})
+    weir.need_pgweir()
+    with weir.connect() as a, weir.connect() as b, weir.connect() as c:
+        for _ in range(5):
+            for conn in a, b, c:
+                equal(real(conn), told(conn))
