@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
  * The catalog reader, see catalog_reader.h. One reading is the fingerprint and
- * then a chain of queries, each started when the one before has answered. The
- * fingerprint is taken first: a change in the middle of a reading shows at the
- * next one.
+ * then a chain of queries, each started when the one before has answered, in one
+ * transaction with one snapshot: parts of it must not be older than others. A
+ * change in the middle of a reading shows at the next one.
  */
 #include "tier/catalog_reader.h"
 

@@ -35,8 +35,10 @@
 	"(?!local\\M)[a-z_.\"]+\\s*(=|\\mto\\M)' THEN 8 ELSE 0 END"                             \
 	" | CASE WHEN " text " ~* '\\m(nextval|setval)\\M' THEN 16 ELSE 0 END)"
 
+/* All of a reading is of this moment; the transaction ends with the session. */
 const char catalog_fingerprint_sql[] =
-	"SELECT pg_catalog.concat_ws(' ', " FINGERPRINT("pg_namespace") ", " FINGERPRINT("pg_proc")
+	"BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY;"
+	" SELECT pg_catalog.concat_ws(' ', " FINGERPRINT("pg_namespace") ", " FINGERPRINT("pg_proc")
 	", " FINGERPRINT("pg_class") ", " FINGERPRINT("pg_rewrite") ", " FINGERPRINT("pg_trigger")
 	", " FINGERPRINT("pg_attrdef") ", " FINGERPRINT("pg_constraint")
 	", (SELECT pg_catalog.concat(pg_catalog.count(*), ':', pg_catalog.sum("
@@ -56,9 +58,13 @@ static const char function_sessions_sql[] =
 	" WHERE l.lanname NOT IN ('internal', 'c') AND n.nspname <> 'pg_catalog') AS f"
 	" WHERE f.bits <> 0";
 
-/* Defaults, identity columns, then trigger functions. */
+/*
+ * Defaults, identity columns, then trigger functions. pg_get_expr looks at the present: for a table
+ * that is gone by now there is no text, and the one that may have come in its place isn't known.
+ */
 static const char relation_sessions_sql[] =
-	"SELECT d.adrelid, d.bits FROM (SELECT a.adrelid, " SESSION_BITS("a.source") " AS bits FROM"
+	"SELECT d.adrelid, d.bits FROM (SELECT a.adrelid, CASE WHEN a.source IS NULL THEN 31 ELSE "
+	SESSION_BITS("a.source") " END AS bits FROM"
 	" (SELECT adrelid, pg_catalog.pg_get_expr(adbin, adrelid) AS source"
 	" FROM pg_catalog.pg_attrdef OFFSET 0) AS a) AS d WHERE d.bits <> 0"
 	" UNION ALL SELECT i.attrelid, 16 FROM pg_catalog.pg_attribute AS i"

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: PostgreSQL
 """What code of the database does to the session: functions, column defaults, triggers."""
+import time
+
 from lib import check, equal, quick, raises, until
 
 OPTIONS = {"default_pool_size": 6}
@@ -126,3 +128,21 @@ def test_who_moved_no_sequence_hears_it_from_postgresql(weir):
         raises("55000", conn.execute, "SELECT currval('inside_quiet')",
                text='currval of sequence "inside_quiet" is not yet defined in this session')
         conn.execute("DROP SEQUENCE inside_quiet")
+
+
+@quick
+def test_a_table_made_anew_while_the_catalog_is_read(weir):
+    """A reading of the catalog is of one moment: a table isn't taken from before its change and its defaults from
+    after it."""
+    again = """DROP TABLE IF EXISTS inside_anew; DROP SEQUENCE IF EXISTS inside_anew_seq;
+               CREATE SEQUENCE inside_anew_seq; CREATE TABLE inside_anew (id int DEFAULT nextval('inside_anew_seq'))"""
+    with weir.connect() as owner, weir.connect() as a, weir.connect() as b, weir.connect() as c:
+        for i in range(60):
+            owner.execute(again)
+            time.sleep(0.004 * (i % 25))
+            for conn in (a, b, c):
+                conn.execute("INSERT INTO inside_anew DEFAULT VALUES")
+            for number, conn in enumerate((a, b, c), 1):
+                equal(conn.execute("SELECT currval('inside_anew_seq')").fetchone(), (number,), f"round {i}")
+            for conn in (a, b, c):
+                conn.execute("DISCARD SEQUENCES")
