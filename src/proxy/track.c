@@ -125,6 +125,17 @@ static void do_discard_sequences(struct client *c, struct server *s, const struc
 	s->sequence_client = 0;
 }
 
+static void do_listen(struct client *c, const struct statement_effect *e)
+{
+	if (e->kind == EFFECT_UNLISTEN)
+		listen_unlisten(c, e->name);
+	else if (e->kind == EFFECT_UNLISTEN_ALL) {
+		listen_unlisten(c, NULL);
+		do_unpin(c, e);
+	} else if (!((c->pins | c->staged_pins) & PIN_LISTEN))
+		listen_listen(c, e->name);
+}
+
 /* long: flat dispatch */
 static void do_step(struct client *c, struct server *s, const struct track_step *step)
 {
@@ -176,15 +187,9 @@ static void do_step(struct client *c, struct server *s, const struct track_step 
 		c->track->was_failed = false;
 		break;
 	case EFFECT_LISTEN:
-		if (!((c->pins | c->staged_pins) & PIN_LISTEN))
-			listen_listen(c, e->name);
-		break;
 	case EFFECT_UNLISTEN:
-		listen_unlisten(c, e->name);
-		break;
 	case EFFECT_UNLISTEN_ALL:
-		listen_unlisten(c, NULL);
-		do_unpin(c, e);
+		do_listen(c, e);
 		break;
 	case EFFECT_DISCARD_SEQUENCES:
 		do_discard_sequences(c, s, step);
