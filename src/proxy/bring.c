@@ -31,10 +31,24 @@ static bool is_there(struct client *c, struct slice name)
 	return plain_names_id(&c->server->plain, name) == (p ? p->id : PLAIN_NONE);
 }
 
+/* The server has the client's statements under their names, and nothing else. */
+static bool has_all_and_no_other(struct client *c)
+{
+	const struct prepared_name *n = NULL;
+
+	if (prepared_set_count(&c->server->prepared) ||
+	    plain_names_count(&c->server->plain) != prepared_names_count(c->names))
+		return false;
+	while ((n = prepared_names_next(c->names, n)) != NULL)
+		if (!is_there(c, slice_of(n->name, n->name_len)))
+			return false;
+	return true;
+}
+
 bool bring_is_due(struct client *c, const struct plan *plan)
 {
 	if (plan->shows_prepared)
-		return true;
+		return !has_all_and_no_other(c);
 	for (uint32_t i = 0; i < plan->name_count; i++)
 		if (!is_there(c, plan->names[i]))
 			return true;
@@ -82,7 +96,10 @@ static void make_own(struct bringing *b, struct slice name)
 	stat_add(&b->c->tenant->stats->server_parse_count, 1);
 }
 
-/* pg_prepared_statements shows what is there: the client's statements and nothing else. */
+/*
+ * pg_prepared_statements shows what is there: the client's statements and nothing else. Each in a
+ * segment of its own, for one whose table is gone mustn't keep the others away.
+ */
 static void bring_all(struct bringing *b)
 {
 	const struct prepared_name *n = NULL;
@@ -90,8 +107,13 @@ static void bring_all(struct bringing *b)
 	run(b, slice_str("DEALLOCATE ALL"));
 	plain_names_clear(&b->s->plain);
 	prepared_set_clear(&b->s->prepared);
-	while ((n = prepared_names_next(b->c->names, n)) != NULL)
+	while ((n = prepared_names_next(b->c->names, n)) != NULL) {
+		if (replies_has_room(&b->s->replies)) {
+			buf_append_slice(&b->out, wire_sync);
+			replies_add(&b->s->replies, REPLY_NAMES, true);
+		}
 		make_own(b, slice_of(n->name, n->name_len));
+	}
 }
 
 /* Before the new ones come, so that these can't be meant. */

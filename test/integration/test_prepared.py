@@ -494,3 +494,33 @@ def test_the_view_shows_the_text_as_it_came(weir):
             equal(values(ask_sql(raw, "SELECT statement FROM pg_prepared_statements")), [[text]])
             equal(values(ask_sql(raw, "EXECUTE semicolon"))[0][0], "1" if "1" in text else "2")
             ask_sql(raw, "DEALLOCATE semicolon")
+
+
+@quick
+def test_the_view_shows_others_than_one_whose_table_is_gone(start):
+    """On a server that has none of them yet, too."""
+    weir = start({"default_pool_size": 2})
+    with logged_in(weir) as raw, weir.connect() as other:
+        ask_sql(raw, "DROP TABLE IF EXISTS it_going")
+        ask_sql(raw, "CREATE TABLE it_going(a int)")
+        for text in ("PREPARE a1 AS SELECT 1", "PREPARE g1 AS SELECT * FROM it_going", "PREPARE z1 AS SELECT 2"):
+            equal(first_error(ask_sql(raw, text)), None)
+        ask_sql(raw, "DROP TABLE it_going")
+        view = "SELECT name FROM pg_prepared_statements WHERE name IN ('a1', 'z1') ORDER BY name"
+        equal(values(ask_sql(raw, view)), [["a1"], ["z1"]])
+        with other.transaction():
+            other.execute("SELECT 1")    # this server is not to be had
+            for _ in range(3):
+                equal(values(ask_sql(raw, view)), [["a1"], ["z1"]])
+        equal(values(ask_sql(raw, "EXECUTE z1")), [["2"]])
+
+
+@quick
+def test_the_view_counts_plans(start):
+    """Nobody else came between: the statement is the same, and so are its plans."""
+    weir = start({"db.split": "off", "default_pool_size": 1})
+    with logged_in(weir) as raw:
+        ask_sql(raw, "PREPARE counted(int) AS SELECT $1 + 1")
+        for _ in range(3):
+            ask_sql(raw, "EXECUTE counted(1)")
+        equal(values(ask_sql(raw, "SELECT generic_plans + custom_plans FROM pg_prepared_statements"))[0], ["3"])
