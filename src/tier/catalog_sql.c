@@ -60,12 +60,15 @@ static const char function_sessions_sql[] =
 
 /*
  * Defaults, identity columns, then trigger functions. pg_get_expr looks at the present: for a table
- * that is gone by now there is no text, and the one that may have come in its place isn't known.
+ * that is gone by now it has no text, and the functions of the node tree stand for it, each as if
+ * called in the way that leaves most behind.
  */
 static const char relation_sessions_sql[] =
-	"SELECT d.adrelid, d.bits FROM (SELECT a.adrelid, CASE WHEN a.source IS NULL THEN 31 ELSE "
-	SESSION_BITS("a.source") " END AS bits FROM"
-	" (SELECT adrelid, pg_catalog.pg_get_expr(adbin, adrelid) AS source"
+	"SELECT d.adrelid, d.bits FROM (SELECT a.adrelid, " SESSION_BITS("a.source") " AS bits FROM"
+	" (SELECT adrelid, coalesce(pg_catalog.pg_get_expr(adbin, adrelid),"
+	" (SELECT pg_catalog.string_agg(p.proname || '(, false)', ' ')"
+	" FROM pg_catalog.regexp_matches(adbin::pg_catalog.text, ':funcid ([0-9]+)', 'g') AS m"
+	" JOIN pg_catalog.pg_proc AS p ON p.oid = m[1]::pg_catalog.oid)) AS source"
 	" FROM pg_catalog.pg_attrdef OFFSET 0) AS a) AS d WHERE d.bits <> 0"
 	" UNION ALL SELECT i.attrelid, 16 FROM pg_catalog.pg_attribute AS i"
 	" WHERE i.attidentity <> '' AND NOT i.attisdropped"

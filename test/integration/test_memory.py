@@ -27,7 +27,9 @@ def open_files(count):
 
 
 def measured(start, options):
-    weir = start({"workers": 1, "max_client_conn": CLIENTS + 100, **options})
+    """A ring's buffers are no client's: there are few of them here, which the first ones use already."""
+    weir = start({"workers": 1, "max_client_conn": CLIENTS + 100, "io_uring_buffers": 16,
+                  "io_uring_buffer_size": 1024, **options})
     weir.need_pgweir()
     with open(weir.session.binary, "rb") as f:
         if b"__asan_init" in f.read():

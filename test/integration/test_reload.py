@@ -15,7 +15,7 @@ OTHERS = {
     "listen_addr": "127.0.0.2", "listen_port": None,    # where the test connects to
     "http_listen": "127.0.0.1:1", "unix_socket_mode": "0700",
     "auth_type": "md5", "auth_query": "SELECT $1, 'x'", "consistency": "eventual",
-    "pool_mode": "session", "log_level": "warn", "io_backend": "auto", "syslog_facility": "local3",
+    "pool_mode": "session", "log_level": "warn", "io_backend": "epoll", "syslog_facility": "local3",
     "server_check_query": "SELECT 2", "server_reset_query": "RESET ALL",
     "client_tls_sslmode": "allow", "server_tls_sslmode": "allow",
     "client_tls_protocols": "tlsv1.2", "server_tls_protocols": "tlsv1.3",
