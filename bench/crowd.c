@@ -81,6 +81,7 @@ static void ask_all(struct crowd *crowd)
 struct samples {
 	uint32_t *us; /* owned: latencies */
 	size_t count, cap;
+	size_t answered; /* those before and behind the time that counts too */
 };
 
 static void sample_add(struct samples *s, uint64_t us)
@@ -127,9 +128,9 @@ static void report(const struct crowd *crowd, size_t clients, struct samples *s,
 		die("no query was answered");
 	qsort(s->us, s->count, sizeof *s->us, by_size);
 	printf("{\"tps\": %.0f, \"p50_us\": %u, \"p99_us\": %u, \"most_us\": %u, \"fewest\": %u, "
-	       "\"most\": %u, \"transactions\": %zu}\n",
+	       "\"most\": %u, \"transactions\": %zu, \"answered\": %zu}\n",
 	       (double)s->count / seconds, s->us[s->count / 2], s->us[s->count * 99 / 100],
-	       s->us[s->count - 1], least, most, s->count);
+	       s->us[s->count - 1], least, most, s->count, s->answered);
 }
 
 static void watch(struct crowd *crowd, int epoll_fd, size_t clients)
@@ -166,6 +167,7 @@ static void load(struct crowd *crowd, size_t clients, double seconds)
 
 			if (!is_answered(m))
 				continue;
+			s.answered++;
 			if (now_us >= begin_us && now_us < end_us) {
 				sample_add(&s, now_us - m->asked_us);
 				m->answers++;
