@@ -66,7 +66,7 @@ check-drivers: all
 	$(AM_V_at)PGWEIR='$(abs_top_builddir)/pgweir' '$(top_srcdir)/test/drivers/run' \
 		--build '$(abs_top_builddir)/drivers'
 
-check-all: check lint check-integration check-regress check-drivers
+check-all: check lint check-integration check-regress check-drivers check-k8s stress
 
 CLEANFILES += compile_commands.json
 

@@ -32,7 +32,8 @@ def measured(start, options):
                   "io_uring_buffer_size": 1024, **options})
     weir.need_pgweir()
     with open(weir.session.binary, "rb") as f:
-        if b"__asan_init" in f.read():
+        binary = f.read()
+        if b"__asan_init" in binary or b"__tsan_init" in binary:
             raise Skip("under a sanitizer memory says nothing")
     with weir.connect() as conn:    # what the first one costs is nobody's in particular
         conn.execute("SELECT 1")
