@@ -10,7 +10,7 @@
 #include "admin/private.h"
 #include "config/value.h"
 
-enum { DATABASE_NAME_MAX = 1024 };
+enum { DATABASE_NAME_MAX = 1024, SET_TAG_MAX = 512 };
 
 static void on_ordered(void *ctx, const struct pg_error *err)
 {
@@ -36,17 +36,31 @@ static void order_give(struct show *s, enum admin_action action, const char *dat
 	s->source->act(s->source->ctx, &order, on_ordered, s->request);
 }
 
-/* An order about one database, or all when none is named. */
-static void order_database(struct show *s, enum admin_action action)
+/* About one database, or all when none is named. verb: what can't be done to the console's. */
+static void order_database(struct show *s, enum admin_action action, const char *verb)
 {
 	char name[DATABASE_NAME_MAX];
+	bool is_ours;
 
-	if (!command_word(s->argument, name, sizeof(name)))
+	if (!command_word(s->argument, name, sizeof(name))) {
 		command_fail(s, "42601", "one database name is expected");
-	else if (name[0] && !config_database_find(s->cfg, slice_str(name)))
-		command_fail(s, "3D000", "no such database: \"%.100s\"", name);
+		return;
+	}
+	is_ours = config_is_admin_database(slice_str(name));
+	if (is_ours && action != ADMIN_RESUME) /* it is never paused, and will be told so */
+		command_fail(s, "42809", "cannot %s admin db: %s", verb, name);
+	else if (name[0] && !is_ours && !config_database_find(s->cfg, slice_str(name)))
+		command_fail(s, "3D000", "no such database: %.100s", name);
 	else
 		order_give(s, action, name, 0);
+}
+
+static void order_named_database(struct show *s, enum admin_action action, const char *verb)
+{
+	if (s->argument.len)
+		order_database(s, action, verb);
+	else
+		command_fail(s, "42601", "a database is required");
 }
 
 void act_reload(struct show *s)
@@ -56,37 +70,37 @@ void act_reload(struct show *s)
 
 void act_pause(struct show *s)
 {
-	order_database(s, ADMIN_PAUSE);
+	order_database(s, ADMIN_PAUSE, "pause");
 }
 
 void act_resume(struct show *s)
 {
-	order_database(s, ADMIN_RESUME);
+	order_database(s, ADMIN_RESUME, "resume");
 }
 
 void act_disable(struct show *s)
 {
-	order_database(s, ADMIN_DISABLE);
+	order_named_database(s, ADMIN_DISABLE, "disable");
 }
 
 void act_enable(struct show *s)
 {
-	order_database(s, ADMIN_ENABLE);
+	order_named_database(s, ADMIN_ENABLE, "enable");
 }
 
 void act_wait_close(struct show *s)
 {
-	order_database(s, ADMIN_WAIT_CLOSE);
+	order_database(s, ADMIN_WAIT_CLOSE, "wait in");
 }
 
 void act_reconnect(struct show *s)
 {
-	order_database(s, ADMIN_RECONNECT);
+	order_database(s, ADMIN_RECONNECT, "reconnect");
 }
 
 void act_kill(struct show *s)
 {
-	order_database(s, ADMIN_KILL);
+	order_database(s, ADMIN_KILL, "kill");
 }
 
 void act_kill_client(struct show *s)
@@ -186,6 +200,9 @@ static void option_change(struct show *s, const struct option *o, const char *va
 	struct config_error err;
 	struct config *changed;
 
+	char tag[SET_TAG_MAX];
+	struct buf shown;
+
 	if (o->needs_restart) {
 		command_fail(s, "55P02", "%s cannot be changed without a restart", o->name);
 		return;
@@ -195,7 +212,20 @@ static void option_change(struct show *s, const struct option *o, const char *va
 		command_fail(s, "22023", "%s: %s", o->name, err.message);
 		return;
 	}
+	buf_init(&shown, SET_TAG_MAX); /* secrets stay hidden in it */
+	option_print(o, &changed->global, &shown);
+	snprintf(tag, sizeof(tag), "SET %s=%.*s", o->name, (int)shown.len, shown.data);
+	buf_fini(&shown);
 	s->source->publish(s->source->ctx, changed);
+	command_done(s, tag);
+}
+
+static void ignore_setting(struct show *s)
+{
+	struct pg_error said;
+
+	pg_error_set(&said, "00000", "SET ignored");
+	build_notice(s->out, "NOTICE", &said);
 	command_done(s, "SET");
 }
 
@@ -208,14 +238,14 @@ void set_option(struct show *s)
 
 	o = option_find(OPTION_SCOPE_GLOBAL, name);
 	if (is_session_setting(name))
-		command_done(s, "SET");
+		ignore_setting(s);
 	else if (!is_pair)
 		command_fail(s, "42601", "SET option = value is expected");
+	else if (s->request->role != ADMIN_ROLE_ADMIN)
+		command_fail(s, "42501", "admin access needed");
 	else if (!o)
 		command_fail(s, "42704", "unrecognized configuration parameter \"%.*s\"",
 		             (int)(name.len > 63 ? 63 : name.len), name.ptr);
-	else if (s->request->role != ADMIN_ROLE_ADMIN)
-		command_fail(s, "42501", "admin access needed");
 	else
 		option_change(s, o, value);
 }

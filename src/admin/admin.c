@@ -78,12 +78,9 @@ void request_finish(struct admin_request *request)
 	request->on_done(request);
 }
 
-static void request_fail(struct admin_request *request, const char *sqlstate, const char *message)
+static void request_fail(struct admin_request *request, const struct pg_error *err)
 {
-	struct pg_error err;
-
-	pg_error_set(&err, sqlstate, "%s", message);
-	build_error(&request->out, "ERROR", &err);
+	build_error(&request->out, "ERROR", err);
 	request_finish(request);
 }
 
@@ -134,6 +131,7 @@ void admin_run(struct admin *a, struct admin_request *request)
 {
 	struct slice sql = command_trim(slice_str(request->sql));
 	const struct admin_command *c;
+	struct pg_error err;
 
 	request->admin = a;
 	if (sql.len == 0) {
@@ -143,14 +141,17 @@ void admin_run(struct admin *a, struct admin_request *request)
 	}
 	c = command_find(sql, &request->argument);
 	request->command = c;
-	if (!c || !argument_fits(c, request->argument))
-		request_fail(request, "42601", "invalid command, SHOW HELP lists what there is");
-	else if (request->role < c->role)
-		request_fail(request, "42501", "admin access needed");
-	else if (c->want)
+	if (!c || !argument_fits(c, request->argument)) {
+		pg_error_set(&err, "42601", "invalid command '%.200s', use SHOW HELP;", request->sql);
+		request_fail(request, &err);
+	} else if (request->role < c->role) {
+		pg_error_set(&err, "42501", "admin access needed");
+		request_fail(request, &err);
+	} else if (c->want) {
 		a->source.collect(a->source.ctx, c->want, on_parts, request);
-	else
+	} else {
 		request_answer(request, NULL);
+	}
 }
 
 void admin_greeting(struct buf *out)
@@ -171,6 +172,6 @@ void admin_refuse_extended(struct buf *out)
 {
 	struct pg_error err;
 
-	pg_error_set(&err, "0A000", "the console has the simple query protocol only");
+	pg_error_set(&err, "0A000", "extended query protocol not supported by admin console");
 	build_error(out, "ERROR", &err);
 }

@@ -160,6 +160,11 @@ void command_fail(struct show *s, const char *sqlstate, const char *fmt, ...)
 	build_error(s->out, "ERROR", &err);
 }
 
+void command_unknown(struct show *s)
+{
+	command_fail(s, "42601", "invalid command '%.200s', use SHOW HELP;", s->request->sql);
+}
+
 void command_done(struct show *s, const char *tag)
 {
 	build_command_complete(s->out, tag);

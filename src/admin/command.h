@@ -45,6 +45,7 @@ bool command_word(struct slice argument, char *out, size_t size);
 
 /* Answers of handlers. */
 void command_fail(struct show *s, const char *sqlstate, const char *fmt, ...) WEIR_PRINTF(3, 4);
+void command_unknown(struct show *s); /* as PgBouncer says it */
 void command_done(struct show *s, const char *tag);
 
 #define COMMAND(words, argument, role, want, handler, help) command_fn handler;

@@ -6,6 +6,7 @@ src_admin_libadmin_a_SOURCES = \
 	src/admin/act.c \
 	src/admin/admin.c src/admin/admin.h src/admin/private.h \
 	src/admin/command.c src/admin/command.h src/admin/commands.def \
+	src/admin/names.c src/admin/names.h \
 	src/admin/nodes.c src/admin/nodes.h \
 	src/admin/pages.c \
 	src/admin/readiness.c src/admin/readiness.h \

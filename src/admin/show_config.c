@@ -4,12 +4,17 @@
  * STATE, and the answers that drivers want at log-in.
  */
 #include "admin/command.h"
+#include "admin/names.h"
 #include "admin/nodes.h"
 #include "admin/result.h"
 #include "config/value.h"
 #include "pgweir/version.h"
 
-enum { VALUE_BYTES_MAX = 65536 };
+enum {
+	VALUE_BYTES_MAX = 65536,
+	CONSOLE_POOL_SIZE = 2,    /* as PgBouncer has it */
+	OWN_DATABASE_COLUMNS = 4, /* cluster, split, consistency, cache */
+};
 
 /* The PgBouncer whose console this speaks; tools parse it. */
 #define CONSOLE_VERSION "PgBouncer 1.26.0"
@@ -104,7 +109,7 @@ struct connections {
 	uint64_t clients, servers;
 };
 
-static struct connections connections_of(const struct admin_part *parts, const char *database)
+static struct connections connections_of(const struct admin_part *parts, struct slice database)
 {
 	struct connections open = { 0 };
 
@@ -112,7 +117,7 @@ static struct connections connections_of(const struct admin_part *parts, const c
 		for (size_t i = 0; i < p->pool_count; i++) {
 			const struct admin_pool *row = &p->pools[i];
 
-			if (strcmp(row->database, database) != 0)
+			if (!slice_is(database, row->database))
 				continue;
 			open.clients += row->cl_active + row->cl_waiting;
 			open.servers += row->sv_active + row->sv_active_cancel + row->sv_being_canceled +
@@ -122,17 +127,19 @@ static struct connections connections_of(const struct admin_part *parts, const c
 	return open;
 }
 
-static void database_row(struct show *s, struct result *r, const struct config_database *db)
+/* name: what clients ask for, also where "*" is the entry. */
+static void database_row(struct show *s, struct result *r, struct slice name)
 {
+	const struct config_database *db = config_database_find(s->cfg, name);
 	struct admin_database now = { 0 };
-	struct connections open = connections_of(s->parts, db->name);
+	struct connections open = connections_of(s->parts, name);
 	struct node_place place;
 
 	if (s->source->database)
-		s->source->database(s->source->ctx, db->name, &now);
-	result_text(r, db->name);
+		s->source->database(s->source->ctx, name.ptr, &now);
+	result_slice(r, name);
 	database_place(s, r, db, &place);
-	result_text(r, db->dbname[0] ? db->dbname : db->name);
+	result_slice(r, db->is_fallback ? name : slice_str(db->dbname[0] ? db->dbname : db->name));
 	result_text(r, null_if_empty(db->user));
 	result_number(r, (uint64_t)db->pool_size);
 	result_number(r, (uint64_t)db->min_pool_size);
@@ -152,6 +159,32 @@ static void database_row(struct show *s, struct result *r, const struct config_d
 	result_text(r, config_consistency_text(db->consistency));
 	result_text(r, on_off(db->cache));
 	result_number(r, (uint64_t)db->reserve_pool_size);
+	result_row(r);
+}
+
+static void console_row(struct show *s, struct result *r)
+{
+	static const uint64_t limits[] = { CONSOLE_POOL_SIZE, 0, 0 }; /* pool, min_pool, reserve_pool */
+
+	result_text(r, CONSOLE_NAME);
+	result_text(r, NULL);
+	result_number(r, (uint64_t)s->cfg->global.listen_port);
+	result_text(r, CONSOLE_NAME);
+	result_text(r, CONSOLE_NAME);
+	for (size_t i = 0; i < WEIR_COUNTOF(limits); i++)
+		result_number(r, limits[i]);
+	result_number(r, s->cfg->global.server_lifetime_us / 1000000);
+	result_text(r, config_pool_mode_text(POOL_MODE_STATEMENT));
+	result_text(r, NULL); /* load_balance_hosts */
+	result_number(r, 0);
+	result_number(r, 0);
+	result_number(r, 0);
+	result_number(r, console_client_count(s->parts));
+	result_bool(r, false);
+	result_bool(r, false);
+	for (int i = 0; i < OWN_DATABASE_COLUMNS; i++)
+		result_text(r, NULL);
+	result_number(r, 0); /* reserve_pool */
 	result_row(r);
 }
 
@@ -181,12 +214,18 @@ void show_databases(struct show *s)
 		COLUMN_TEXT("cache"),
 		COLUMN_INT("reserve_pool"), /* reserve_pool_size's name of old, for exporters */
 	};
+	struct names names;
 	struct result r;
 
+	names_of_databases(&names, s);
 	RESULT_BEGIN(&r, s->out, columns);
-	for (size_t i = 0; i < s->cfg->database_count; i++)
-		database_row(s, &r, &s->cfg->databases[i]);
+	for (size_t i = 0; i < names.count; i++)
+		if (slice_is(names.items[i], CONSOLE_NAME))
+			console_row(s, &r);
+		else
+			database_row(s, &r, names.items[i]);
 	result_end(&r, "SHOW");
+	names_fini(&names);
 }
 
 static bool all_paused(const struct show *s)
@@ -247,7 +286,7 @@ void show_setting(struct show *s)
 		result_end(&r, "SHOW");
 		return;
 	}
-	command_fail(s, "42601", "unknown command, SHOW HELP lists what there is");
+	command_unknown(s);
 }
 
 void select_one(struct show *s)

@@ -5,8 +5,8 @@
  * node a server is on and which worker has it.
  */
 #include "admin/command.h"
+#include "admin/names.h"
 #include "admin/result.h"
-#include "base/mem.h"
 
 #define CONN_COLUMNS                                                                               \
 	COLUMN_TEXT("type"), COLUMN_TEXT("user"), COLUMN_TEXT("database"), COLUMN_TEXT("replication"), \
@@ -116,15 +116,15 @@ void show_active_sockets(struct show *s)
 	conn_rows(s, &r, LIST_CLIENTS | LIST_SERVERS | LIST_ACTIVE_ONLY);
 }
 
-static void count_user(const struct admin_part *parts, const char *user, uint64_t *servers,
+static void count_user(const struct admin_part *parts, struct slice user, uint64_t *servers,
                        uint64_t *clients)
 {
 	*servers = *clients = 0;
 	for (; parts; parts = parts->next) {
 		for (size_t i = 0; i < parts->server_count; i++)
-			*servers += strcmp(parts->servers[i].user, user) == 0;
+			*servers += slice_is(user, parts->servers[i].user);
 		for (size_t i = 0; i < parts->client_count; i++)
-			*clients += strcmp(parts->clients[i].user, user) == 0;
+			*clients += slice_is(user, parts->clients[i].user);
 	}
 }
 
@@ -143,12 +143,16 @@ static void user_number(struct result *r, const struct config_user *u, const cha
 		result_text(r, NULL);
 }
 
-static void user_row(struct show *s, struct result *r, const struct config_user *u)
+static void user_row(struct show *s, struct result *r, struct slice name)
 {
+	const struct config_user stranger = { .name = "" };
+	const struct config_user *u = config_user_find(s->cfg, name);
 	uint64_t servers, clients;
 
-	count_user(s->parts, u->name, &servers, &clients);
-	result_text(r, u->name);
+	if (!u)
+		u = &stranger;
+	count_user(s->parts, name, &servers, &clients);
+	result_slice(r, name);
 	user_number(r, u, "pool_size", u->pool_size);
 	user_number(r, u, "reserve_pool_size", u->reserve_pool_size);
 	result_text(r, user_gives(u, "pool_mode") ? config_pool_mode_text(u->pool_mode) : NULL);
@@ -157,35 +161,6 @@ static void user_row(struct show *s, struct result *r, const struct config_user 
 	result_number(r, (uint64_t)config_max_user_client_connections(s->cfg, u));
 	result_number(r, clients);
 	result_row(r);
-}
-
-struct strangers {      /* connected users that [users] doesn't name, each once */
-	const char **names; /* owned */
-	size_t count;
-};
-
-static bool is_known(const struct show *s, const struct strangers *strangers, const char *name)
-{
-	if (config_user_find(s->cfg, slice_str(name)))
-		return true;
-	for (size_t i = 0; i < strangers->count; i++)
-		if (strcmp(strangers->names[i], name) == 0)
-			return true;
-	return name[0] == '\0';
-}
-
-static void strangers_init(struct strangers *strangers, const struct show *s)
-{
-	size_t room = 0;
-
-	for (const struct admin_part *p = s->parts; p; p = p->next)
-		room += p->client_count;
-	strangers->names = mem_alloc(room * sizeof(*strangers->names) + 1);
-	strangers->count = 0;
-	for (const struct admin_part *p = s->parts; p; p = p->next)
-		for (size_t i = 0; i < p->client_count; i++)
-			if (!is_known(s, strangers, p->clients[i].user))
-				strangers->names[strangers->count++] = p->clients[i].user;
 }
 
 void show_users(struct show *s)
@@ -200,18 +175,13 @@ void show_users(struct show *s)
 		COLUMN_INT("max_user_client_connections"),
 		COLUMN_INT("current_client_connections"),
 	};
-	struct strangers strangers;
+	struct names names;
 	struct result r;
 
-	strangers_init(&strangers, s);
+	names_of_users(&names, s);
 	RESULT_BEGIN(&r, s->out, columns);
-	for (size_t i = 0; i < s->cfg->user_count; i++)
-		user_row(s, &r, &s->cfg->users[i]);
-	for (size_t i = 0; i < strangers.count; i++) {
-		const struct config_user stranger = { .name = strangers.names[i] };
-
-		user_row(s, &r, &stranger);
-	}
+	for (size_t i = 0; i < names.count; i++)
+		user_row(s, &r, names.items[i]);
 	result_end(&r, "SHOW");
-	mem_free(strangers.names);
+	names_fini(&names);
 }

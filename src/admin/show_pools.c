@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
  * SHOW POOLS, NODE_POOLS, LISTS: rows of all workers added up. Columns and
- * their order are PgBouncer's; what pgweir adds stands at the end.
+ * their order are PgBouncer's; what pgweir adds stands at the end. As there, the
+ * console has a pool, though it is at no node.
  */
 #include "admin/command.h"
+#include "admin/names.h"
 #include "admin/result.h"
 #include "base/mem.h"
 
@@ -69,11 +71,24 @@ static int compare_pools(const void *a, const void *b)
 	return order ? order : strcmp(x->node, y->node);
 }
 
+static struct admin_pool console_pool(const struct admin_part *parts)
+{
+	return (struct admin_pool){
+		.database = CONSOLE_NAME,
+		.user = CONSOLE_NAME,
+		.node = "",
+		.cl_active = (uint32_t)console_client_count(parts),
+		.pool_mode = config_pool_mode_text(POOL_MODE_STATEMENT),
+	};
+}
+
 static void pool_sums_init(struct pool_sums *sums, const struct admin_part *parts, bool by_node)
 {
-	sums->rows = mem_alloc(pools_room(parts) * sizeof(*sums->rows) + 1);
+	sums->rows = mem_alloc((pools_room(parts) + 1) * sizeof(*sums->rows));
 	sums->count = 0;
 	sums->by_node = by_node;
+	if (!by_node)
+		sums->rows[sums->count++] = console_pool(parts);
 	for (; parts; parts = parts->next)
 		for (size_t i = 0; i < parts->pool_count; i++)
 			pool_sums_take(sums, &parts->pools[i]);
@@ -153,46 +168,46 @@ static void list_row(struct result *r, const char *name, uint64_t items)
 }
 
 struct list_sums {
-	uint64_t clients, logins, idle, used;
+	uint64_t clients, logins, servers;
 };
 
 static void list_sums_take(struct list_sums *sums, const struct admin_part *part)
 {
 	sums->clients += part->client_count;
 	sums->logins += part->login_clients;
-	for (size_t i = 0; i < part->server_count; i++) {
-		if (strcmp(part->servers[i].state, "idle") == 0)
-			sums->idle++;
-		else
-			sums->used++;
-	}
+	sums->servers += part->server_count;
 }
 
 void show_lists(struct show *s)
 {
 	static const struct build_column columns[] = { COLUMN_TEXT("list"), COLUMN_INT("items") };
 	struct list_sums sums = { 0 };
+	struct names databases, users;
 	struct pool_sums pools;
 	struct result r;
 
 	for (const struct admin_part *part = s->parts; part; part = part->next)
 		list_sums_take(&sums, part);
 	pool_sums_init(&pools, s->parts, false);
+	names_of_databases(&databases, s);
+	names_of_users(&users, s);
 	RESULT_BEGIN(&r, s->out, columns);
-	list_row(&r, "databases", s->cfg->database_count);
-	list_row(&r, "users", s->cfg->user_count);
+	list_row(&r, "databases", databases.count);
+	list_row(&r, "users", users.count);
 	list_row(&r, "peers", 0);
 	list_row(&r, "pools", pools.count);
 	list_row(&r, "peer_pools", 0);
 	list_row(&r, "free_clients", 0);
 	list_row(&r, "used_clients", sums.clients);
 	list_row(&r, "login_clients", sums.logins);
-	list_row(&r, "free_servers", sums.idle);
-	list_row(&r, "used_servers", sums.used);
+	list_row(&r, "free_servers", 0); /* PgBouncer's: memory kept for later, not idle connections */
+	list_row(&r, "used_servers", sums.servers);
 	list_row(&r, "dns_names", 0);
 	list_row(&r, "dns_zones", 0);
 	list_row(&r, "dns_queries", 0);
 	list_row(&r, "dns_pending", 0);
 	result_end(&r, "SHOW");
+	names_fini(&databases);
+	names_fini(&users);
 	mem_free(pools.rows);
 }

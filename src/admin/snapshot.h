@@ -70,7 +70,8 @@ struct admin_part {
 	struct admin_conn *clients;
 	struct admin_conn *servers;
 	struct admin_memory *memory;
-	uint32_t login_clients; /* clients not logged in yet; they have no row */
+	uint32_t login_clients;   /* clients not logged in yet; they have no row */
+	uint32_t console_clients; /* with the pools */
 };
 
 struct admin_part *admin_part_create(unsigned worker);

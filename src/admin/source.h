@@ -57,6 +57,7 @@ struct admin_route { /* EXPLAIN ROUTE: how a statement would be routed now */
 
 typedef void admin_parts_fn(void *done_ctx, struct admin_part *parts);   /* the callee owns parts */
 typedef void admin_error_fn(void *done_ctx, const struct pg_error *err); /* NULL: done */
+typedef void admin_name_fn(void *each_ctx, struct slice name); /* lives as long as the request */
 typedef void admin_topology_fn(void *each_ctx, const char *cluster,
                                const struct topology *topology);
 
@@ -69,6 +70,7 @@ struct admin_source {
 	void (*topologies)(void *ctx, admin_topology_fn *each, void *each_ctx);
 	void (*cache)(void *ctx, struct cache_stats *out); /* NULL: no cache */
 	void (*database)(void *ctx, const char *name, struct admin_database *out);
+	void (*users)(void *ctx, admin_name_fn *each, void *each_ctx); /* of auth_file; may be NULL */
 	void (*act)(void *ctx, const struct admin_order *order, admin_error_fn *done, void *done_ctx);
 	/* Publishes the changed configuration; takes over the reference. */
 	void (*publish)(void *ctx, struct config *cfg);

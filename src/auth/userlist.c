@@ -169,6 +169,14 @@ void userlist_destroy(struct userlist *list)
 	mem_free(list);
 }
 
+void userlist_each(const struct userlist *list, userlist_name_fn *each, void *ctx)
+{
+	if (!list)
+		return;
+	map_foreach(&list->entries, n)
+		each(ctx, map_entry(n, const struct entry, node)->user);
+}
+
 enum weir_err userlist_find(const struct userlist *list, struct slice user, struct slice *secret)
 {
 	const struct entry *e = list ? find(list, user) : NULL;

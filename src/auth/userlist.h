@@ -37,6 +37,9 @@ enum weir_err userlist_parse(struct slice text, const char *path, struct userlis
                              char error[USERLIST_ERROR_MAX]) WEIR_MUST_CHECK;
 void userlist_destroy(struct userlist *list); /* wipes; NULL is fine */
 
+typedef void userlist_name_fn(void *ctx, struct slice user); /* borrowed from the list */
+/* Every user's name, in no order. A NULL list is empty. */
+void userlist_each(const struct userlist *list, userlist_name_fn *each, void *ctx);
 /* The secret as stored, borrowed from the list; NOT_FOUND: no such user. A NULL list is empty. */
 enum weir_err userlist_find(const struct userlist *list, struct slice user,
                             struct slice *secret) WEIR_MUST_CHECK;

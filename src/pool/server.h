@@ -60,7 +60,7 @@ struct server {
 	uint64_t id;
 	char *host;                   /* owned: where it was opened to, one of the pool's */
 	uint16_t port;
-	uint64_t connected_us, idle_since_us, request_us, checked_us;
+	uint64_t connected_us, idle_since_us, checked_us;
 	uint64_t generation;          /* of the pool then: an older one closes when free */
 	uint64_t pass_left;           /* bytes of a message body still to pass on */
 	bool pass_dropped;            /* ... to swallow instead */

@@ -97,6 +97,7 @@ struct client {
 	bool wants_own_server : 1;       /* the request uses sequences: see pool_take_own */
 	bool is_unnamed_live : 1;        /* its unnamed statement is on the linked server */
 	bool is_console : 1, is_admin : 1, is_tls : 1;
+	bool is_console_alias : 1;       /* it asked for the console by PgBouncer's name */
 	bool is_read_request : 1;        /* the request that runs reads only */
 	bool had_error : 1;              /* in the request that runs */
 	bool has_inner_commit : 1;       /* the request may commit a part of it, and then fail */

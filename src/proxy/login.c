@@ -258,7 +258,9 @@ static void welcome_console(struct client *c)
 		return;
 	}
 	c->is_console = true;
+	c->is_console_alias = strcmp(l->database, "pgbouncer") == 0;
 	c->console_user = mem_strdup(l->user);
+	c->session = session_get(l->startup); /* for SHOW CLIENTS: its application_name */
 	buf_init(&b, LOGIN_OUT_MAX);
 	buf_append_slice(&b, wire_auth_ok);
 	hooks->console_greeting(&b);

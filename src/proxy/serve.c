@@ -398,6 +398,7 @@ static bool serve_console(struct client *c, const struct request *req)
 	if (c->state != CLIENT_IDLE)
 		return false;
 	client_set_state(c, CLIENT_CONSOLE);
+	c->request_us = loop_now_us(c->proxy->loop);
 	hooks->console(c->proxy->shared->hooks_ctx, c->proxy, c, sql);
 	return true;
 }

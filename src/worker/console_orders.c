@@ -3,7 +3,8 @@
  * The console's orders, on the control thread. Most are done when they are
  * posted. PAUSE and WAIT_CLOSE are answered when no server connection is left
  * that they wait for: rounds of one task per worker count those, with a pause
- * between, until the count is nothing.
+ * between, until the count is nothing. KILL_CLIENT takes one round, to know
+ * whether anybody had that client.
  */
 #include <stdio.h>
 
@@ -22,8 +23,9 @@ struct order_wait { /* control thread; in control->order_waits */
 	struct control *control;
 	enum admin_action action;
 	char *database;          /* owned; "": all. Tasks of a round read it */
+	uint64_t id;             /* KILL_CLIENT */
 	unsigned left;           /* workers whose count is under way */
-	uint64_t busy;           /* servers counted in this round */
+	uint64_t count;          /* servers, or clients that were killed, in this round */
 	struct loop_timer timer; /* to the next round */
 	admin_error_fn *done;
 	void *done_ctx;
@@ -32,7 +34,7 @@ struct order_wait { /* control thread; in control->order_waits */
 struct count_mail {
 	struct mail mail;
 	struct order_wait *wait;
-	uint64_t busy;
+	uint64_t count;
 };
 
 /* --- on workers -------------------------------------------------------------------- */
@@ -83,12 +85,14 @@ static void run_kill(struct task *t, struct proxy *p)
 		kill_servers(&tp->pool);
 }
 
-static void run_kill_client(struct task *t, struct proxy *p)
+static uint64_t kill_client(struct proxy *p, uint64_t id)
 {
-	struct client *c = proxy_client_by_id(p, t->number);
+	struct client *c = proxy_client_by_id(p, id);
 
-	if (c)
-		client_close(c, CLOSE_ADMIN, NULL);
+	if (!c)
+		return 0;
+	client_close(c, CLOSE_ADMIN, NULL);
+	return 1;
 }
 
 static uint64_t count_marked(const struct pool *pool)
@@ -109,6 +113,15 @@ static uint64_t count_paused(struct tenant_pool *tp)
 	return pool_open_count(&tp->pool);
 }
 
+static uint64_t count_servers(const struct order_wait *wait, struct proxy *p)
+{
+	uint64_t count = 0;
+
+	for (struct tenant_pool *tp = NULL; (tp = next_pool(p, tp, wait->database)) != NULL;)
+		count += wait->action == ADMIN_PAUSE ? count_paused(tp) : count_marked(&tp->pool);
+	return count;
+}
+
 static void on_count(struct mail *mail, void *receiver);
 
 static void run_count(struct task *t, struct proxy *p)
@@ -118,8 +131,8 @@ static void run_count(struct task *t, struct proxy *p)
 
 	m->mail.deliver = on_count;
 	m->wait = wait;
-	for (struct tenant_pool *tp = NULL; (tp = next_pool(p, tp, wait->database)) != NULL;)
-		m->busy += wait->action == ADMIN_PAUSE ? count_paused(tp) : count_marked(&tp->pool);
+	m->count = wait->action == ADMIN_KILL_CLIENT ? kill_client(p, wait->id) :
+						       count_servers(wait, p);
 	mailbox_post(wait->control->mailbox, &m->mail);
 }
 
@@ -139,11 +152,17 @@ static void wait_abandon(struct order_wait *wait)
 	wait_free(wait);
 }
 
+static void wait_end(struct order_wait *wait, const struct pg_error *err)
+{
+	wait->done(wait->done_ctx, err);
+	wait_free(wait);
+}
+
 static void begin_round(struct order_wait *wait)
 {
 	struct control *c = wait->control;
 
-	wait->busy = 0;
+	wait->count = 0;
 	wait->left = c->worker_count;
 	for (unsigned i = 0; i < c->worker_count; i++) {
 		struct task *t = task_create(run_count);
@@ -161,17 +180,19 @@ static void on_next_round(struct loop_timer *timer)
 static void end_round(struct order_wait *wait)
 {
 	struct control *c = wait->control;
+	bool is_kill = wait->action == ADMIN_KILL_CLIENT;
 	struct pg_error err;
 
 	if (!c->admin) {
 		wait_abandon(wait);
 	} else if (wait->action == ADMIN_PAUSE && !gates_of(&c->gates, wait->database).is_paused) {
 		pg_error_set(&err, "55000", "RESUME came before PAUSE was complete");
-		wait->done(wait->done_ctx, &err);
-		wait_free(wait);
-	} else if (wait->busy == 0) {
-		wait->done(wait->done_ctx, NULL);
-		wait_free(wait);
+		wait_end(wait, &err);
+	} else if (is_kill && wait->count == 0) {
+		pg_error_set(&err, "42704", "client not found");
+		wait_end(wait, &err);
+	} else if (is_kill || wait->count == 0) {
+		wait_end(wait, NULL);
 	} else {
 		loop_timer_arm(c->loop, &wait->timer, ROUND_PAUSE_US, on_next_round);
 	}
@@ -183,7 +204,7 @@ static void on_count(struct mail *mail, void *receiver)
 	struct order_wait *wait = m->wait;
 
 	(void)receiver;
-	wait->busy += m->busy;
+	wait->count += m->count;
 	mem_free(m);
 	if (--wait->left == 0)
 		end_round(wait);
@@ -206,6 +227,7 @@ static void wait_begin(struct control *c, const struct admin_order *order, admin
 
 	wait->control = c;
 	wait->action = order->action;
+	wait->id = order->id;
 	wait->database = mem_strdup(order->database);
 	wait->done = done;
 	wait->done_ctx = done_ctx;
@@ -243,6 +265,16 @@ static void set_paused(struct control *c, const char *database)
 	control_set_gate(c, database, gate);
 }
 
+static bool order_pause(struct control *c, const char *database, struct pg_error *err)
+{
+	if (!c->gates.all.is_paused) {
+		set_paused(c, database);
+		return true;
+	}
+	pg_error_set(err, "55000", "already suspended/paused");
+	return false;
+}
+
 static void set_disabled(struct control *c, const char *database, bool is_disabled)
 {
 	struct gate_state gate = gates_own(&c->gates, database);
@@ -258,7 +290,7 @@ static bool order_resume(struct control *c, const char *database, struct pg_erro
 	if (!*database) {
 		if (control_resume_all(c))
 			return true;
-		pg_error_set(err, "55000", "nothing is paused");
+		pg_error_set(err, "55000", "pooler is not paused/suspended");
 	} else if (gate.is_paused) {
 		gate.is_paused = false;
 		control_set_gate(c, database, gate);
@@ -266,7 +298,7 @@ static bool order_resume(struct control *c, const char *database, struct pg_erro
 	} else if (c->gates.all.is_paused) {
 		pg_error_set(err, "55000", "all databases are paused: RESUME without a name");
 	} else {
-		pg_error_set(err, "55000", "database \"%.100s\" is not paused", database);
+		pg_error_set(err, "55000", "database %.100s is not paused", database);
 	}
 	return false;
 }
@@ -287,8 +319,7 @@ static bool order_do(struct control *c, const struct admin_order *order, struct 
 	case ADMIN_RELOAD:
 		return order_reload(c, err);
 	case ADMIN_PAUSE:
-		set_paused(c, order->database);
-		break;
+		return order_pause(c, order->database, err);
 	case ADMIN_RESUME:
 		return order_resume(c, order->database, err);
 	case ADMIN_DISABLE:
@@ -303,8 +334,6 @@ static bool order_do(struct control *c, const struct admin_order *order, struct 
 		post_all(c, run_kill, order);
 		break;
 	case ADMIN_KILL_CLIENT:
-		post_all(c, run_kill_client, order);
-		break;
 	case ADMIN_WAIT_CLOSE:
 		break;
 	case ADMIN_SHUTDOWN:
@@ -326,10 +355,12 @@ static bool order_do(struct control *c, const struct admin_order *order, struct 
 void console_order(void *ctx, const struct admin_order *order, admin_error_fn *done, void *done_ctx)
 {
 	struct pg_error err;
+	bool is_answered_later = order->action == ADMIN_PAUSE || order->action == ADMIN_WAIT_CLOSE ||
+				 order->action == ADMIN_KILL_CLIENT;
 
 	if (!order_do(ctx, order, &err))
 		done(done_ctx, &err);
-	else if (order->action == ADMIN_PAUSE || order->action == ADMIN_WAIT_CLOSE)
+	else if (is_answered_later)
 		wait_begin(ctx, order, done, done_ctx);
 	else
 		done(done_ctx, NULL);

@@ -114,12 +114,13 @@ static void client_row(struct rows *r, struct admin_conn *row, const struct clie
 {
 	row->user = c->tenant ? copy(r, c->tenant->user) :
 		    c->console_user ? copy(r, c->console_user) : "";
-	row->database = c->tenant ? copy(r, c->tenant->database) : "pgweir";
+	row->database = c->tenant ? copy(r, c->tenant->database) :
+			c->is_console_alias ? "pgbouncer" : "pgweir";
 	row->replication = replication_text((enum replication_mode)c->replication);
 	row->state = client_state_text(c);
 	addresses(r, row, &c->conn);
 	row->connect_time_us = wall_of(r, c->connected_us);
-	row->request_time_us = wall_of(r, c->request_us);
+	row->request_time_us = wall_of(r, c->request_us ? c->request_us : c->connected_us);
 	row->wait_us = is_waiting(c) && c->wait_us ? r->now_us - c->wait_us : 0;
 	row->ptr = (uint64_t)(uintptr_t)c;
 	row->link = (uint64_t)(uintptr_t)c->server;
@@ -182,6 +183,14 @@ static enum replication_mode server_replication(const struct server *s)
 	return s->is_replication && c ? (enum replication_mode)c->replication : REPLICATION_NONE;
 }
 
+/* When its last request began; of an idle one, when that ended. */
+static uint64_t request_of_server(const struct server *s)
+{
+	const struct client *c = s->client;
+
+	return c && c->request_us ? c->request_us : s->idle_since_us;
+}
+
 static void server_row(struct rows *r, struct admin_conn *row, const struct server *s)
 {
 	const struct tenant *t = tenant_pool_of(s->pool)->tenant;
@@ -192,7 +201,7 @@ static void server_row(struct rows *r, struct admin_conn *row, const struct serv
 	row->state = server_state_text(s->state);
 	addresses(r, row, &s->conn);
 	row->connect_time_us = wall_of(r, s->connected_us);
-	row->request_time_us = wall_of(r, s->request_us);
+	row->request_time_us = wall_of(r, request_of_server(s));
 	row->ptr = (uint64_t)(uintptr_t)s;
 	row->link = (uint64_t)(uintptr_t)s->client;
 	row->remote_pid = s->pid;
@@ -271,6 +280,7 @@ static void count_client(struct rows *r, const struct client *c)
 	struct admin_pool *row = c->tenant ? pool_of_client(r, c) : NULL;
 	uint64_t waited;
 
+	r->part->console_clients += c->is_console;
 	if (!row)
 		return;
 	if (!is_waiting(c)) {

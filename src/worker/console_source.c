@@ -8,6 +8,7 @@
 
 #include <stdio.h>
 
+#include "auth/userlist.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "cache/cache.h"
@@ -137,6 +138,11 @@ static void source_database(void *ctx, const char *name, struct admin_database *
 	out->is_disabled = gate.is_disabled;
 }
 
+static void source_users(void *ctx, admin_name_fn *each, void *each_ctx)
+{
+	userlist_each(((struct control *)ctx)->settings->users, each, each_ctx);
+}
+
 static bool source_is_accepting(void *ctx)
 {
 	struct control *c = ctx;
@@ -191,6 +197,7 @@ void console_source_init(struct admin_source *source, struct control *c)
 		.topologies = source_topologies,
 		.cache = c->shared.cache ? source_cache : NULL,
 		.database = source_database,
+		.users = source_users,
 		.act = console_order,
 		.publish = source_publish,
 		.explain = source_explain,

@@ -11,6 +11,7 @@ import urllib.request
 
 import psycopg
 
+import bouncer
 import habits
 import servers
 from lib import check, equal, limit, needs, quick, raises, until
@@ -89,47 +90,6 @@ def test_columns_by_name_order_and_type(weir, sub):
                   "another form")
 
 
-class Bouncer:
-    """Debian's PgBouncer before the primary."""
-
-    def __init__(self, folder, tier):
-        self.port, self.ini = free_port(), os.path.join(folder, "bouncer.ini")
-        users = os.path.join(folder, "bouncer.users")
-        with open(users, "w", encoding="utf-8") as f:
-            f.write(f'"postgres" "{servers.USERS["postgres"]}"\n')
-        with open(self.ini, "w", encoding="utf-8") as f:
-            f.write(f"[databases]\napp = host=127.0.0.1 port={tier.primary_port()}\n[pgbouncer]\n"
-                    f"listen_addr = 127.0.0.1\nlisten_port = {self.port}\nunix_socket_dir =\n"
-                    f"auth_type = trust\nauth_file = {users}\nadmin_users = postgres\n")
-        user = pwd.getpwnam("postgres")
-        for path in (users, self.ini):
-            os.chmod(path, 0o644)
-        as_user = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []} \
-            if os.geteuid() == 0 else {}
-        self.proc = subprocess.Popen(["/usr/sbin/pgbouncer", self.ini], stdin=subprocess.DEVNULL,
-                                     stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                                     **as_user)
-
-    def console(self):
-        return psycopg.connect(host="127.0.0.1", port=self.port, user="postgres",
-                               dbname="pgbouncer", autocommit=True,
-                               cursor_factory=psycopg.ClientCursor)
-
-    def __enter__(self):
-        def answers():
-            try:
-                self.console().close()
-                return True
-            except psycopg.OperationalError:
-                return False
-        until("PgBouncer", 20, answers)
-        return self
-
-    def __exit__(self, *_):
-        self.proc.kill()    # a console session may be open: 1.18 would wait for it
-        self.proc.wait(20)
-
-
 # Names and types that changed between Debian's PgBouncer and 1.26.
 RENAMED = {"reserve_pool": "reserve_pool_size"}
 NEWER = {"PEERS", "PEER_POOLS", "STATE"}
@@ -141,7 +101,8 @@ OTHER_TYPES = {("memtotal", 23): ("memtotal", 20)}
 def test_columns_are_those_of_a_real_pgbouncer(weir, tier, folder, sub):
     """What an older PgBouncer shows is here under the same name, type and relative order."""
     weir.need_pgweir()
-    with Bouncer(folder, tier) as real, real.console() as theirs, weir.console() as ours:
+    text = f"admin_users = postgres\n[databases]\napp = host=127.0.0.1 port={tier.primary_port()}\n"
+    with bouncer.Bouncer(folder, text) as real, real.console() as theirs, weir.console() as ours:
         for what in sorted(set(habits.COLUMNS) - NEWER):
             with sub(f"habits::SHOW {what} beside PgBouncer's"):
                 want = [OTHER_TYPES.get((n, t), (RENAMED.get(n, n), t))
@@ -365,7 +326,7 @@ def test_unused_pools_are_forgotten(start, sub):
             "workers": 2}
 
     def names(weir):
-        return {(r["database"], r["user"]) for r in weir.show("POOLS")}
+        return {(r["database"], r["user"]) for r in weir.show("POOLS")} - {("pgbouncer",) * 2}
 
     def visit(weir, database):
         with weir.connect(dbname=database, user="app") as conn:
@@ -672,7 +633,7 @@ def test_prometheus_exporter(start):
     want = {'pgbouncer_requests_total{database="app"}': stats["total_query_count"],
             'pgbouncer_received_bytes_total{database="app"}': stats["total_received"],
             'pgbouncer_active_clients{database="app",user="app"}': pools["cl_active"],
-            'pgbouncer_pool_size{database="app"}': 20, 'pgbouncer_databases': 1}
+            'pgbouncer_pool_size{database="app"}': 20, 'pgbouncer_databases': 2}    # the console's too
     equal({k: float(samples.get(k, -1)) for k in want}, {k: float(v) for k, v in want.items()},
           text)
 

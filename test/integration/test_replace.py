@@ -368,4 +368,5 @@ def test_a_typical_ini(start, tier, sub):
             psycopg.connect(host=folder, port=weir.port, user="app", dbname="balanced") as conn:
         equal(conn.execute("SELECT current_user").fetchone(), ("app",))
     with sub("replace::a typical ini, the console"), weir.console() as console:
-        equal({r[0] for r in console.execute("SHOW DATABASES")}, {"shop", "reports", "balanced"})
+        equal({r[0] for r in console.execute("SHOW DATABASES")},
+              {"shop", "reports", "balanced", "pgbouncer"})

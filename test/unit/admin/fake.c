@@ -30,6 +30,7 @@ static struct admin_part *part_of(unsigned worker)
 	p->pools[1] = (struct admin_pool){
 		.database = "shop", .user = "app", .node = "n2", .cl_waiting = 3, .pool_mode = "transaction"
 	};
+	p->console_clients = 1;
 	p->client_count = 1;
 	p->clients = arena_zalloc(&p->arena, sizeof(*p->clients));
 	p->clients[0] = (struct admin_conn){
@@ -111,6 +112,13 @@ static void on_publish(void *ctx, struct config *cfg)
 	f->cfg = cfg;
 }
 
+static void on_users(void *ctx, admin_name_fn *each, void *each_ctx)
+{
+	(void)ctx;
+	each(each_ctx, slice_str("listed"));
+	each(each_ctx, slice_str("app"));
+}
+
 static bool on_accepting(void *ctx)
 {
 	return ((struct fake *)ctx)->is_accepting;
@@ -170,6 +178,7 @@ void fake_init(struct fake *f, const char *ini)
 		.collect = on_collect,
 		.topologies = on_topologies,
 		.cache = on_cache,
+		.users = on_users,
 		.act = on_act,
 		.publish = on_publish,
 		.explain = on_explain,

@@ -76,7 +76,7 @@ Test(admin, columns_are_pgbouncers)
 		{ "SHOW USERS",
 		  "name,pool_size,reserve_pool_size,pool_mode,max_user_connections,"
 		  "current_connections,max_user_client_connections,current_client_connections\n" },
-		{ "SHOW LISTS", "list,items\ndatabases|1\n" },
+		{ "SHOW LISTS", "list,items\ndatabases|2\nusers|4\n" },
 		{ "SHOW CONFIG", "key,value,default,changeable\n" },
 		{ "SHOW MEM", "name,size,used,free,memtotal," },
 		{ "SHOW STATE", "key,value\nactive|yes\npaused|no\nSHOW\n" },
@@ -99,6 +99,8 @@ Test(admin, pools_are_added_up)
 	cr_expect_not_null(strstr(stats("show pools"),
 	                          "\nshop|app|3|6|0|0|2|0|0|4|0|0|0|1|500000|transaction|-\nSHOW\n"));
 	cr_expect_eq(f.wanted, ADMIN_WANT_POOLS);
+	cr_expect_not_null(strstr(stats("show pools"),
+	                          "\npgbouncer|pgbouncer|2|0|0|0|0|0|0|0|0|0|0|0|0|statement|-\n"));
 	cr_expect_not_null(strstr(stats("show node_pools"),
 	                          "\nshop|app|0|6|0|0|0|0|0|0|0|0|0|0|0|transaction|-|n2\nSHOW\n"));
 }
@@ -114,8 +116,9 @@ Test(admin, clients_and_servers)
 	cr_expect_null(strstr(stats("show active_sockets"), "|idle|"));
 	cr_expect_not_null(strstr(stats("show sockets"), "|4|10|0|0|0|0|0|0|0|"));
 	cr_expect_not_null(
-		strstr(stats("show users"), "\napp|3|-|-|0|1|0|1\nguest|-|-|-|0|1|0|1\nSHOW\n"));
-	cr_expect_not_null(strstr(stats("show lists"), "\nfree_servers|1\nused_servers|1\n"));
+		strstr(stats("show users"), "\napp|3|-|-|0|1|0|1\nguest|-|-|-|0|1|0|1\n"
+	                                "listed|-|-|-|0|0|0|0\npgbouncer|-|-|-|0|0|0|0\nSHOW\n"));
+	cr_expect_not_null(strstr(stats("show lists"), "\nfree_servers|0\nused_servers|2\n"));
 }
 
 Test(admin, stats_come_from_the_counters)
@@ -139,6 +142,18 @@ Test(admin, nodes_cache_databases)
 		strstr(nodes, "\nmain|n2|10.0.0.2|5432|replica|running|3|77|-|1/AA|0|1|0|0\n"));
 	cr_expect_not_null(strstr(stats("show cache"), "\nhits_local|7\n"));
 	cr_expect_not_null(strstr(stats("show databases"), "\nshop|10.0.0.1|5432|shop|-|20|"));
+	cr_expect_not_null(strstr(stats("show databases"),
+	                          "\npgbouncer|-|6432|pgbouncer|pgbouncer|2|0|0|3600|statement|-|0|0|0|2|"));
+}
+
+/* What "*" made is there by its own name, while it is used; the entry itself isn't. */
+Test(admin, databases_of_the_fallback)
+{
+	fake_fini(&f);
+	fake_init(&f, "[pgweir]\n[databases]\n* = host=10.0.0.9 pool_size=7\n");
+	cr_expect_not_null(strstr(stats("show databases"), "\nshop|10.0.0.9|5432|shop|-|7|"));
+	cr_expect_null(strstr(stats("show databases"), "*"));
+	cr_expect_not_null(strstr(stats("show lists"), "\ndatabases|2\n"));
 }
 
 Test(admin, no_command_shows_a_secret)
@@ -196,12 +211,15 @@ Test(admin, orders)
 
 Test(admin, orders_that_fail)
 {
-	cr_expect_str_eq(admin("kill nope"), "ERROR 3D000 no such database: \"nope\"\n");
+	cr_expect_str_eq(admin("kill nope"), "ERROR 3D000 no such database: nope\n");
 	cr_expect_str_eq(admin("kill a b"), "ERROR 42601 one database name is expected\n");
 	cr_expect_str_eq(admin("kill_client x"),
 	                 "ERROR 22023 a client's id is expected, as SHOW CLIENTS shows it\n");
 	cr_expect_str_eq(admin("kill_client"),
-	                 "ERROR 42601 invalid command, SHOW HELP lists what there is\n");
+	                 "ERROR 42601 invalid command 'kill_client', use SHOW HELP;\n");
+	cr_expect_str_eq(admin("pause pgbouncer"), "ERROR 42809 cannot pause admin db: pgbouncer\n");
+	cr_expect_str_eq(admin("wait_close pgweir"), "ERROR 42809 cannot wait in admin db: pgweir\n");
+	cr_expect_str_eq(admin("disable"), "ERROR 42601 a database is required\n");
 	cr_expect_str_eq(f.log, "");
 	f.is_refusing = true;
 	cr_expect_str_eq(admin("reload"), "ERROR F0000 refused by the source\n");
@@ -209,11 +227,12 @@ Test(admin, orders_that_fail)
 
 Test(admin, set)
 {
-	cr_expect_str_eq(admin("set cache_ttl = 5"), "SET\n");
+	cr_expect_str_eq(admin("set cache_ttl = 5"), "SET cache_ttl=5\n");
 	cr_expect_eq(f.cfg->global.cache_ttl_us, 5000000);
-	cr_expect_str_eq(admin("set query_timeout to '7'"), "SET\n");
+	cr_expect_str_eq(admin("set query_timeout to '7'"), "SET query_timeout=7\n");
 	cr_expect_eq(f.cfg->global.query_timeout_us, 7000000);
-	cr_expect_str_eq(admin("set admin_users = root, bob"), "SET\n");
+	cr_expect_str_eq(admin("set admin_users = root, bob"), "SET admin_users=root, bob\n");
+	cr_expect_str_eq(admin("set probe_password = hush4"), "SET probe_password=********\n");
 	cr_expect_str_eq(f.cfg->global.admin_users, "root, bob");
 	cr_expect_str_eq(admin("set workers = 5"),
 	                 "ERROR 55P02 workers cannot be changed without a restart\n");
@@ -231,17 +250,17 @@ Test(admin, what_drivers_say)
 	cr_expect_str_eq(stats(" ; "), "EMPTY\n");
 	cr_expect_str_eq(stats("SHOW client_encoding"), "client_encoding\nUTF8\nSHOW\n");
 	cr_expect_str_eq(stats("show DateStyle"), "datestyle\nISO, MDY\nSHOW\n");
-	cr_expect_str_eq(stats("SET extra_float_digits = 3"), "SET\n");
-	cr_expect_str_eq(stats("set client_encoding to 'UTF8'"), "SET\n");
-	cr_expect_str_eq(stats("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY"), "SET\n");
+	cr_expect_str_eq(stats("SET extra_float_digits = 3"), "N\nSET\n");
+	cr_expect_str_eq(stats("set client_encoding to 'UTF8'"), "N\nSET\n");
+	cr_expect_str_eq(stats("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY"), "N\nSET\n");
 	cr_expect_str_eq(stats("BEGIN"), "BEGIN\n");
 	cr_expect_str_eq(stats("select 1"), "?column?\n1\nSELECT 1\n");
 	cr_expect_str_eq(stats("select * from pg_class"),
-	                 "ERROR 42601 invalid command, SHOW HELP lists what there is\n");
+	                 "ERROR 42601 invalid command 'select * from pg_class', use SHOW HELP;\n");
 	cr_expect_str_eq(stats("show nothing"),
-	                 "ERROR 42601 unknown command, SHOW HELP lists what there is\n");
+	                 "ERROR 42601 invalid command 'show nothing', use SHOW HELP;\n");
 	cr_expect_str_eq(stats("show pools x"),
-	                 "ERROR 42601 invalid command, SHOW HELP lists what there is\n");
+	                 "ERROR 42601 invalid command 'show pools x', use SHOW HELP;\n");
 }
 
 Test(admin, explain_route)
@@ -303,6 +322,6 @@ Test(admin, fixed_messages)
 	admin_refuse_extended(&out);
 	buf_append_slice(&out, wire_ready_idle);
 	cr_expect_str_eq(fake_decode(&out),
-	                 "ERROR 0A000 the console has the simple query protocol only\n");
+	                 "ERROR 0A000 extended query protocol not supported by admin console\n");
 	buf_fini(&out);
 }
