@@ -71,6 +71,8 @@ fail:
 static void conn_detach(struct conn *conn)
 {
 	conn_sends_settle(conn);
+	if (conn->tls && conn->backlog && conn->backlog->sealed > 0)
+		tls_session_cut(conn->tls);
 	if (list_node_linked(&conn->dirty_node))
 		list_remove(&conn->loop->dirty, &conn->dirty_node);
 	if (list_node_linked(&conn->wake_node))

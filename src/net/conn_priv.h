@@ -60,7 +60,8 @@ struct conn_backlog {
 	size_t off;
 	size_t end;
 	size_t cap;
-	char *data; /* owned */
+	size_t sealed; /* of them, in front: records of TLS, sent as they are */
+	char *data;    /* owned */
 };
 
 /* conn.c */
@@ -88,17 +89,27 @@ void conn_flush(struct conn *conn); /* taken from loop->dirty by the loop */
 void conn_sent(struct conn *conn, struct slice bytes, int result);
 void conn_sends_settle(struct conn *conn); /* what the ring has queued of ours is sent now */
 void conn_spans_drop(struct conn *conn);
+void conn_write_ready(struct conn *conn);
+
+/* conn_backlog.c */
 bool conn_backlog_need(struct conn *conn); /* false: no memory */
+/* Without memory the connection fails. */
+void conn_backlog_append(struct conn *conn, struct slice bytes);
+ssize_t conn_backlog_transmit(struct conn *conn); /* as conn_transmit, of what it holds */
 void conn_backlog_drop(struct conn *conn);
 void conn_write_arm(struct conn *conn); /* call only with a backlog */
 void conn_write_disarm(struct conn *conn);
-void conn_write_ready(struct conn *conn);
 
 /* conn_tls.c */
 void conn_tls_step(struct conn *conn);  /* the handshake, from the loop */
 bool conn_tls_hello(struct conn *conn); /* expects_tls: true: the byte was one, and is dealt with */
 ssize_t conn_receive(struct conn *conn, void *at, size_t room);
 ssize_t conn_transmit(struct conn *conn, const void *bytes, size_t len);
+/* As conn_receive, of records that a ring received: what was looked at is taken away from them. */
+ssize_t conn_open_records(struct conn *conn, struct slice *records, void *at, size_t room);
+/* Puts the records that carry *bytes in their place, in turn memory; false: the session is over. */
+bool conn_seal(struct conn *conn, struct slice *bytes);
+ssize_t conn_transmit_sealed(struct conn *conn, const void *bytes, size_t len);
 ssize_t conn_io_failed(void); /* after a system call that failed */
 bool conn_tls_has_pending(const struct conn *conn);
 

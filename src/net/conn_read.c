@@ -301,7 +301,8 @@ ssize_t conn_read_asks(struct conn *conn)
 {
 	size_t room;
 
-	if (conn->tls || conn->expects_tls)
+	/* What the session holds is read without the ring. */
+	if (conn->expects_tls || conn->is_handshaking || conn_tls_has_pending(conn))
 		return -1;
 	room = read_room(conn);
 	if (room == 0)
@@ -346,8 +347,34 @@ static bool take_received(struct conn *conn, struct slice bytes)
 	return deliver_scratch(conn, slice_of(at, old + bytes.len), old);
 }
 
+/*
+ * All of the records are opened, paused or not, since their buffer goes with the turn: more than
+ * max_kept_bytes may be kept by what one receive brings, and a record that it completes.
+ */
+static bool take_records(struct conn *conn, struct slice records)
+{
+	size_t room = records.len + LOOP_RECORD_MAX, len = 0;
+	char *at = loop_scratch(conn->loop, room);
+	bool may_be_more = true;
+	ssize_t got;
+
+	do {
+		WEIR_ASSERT(len < room); /* a record is longer than what it carries */
+		got = conn_open_records(conn, &records, at + len, room - len);
+		len += got > 0 ? (size_t)got : 0;
+	} while (got > 0 && (records.len > 0 || conn_tls_has_pending(conn)));
+	loop_scratch_take(conn->loop, len);
+	if (len > 0)
+		may_be_more = take_received(conn, slice_of(at, len));
+	if (got >= 0 || got == CONN_IO_AGAIN)
+		return may_be_more;
+	return conn->state == CONN_OPEN && read_ended(conn, got);
+}
+
 void conn_read_done(struct conn *conn, int result, const char *bytes)
 {
+	bool may_be_more;
+
 	if (result <= 0) {
 		/* Nothing was there after all: asked for again. */
 		if (result == -EAGAIN || result == -EINTR || result == -ECANCELED)
@@ -360,9 +387,10 @@ void conn_read_done(struct conn *conn, int result, const char *bytes)
 		read_ended(conn, result == 0 ? CONN_IO_CLOSED : conn_io_failed());
 		return;
 	}
+	may_be_more = conn->tls ? take_records(conn, slice_of(bytes, (size_t)result))
+	                        : take_received(conn, slice_of(bytes, (size_t)result));
 	/* A full buffer: there is probably more, and one large read is cheaper than many small ones. */
-	if (take_received(conn, slice_of(bytes, (size_t)result)) &&
-	    (size_t)result == conn->loop->options.ring_buffer_bytes)
+	if (may_be_more && (size_t)result == conn->loop->options.ring_buffer_bytes)
 		conn_read_ready(conn);
 }
 

@@ -41,11 +41,9 @@ static ssize_t wait_writable(struct conn *conn)
 	return CONN_IO_AGAIN;
 }
 
-static ssize_t tls_receive(struct conn *conn, void *at, size_t room)
+/* Bytes or a result of the session's as conn_receive's. */
+static ssize_t receive_result(struct conn *conn, ssize_t got)
 {
-	ssize_t got = tls_session_read(conn->tls, at, room);
-
-	conn->loop->stats.reads++;
 	switch (got) {
 	case TLS_WANT_READ:
 		return CONN_IO_AGAIN;
@@ -58,6 +56,18 @@ static ssize_t tls_receive(struct conn *conn, void *at, size_t room)
 	default:
 		return got;
 	}
+}
+
+static void hold_behind_backlog(struct conn *conn)
+{
+	tls_session_hold(conn->tls, conn->backlog && conn->backlog->sealed > 0);
+}
+
+static ssize_t tls_receive(struct conn *conn, void *at, size_t room)
+{
+	conn->loop->stats.reads++;
+	hold_behind_backlog(conn);
+	return receive_result(conn, tls_session_read(conn->tls, at, room));
 }
 
 ssize_t conn_receive(struct conn *conn, void *at, size_t room)
@@ -100,6 +110,38 @@ ssize_t conn_transmit(struct conn *conn, const void *bytes, size_t len)
 {
 	conn->loop->stats.writes++;
 	return conn->tls ? tls_transmit(conn, bytes, len) : plain_transmit(conn, bytes, len);
+}
+
+/* --- through the ring --- */
+
+ssize_t conn_open_records(struct conn *conn, struct slice *records, void *at, size_t room)
+{
+	ssize_t got;
+
+	hold_behind_backlog(conn);
+	got = tls_session_open(conn->tls, records, at, room);
+	/* What is left of the records would be lost. Nothing that we agree to makes reading write. */
+	if (got == TLS_WANT_WRITE && records->len > 0)
+		return CONN_IO_TLS;
+	return receive_result(conn, got);
+}
+
+bool conn_seal(struct conn *conn, struct slice *bytes)
+{
+	size_t room = tls_session_seal_room(bytes->len);
+	char *out = loop_turn_alloc(conn->loop, room);
+	ssize_t len = tls_session_seal(conn->tls, *bytes, out, room);
+
+	if (len < 0)
+		return false;
+	*bytes = slice_of(out, (size_t)len);
+	return true;
+}
+
+ssize_t conn_transmit_sealed(struct conn *conn, const void *bytes, size_t len)
+{
+	conn->loop->stats.writes++;
+	return plain_transmit(conn, bytes, len);
 }
 
 bool conn_tls_has_pending(const struct conn *conn)

@@ -5,8 +5,7 @@
  * A span borrows turn memory or static memory. Adjacent spans are merged; one
  * span is one send(2), several small ones are gathered and sent as one, large
  * ones go out by sendmsg(2). What the socket doesn't take is copied to the
- * backlog, which exists, with its write event, only while something waits:
- * for the socket, for connect, or for the TLS handshake.
+ * backlog (conn_backlog.c).
  */
 #include <errno.h>
 #include <sys/uio.h>
@@ -20,7 +19,6 @@ enum {
 	CONN_GATHER_MAX = 16 * 1024, /* copying less than this is cheaper than an iovec */
 	CONN_IOV_MAX = 64,
 	CONN_FIRST_SPANS = 16,
-	CONN_BACKLOG_FIRST = 4096,
 	CONN_LINGER_US = 5 * 1000000,
 	CONN_DRAIN_READS = 16,
 	CONN_DRAIN_BYTES = 4096,
@@ -59,119 +57,16 @@ static void cursor_advance(const struct conn *conn, struct span_cursor *at, size
 	}
 }
 
-/* --- the backlog --- */
-
-size_t conn_backlog_bytes(const struct conn *conn)
-{
-	return conn->backlog ? conn->backlog->end - conn->backlog->off : 0;
-}
-
-static void on_write_event(int fd, short what, void *arg)
-{
-	(void)fd;
-	(void)what;
-	conn_write_ready(arg);
-}
-
-bool conn_backlog_need(struct conn *conn)
-{
-	struct conn_backlog *b;
-
-	if (conn->backlog)
-		return true;
-	b = mem_try_alloc(sizeof(*b));
-	if (!b)
-		return false;
-	memset(b, 0, sizeof(*b));
-	b->conn = conn;
-	watch_init(&b->watch, conn->loop,
-	           (struct watch_spec){ conn->fd, WATCH_WRITE, on_write_event, conn });
-	conn->backlog = b;
-	return true;
-}
-
-void conn_write_arm(struct conn *conn)
-{
-	if (conn->backlog->is_armed)
-		return;
-	watch_start(&conn->backlog->watch, conn->loop);
-	conn->backlog->is_armed = true;
-}
-
-void conn_write_disarm(struct conn *conn)
-{
-	if (!conn->backlog || !conn->backlog->is_armed)
-		return;
-	watch_stop(&conn->backlog->watch, conn->loop);
-	conn->backlog->is_armed = false;
-}
-
-void conn_backlog_drop(struct conn *conn)
-{
-	struct conn_backlog *b = conn->backlog;
-
-	if (!b)
-		return;
-	conn_write_disarm(conn);
-	loop_timer_cancel(&b->linger);
-	mem_free(b->data);
-	mem_free(b);
-	conn->backlog = NULL;
-}
-
-/* Nothing points into a backlog, so it may be moved in place. */
-static bool backlog_reserve(struct conn_backlog *b, size_t more)
-{
-	size_t len = b->end - b->off, cap = b->cap ? b->cap : CONN_BACKLOG_FIRST;
-	char *grown;
-
-	if (b->cap - b->end >= more)
-		return true;
-	if (b->off > 0)
-		memmove(b->data, b->data + b->off, len);
-	b->off = 0;
-	b->end = len;
-	if (b->cap - len >= more)
-		return true;
-	if (more > SIZE_MAX / 2 - len)
-		return false;
-	while (cap < len + more)
-		cap *= 2;
-	grown = mem_try_realloc(b->data, cap);
-	if (!grown)
-		return false;
-	b->data = grown;
-	b->cap = cap;
-	return true;
-}
-
-static void backlog_append(struct conn *conn, struct slice bytes)
-{
-	struct conn_backlog *b;
-
-	if (bytes.len == 0)
-		return;
-	if (!conn_backlog_need(conn) || !backlog_reserve(conn->backlog, bytes.len)) {
-		conn_fail(conn, WEIR_ERR_MEMORY);
-		return;
-	}
-	b = conn->backlog;
-	memcpy(b->data + b->end, bytes.ptr, bytes.len);
-	b->end += bytes.len;
-	if (conn_backlog_bytes(conn) > conn->limits->high_water_bytes)
-		conn->is_congested = true;
-}
+/* --- queueing --- */
 
 /* The rest of the spans goes behind the backlog. */
 static void backlog_append_spans(struct conn *conn, struct span_cursor at)
 {
 	for (; at.index < conn->span_count; at.index++, at.off = 0)
-		backlog_append(conn, span_rest(conn, at));
+		conn_backlog_append(conn, span_rest(conn, at));
 	if (conn->backlog && conn->state != CONN_CONNECTING && !conn->is_handshaking)
 		conn_write_arm(conn);
 }
-
-/* --- queueing --- */
 
 static bool has_to_wait(const struct conn *conn)
 {
@@ -222,7 +117,7 @@ void conn_send(struct conn *conn, struct slice bytes)
 	if (bytes.len == 0 || (conn->state != CONN_OPEN && conn->state != CONN_CONNECTING))
 		return;
 	if (has_to_wait(conn)) {
-		backlog_append(conn, bytes);
+		conn_backlog_append(conn, bytes);
 		return;
 	}
 	spans_add(conn, bytes);
@@ -358,13 +253,23 @@ static void on_linger_due(struct loop_timer *timer)
 
 /* --- through the ring --- */
 
+/* Once sealed it can't be taken back: what can't be queued now waits as what wasn't taken. */
+static bool send_sealed(struct conn *conn, struct slice bytes)
+{
+	if (!conn_seal(conn, &bytes))
+		conn_fail(conn, WEIR_ERR_TLS);
+	else if (!ring_send(conn->loop->ring, conn, bytes))
+		conn_sent(conn, bytes, -EAGAIN);
+	return true;
+}
+
 /* False: large or unusual, so that it is written at once. */
 static bool send_by_ring(struct conn *conn)
 {
 	struct slice s = span_at(conn, 0);
 	char *piece;
 
-	if (!conn->loop->ring || conn->tls || conn->state != CONN_OPEN)
+	if (!conn->loop->ring || conn->state != CONN_OPEN)
 		return false;
 	if (conn->span_count > 1) {
 		size_t total = spans_total(conn);
@@ -374,6 +279,8 @@ static bool send_by_ring(struct conn *conn)
 		piece = loop_turn_alloc(conn->loop, total);
 		s = slice_of(piece, gather(conn, (struct span_cursor){ 0 }, piece, total));
 	}
+	if (conn->tls)
+		return s.len <= CONN_GATHER_MAX && send_sealed(conn, s);
 	return s.len <= LOOP_TURN_ALLOC_MAX && ring_send(conn->loop->ring, conn, s);
 }
 
@@ -392,9 +299,12 @@ void conn_sent(struct conn *conn, struct slice bytes, int result)
 	if (sent < 0)
 		sent = 0;
 	WEIR_ASSERT((size_t)sent <= bytes.len);
-	backlog_append(conn, slice_of(bytes.ptr + sent, bytes.len - (size_t)sent));
-	if (conn->backlog)
-		conn_write_arm(conn);
+	conn_backlog_append(conn, slice_of(bytes.ptr + sent, bytes.len - (size_t)sent));
+	if (!conn->backlog)
+		return;
+	if (conn->tls)
+		conn->backlog->sealed = conn_backlog_bytes(conn);
+	conn_write_arm(conn);
 }
 
 void conn_sends_settle(struct conn *conn)
@@ -453,14 +363,12 @@ static void connect_done(struct conn *conn)
 static bool backlog_write(struct conn *conn)
 {
 	struct conn_backlog *b = conn->backlog;
-	size_t asked;
 	ssize_t sent;
 
 	do {
-		asked = b->end - b->off;
-		if (asked == 0)
+		if (b->off == b->end)
 			return true;
-		sent = conn_transmit(conn, b->data + b->off, asked);
+		sent = conn_backlog_transmit(conn);
 		if (sent > 0)
 			b->off += (size_t)sent;
 	} while (sent > 0 && conn->tls);
@@ -499,7 +407,7 @@ void conn_write_ready(struct conn *conn)
 		conn_backlog_drop(conn);
 		if (conn->state == CONN_FLUSHING)
 			flushing_done(conn);
-		else if (!had_bytes) /* a TLS read had waited for this */
+		else if (!had_bytes || conn_tls_has_pending(conn)) /* a TLS read had waited for this */
 			conn_read_ready(conn);
 	}
 	if (conn->state == CONN_OPEN)

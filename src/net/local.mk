@@ -4,6 +4,7 @@
 noinst_LIBRARIES += src/net/libnet.a
 src_net_libnet_a_SOURCES = \
 	src/net/conn.c \
+	src/net/conn_backlog.c \
 	src/net/conn.h \
 	src/net/conn_layout.h \
 	src/net/conn_priv.h \
@@ -36,6 +37,8 @@ src_net_libnet_a_SOURCES = \
 	src/net/tls_priv.h \
 	src/net/tls_session.c \
 	src/net/tls_session.h \
+	src/net/tls_wire.c \
+	src/net/tls_wire.h \
 	src/net/watch.c \
 	src/net/watch.h
 

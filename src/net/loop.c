@@ -48,8 +48,8 @@ static struct loop_options options_with_defaults(const struct loop_options *give
 		o.ring_buffer_bytes = LOOP_RING_BUFFER_BYTES;
 	if (o.scratch_bytes < o.read_bytes + LOOP_KEPT_SMALL)
 		o.scratch_bytes = o.read_bytes + LOOP_KEPT_SMALL;
-	if (o.scratch_bytes < o.ring_buffer_bytes + LOOP_KEPT_SMALL)
-		o.scratch_bytes = o.ring_buffer_bytes + LOOP_KEPT_SMALL;
+	if (o.scratch_bytes < o.ring_buffer_bytes + LOOP_RECORD_MAX + LOOP_KEPT_SMALL)
+		o.scratch_bytes = o.ring_buffer_bytes + LOOP_RECORD_MAX + LOOP_KEPT_SMALL;
 	return o;
 }
 

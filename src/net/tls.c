@@ -20,6 +20,7 @@
 
 #include "base/mem.h"
 #include "net/tls_priv.h"
+#include "net/tls_wire.h"
 
 #define TLS_SECURE_CIPHERS "HIGH:!aNULL:!eNULL:!MD5:!3DES:!PSK:!SRP:!CAMELLIA:!ARIA"
 
@@ -37,7 +38,8 @@ struct tls_context {
 	enum tls_side side;
 	enum tls_mode mode;
 	bool is_verifying;
-	SSL_CTX *ssl; /* owned */
+	SSL_CTX *ssl;     /* owned */
+	BIO_METHOD *wire; /* owned */
 };
 
 /* RFC 7301 wire format: a length in front of each protocol. */
@@ -271,6 +273,7 @@ enum weir_err tls_context_create(const struct tls_options *options, struct tls_c
                                  char *why, size_t why_size)
 {
 	const char *missing = missing_option(options), *refused;
+	BIO_METHOD *wire;
 	SSL_CTX *ssl;
 
 	*context = NULL;
@@ -280,10 +283,12 @@ enum weir_err tls_context_create(const struct tls_options *options, struct tls_c
 		return WEIR_ERR_CONFIG;
 	}
 	ssl = SSL_CTX_new(options->side == TLS_SIDE_SERVER ? TLS_server_method() : TLS_client_method());
-	refused = !ssl || !apply_modes(ssl, options) ? "sslmode" : apply_options(ssl, options);
+	wire = tls_wire_kind();
+	refused = !ssl || !wire || !apply_modes(ssl, options) ? "sslmode" : apply_options(ssl, options);
 	if (refused) {
 		explain(why, why_size, refused, NULL);
 		SSL_CTX_free(ssl);
+		tls_wire_kind_free(wire);
 		return WEIR_ERR_CONFIG;
 	}
 	*context = mem_zalloc(sizeof(**context));
@@ -292,6 +297,7 @@ enum weir_err tls_context_create(const struct tls_options *options, struct tls_c
 	(*context)->mode = options->mode;
 	(*context)->is_verifying = verify_flags(options) != SSL_VERIFY_NONE;
 	(*context)->ssl = ssl;
+	(*context)->wire = wire;
 	return WEIR_OK;
 }
 
@@ -309,6 +315,7 @@ void tls_context_put(struct tls_context **context)
 	if (!c || atomic_fetch_sub(&c->refs, 1) != 1)
 		return;
 	SSL_CTX_free(c->ssl);
+	tls_wire_kind_free(c->wire);
 	mem_free(c);
 }
 
@@ -320,6 +327,11 @@ enum tls_mode tls_context_mode(const struct tls_context *context)
 SSL_CTX *tls_context_ssl(const struct tls_context *context)
 {
 	return context->ssl;
+}
+
+const BIO_METHOD *tls_context_wire(const struct tls_context *context)
+{
+	return context->wire;
 }
 
 enum tls_side tls_context_side(const struct tls_context *context)

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * One TLS session over a non-blocking socket, by OpenSSL on the descriptor
- * itself. Read-ahead takes header and body of a record in one recv(2), and
- * released buffers make an idle session small. Written pieces may be retried
- * from another address, since the connection copies them to its backlog.
+ * One TLS session by OpenSSL, over a non-blocking socket or over bytes that a
+ * ring carries (tls_wire.c). Read-ahead takes header and body of a record in
+ * one recv(2), and released buffers make an idle session small. Written pieces
+ * may be retried from another address, since the connection copies them to its
+ * backlog.
  *
  * One thread at a time.
  */
@@ -20,14 +21,22 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "net/tls_priv.h"
+#include "net/tls_wire.h"
 
-enum { TLS_MAGIC = 0x746c7373, TLS_REASON_MAX = 256 };
+enum {
+	TLS_MAGIC = 0x746c7373,
+	TLS_REASON_MAX = 256,
+	TLS_FRAGMENT_MIN = 512, /* the shortest records that a peer may ask for: RFC 6066, section 4 */
+	TLS_OVERHEAD_MAX = 512, /* what a record adds at most, with room to spare */
+};
 
 struct tls_session {
 	unsigned magic;
+	bool is_ready;               /* the handshake is done; OpenSSL forgets that with an error */
 	bool is_broken;              /* after a fatal error nothing may be sent, close_notify neither */
 	struct tls_context *context; /* counted */
 	SSL *ssl;                    /* owned */
+	struct tls_wire wire;
 };
 
 static bool is_numeric_host(const char *host)
@@ -53,12 +62,14 @@ static bool set_host(struct tls_session *s, const char *host)
 	return X509_VERIFY_PARAM_set1_host(param, host, 0) == 1;
 }
 
-static bool session_prepare(struct tls_session *s, int fd, const char *host)
+static bool session_prepare(struct tls_session *s, const char *host)
 {
 	bool is_client = tls_context_side(s->context) == TLS_SIDE_CLIENT;
+	BIO *bio = tls_wire_bio(&s->wire, tls_context_wire(s->context));
 
-	if (SSL_set_fd(s->ssl, fd) != 1)
+	if (!bio)
 		return false;
+	SSL_set_bio(s->ssl, bio, bio);
 	if (!is_client) {
 		SSL_set_accept_state(s->ssl);
 		return true;
@@ -75,9 +86,10 @@ struct tls_session *tls_session_create(struct tls_context *context, int fd, cons
 
 	s->magic = TLS_MAGIC;
 	s->context = tls_context_get(context);
+	s->wire.fd = fd;
 	ERR_clear_error();
 	s->ssl = SSL_new(tls_context_ssl(context));
-	if (s->ssl && session_prepare(s, fd, host))
+	if (s->ssl && session_prepare(s, host))
 		return s;
 	s->is_broken = true;
 	tls_session_destroy(s);
@@ -89,7 +101,7 @@ void tls_session_destroy(struct tls_session *s)
 	WEIR_CHECK_MAGIC(s, TLS_MAGIC);
 	if (s->ssl) {
 		ERR_clear_error();
-		if (!s->is_broken && SSL_is_init_finished(s->ssl))
+		if (!s->is_broken && s->is_ready)
 			SSL_shutdown(s->ssl);
 		SSL_free(s->ssl);
 		ERR_clear_error();
@@ -127,12 +139,12 @@ static enum tls_want want_of(struct tls_session *s, int rc, const char *step)
 		return TLS_CLOSED;
 	case SSL_ERROR_SYSCALL:
 		s->is_broken = true;
-		if (SSL_is_init_finished(s->ssl))
+		if (s->is_ready)
 			return TLS_CLOSED;
 		break;
 	default:
 		s->is_broken = true;
-		if (SSL_is_init_finished(s->ssl) &&
+		if (s->is_ready &&
 		    ERR_GET_REASON(ERR_peek_error()) == SSL_R_UNEXPECTED_EOF_WHILE_READING)
 			return TLS_CLOSED;
 		break;
@@ -147,7 +159,8 @@ int tls_session_handshake(struct tls_session *s)
 
 	ERR_clear_error();
 	rc = SSL_do_handshake(s->ssl);
-	return rc == 1 ? 0 : (int)want_of(s, rc, "handshake");
+	s->is_ready = rc == 1;
+	return s->is_ready ? 0 : (int)want_of(s, rc, "handshake");
 }
 
 ssize_t tls_session_read(struct tls_session *s, void *out, size_t size)
@@ -166,6 +179,53 @@ ssize_t tls_session_write(struct tls_session *s, const void *bytes, size_t len)
 	ERR_clear_error();
 	rc = SSL_write(s->ssl, bytes, len > INT_MAX ? INT_MAX : (int)len);
 	return rc > 0 ? rc : (ssize_t)want_of(s, rc, "write");
+}
+
+/* --- bytes that a ring carries --- */
+
+ssize_t tls_session_open(struct tls_session *s, struct slice *records, void *out, size_t size)
+{
+	ssize_t got;
+
+	s->wire.input = *records;
+	s->wire.is_fed = true;
+	got = tls_session_read(s, out, size);
+	*records = s->wire.input;
+	s->wire.is_fed = false;
+	s->wire.input = slice_of(NULL, 0);
+	return got;
+}
+
+size_t tls_session_seal_room(size_t len)
+{
+	/* And two records that go before: an answer to the peer's new keys, an alert. */
+	return len + (len / TLS_FRAGMENT_MIN + 3) * TLS_OVERHEAD_MAX;
+}
+
+ssize_t tls_session_seal(struct tls_session *s, struct slice bytes, char *out, size_t room)
+{
+	ssize_t sealed = 0;
+
+	s->wire.out = out;
+	s->wire.out_len = 0;
+	s->wire.out_cap = room;
+	while (bytes.len > 0 && sealed >= 0) {
+		sealed = tls_session_write(s, bytes.ptr, bytes.len);
+		if (sealed > 0)
+			bytes = slice_of(bytes.ptr + sealed, bytes.len - (size_t)sealed);
+	}
+	s->wire.out = NULL;
+	return sealed < 0 ? sealed : (ssize_t)s->wire.out_len;
+}
+
+void tls_session_hold(struct tls_session *s, bool is_held)
+{
+	s->wire.is_held = is_held;
+}
+
+void tls_session_cut(struct tls_session *s)
+{
+	s->is_broken = true;
 }
 
 bool tls_session_has_pending(const struct tls_session *s)
