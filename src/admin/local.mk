@@ -14,6 +14,7 @@ src_admin_libadmin_a_SOURCES = \
 	src/admin/show_cache.c \
 	src/admin/show_config.c \
 	src/admin/show_conns.c \
+	src/admin/show_hosts.c \
 	src/admin/show_pins.c \
 	src/admin/show_pools.c \
 	src/admin/show_stats.c \

@@ -2,7 +2,8 @@
 /*
  * Which databases and users the console lists: what is configured, what is
  * connected, and the console itself under PgBouncer's name, each once, in the
- * order of names. Borrows the texts. Private to admin/.
+ * order of names. Borrows the texts. And how many host names are known.
+ * Private to admin/.
  */
 #ifndef WEIR_ADMIN_NAMES_H
 #define WEIR_ADMIN_NAMES_H
@@ -23,5 +24,11 @@ void names_of_databases(struct names *names, const struct show *s);
 void names_of_users(struct names *names, const struct show *s);
 /* Clients of the console. Wants POOLS. */
 uint64_t console_client_count(const struct admin_part *parts);
+
+struct host_counts {
+	size_t names, pending; /* pending: looked up now */
+};
+
+struct host_counts hosts_count(const struct show *s);
 
 #endif

@@ -317,5 +317,4 @@ SHOW_NOTHING(show_peers, COLUMN_INT("peer_id"), COLUMN_TEXT("host"), COLUMN_INT(
 SHOW_NOTHING(show_peer_pools, COLUMN_INT("peer_id"), COLUMN_INT("cl_active_cancel_req"),
              COLUMN_INT("cl_waiting_cancel_req"), COLUMN_INT("sv_active_cancel"),
              COLUMN_INT("sv_login"))
-SHOW_NOTHING(show_dns_hosts, COLUMN_TEXT("hostname"), COLUMN_BIG("ttl"), COLUMN_TEXT("addrs"))
 SHOW_NOTHING(show_dns_zones, COLUMN_TEXT("zonename"), COLUMN_BIG("serial"), COLUMN_INT("count"))

@@ -182,6 +182,7 @@ void show_lists(struct show *s)
 {
 	static const struct build_column columns[] = { COLUMN_TEXT("list"), COLUMN_INT("items") };
 	struct list_sums sums = { 0 };
+	struct host_counts hosts = hosts_count(s);
 	struct names databases, users;
 	struct pool_sums pools;
 	struct result r;
@@ -202,10 +203,10 @@ void show_lists(struct show *s)
 	list_row(&r, "login_clients", sums.logins);
 	list_row(&r, "free_servers", 0); /* PgBouncer's: memory kept for later, not idle connections */
 	list_row(&r, "used_servers", sums.servers);
-	list_row(&r, "dns_names", 0);
+	list_row(&r, "dns_names", hosts.names);
 	list_row(&r, "dns_zones", 0);
 	list_row(&r, "dns_queries", 0);
-	list_row(&r, "dns_pending", 0);
+	list_row(&r, "dns_pending", hosts.pending);
 	result_end(&r, "SHOW");
 	names_fini(&databases);
 	names_fini(&users);

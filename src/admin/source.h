@@ -17,6 +17,7 @@
 #include "cache/cache.h"
 #include "config/config.h"
 #include "metrics/metrics.h"
+#include "net/resolver.h"
 #include "tier/topology.h"
 
 enum admin_action {
@@ -71,6 +72,7 @@ struct admin_source {
 	void (*cache)(void *ctx, struct cache_stats *out); /* NULL: no cache */
 	void (*database)(void *ctx, const char *name, struct admin_database *out);
 	void (*users)(void *ctx, admin_name_fn *each, void *each_ctx); /* of auth_file; may be NULL */
+	struct resolver_host *(*hosts)(void *ctx, size_t *count); /* as resolver_hosts; may be NULL */
 	void (*act)(void *ctx, const struct admin_order *order, admin_error_fn *done, void *done_ctx);
 	/* Publishes the changed configuration; takes over the reference. */
 	void (*publish)(void *ctx, struct config *cfg);

@@ -232,6 +232,13 @@ void conn_peer_name(const struct conn *conn, char *host, size_t host_size, uint1
 	socket_name(&addr, host, host_size, port);
 }
 
+bool conn_peer_address(const struct conn *conn, struct sockaddr_storage *addr)
+{
+	socklen_t len = sizeof(*addr);
+
+	return getpeername(conn->fd, (struct sockaddr *)addr, &len) == 0;
+}
+
 void conn_local_name(const struct conn *conn, char *host, size_t host_size, uint16_t *port)
 {
 	struct sockaddr_storage addr = { 0 };

@@ -123,6 +123,7 @@ void conn_adopt(struct conn *conn, struct loop *loop, struct conn_moved moved,
 int conn_fd(const struct conn *conn);
 /* Why on_closed was called: the system's text where connecting failed, else `why`'s. Static. */
 const char *conn_error_text(const struct conn *conn, enum weir_err why);
+bool conn_peer_address(const struct conn *conn, struct sockaddr_storage *addr); /* false: gone */
 /* Text such as "127.0.0.1" and port; "unix" and 0 for Unix sockets. */
 void conn_peer_name(const struct conn *conn, char *host, size_t host_size, uint16_t *port);
 void conn_local_name(const struct conn *conn, char *host, size_t host_size, uint16_t *port);

@@ -3,7 +3,9 @@
  * Name look-up: a cache of entries by host name, a queue of those to look up,
  * and one thread that calls getaddrinfo. Equal questions asked meanwhile wait
  * on the same entry. The C library's resolver is used, not libevent's, whose
- * own DNS parser had memory errors.
+ * own DNS parser had memory errors. An entry keeps the addresses of its last
+ * look-up that succeeded, so that a change of them is seen and a failure isn't
+ * taken for one.
  *
  * The mutex guards map, queue and waiters. A query belongs to the thread that
  * asked; the helper only fills it before it is posted, and posts under the
@@ -14,6 +16,7 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -33,8 +36,8 @@ struct resolver_entry {
 	struct list waiters;         /* resolver_query.mail.node */
 	bool is_pending;             /* queued or being looked up */
 	enum weir_err err;
-	uint64_t expires_us;
-	struct resolved resolved; /* ports are 0 */
+	uint64_t looked_up_us, expires_us;
+	struct resolved resolved; /* ports are 0; of the last success, written by the thread alone */
 	char host[RESOLVER_HOST_MAX + 1];
 };
 
@@ -56,6 +59,7 @@ struct resolver {
 	pthread_t thread;
 	bool is_stopping;
 	uint64_t ttl_us, failed_ttl_us;
+	_Atomic uint64_t changes;
 	struct list queue;
 	struct map entries;
 };
@@ -88,6 +92,36 @@ static enum weir_err look_up(const char *host, int flags, struct resolved *r)
 	}
 	freeaddrinfo(all);
 	return r->count ? WEIR_OK : WEIR_ERR_RESOLVE;
+}
+
+static bool same_address(const struct sockaddr_storage *a, const struct sockaddr_storage *b)
+{
+	const struct sockaddr_in *a4 = (const void *)a, *b4 = (const void *)b;
+	const struct sockaddr_in6 *a6 = (const void *)a, *b6 = (const void *)b;
+
+	if (a->ss_family != b->ss_family)
+		return false;
+	if (a->ss_family == AF_INET)
+		return a4->sin_addr.s_addr == b4->sin_addr.s_addr;
+	return a->ss_family == AF_INET6 &&
+	       memcmp(&a6->sin6_addr, &b6->sin6_addr, sizeof(a6->sin6_addr)) == 0;
+}
+
+static bool resolved_has(const struct resolved *r, const struct sockaddr_storage *addr)
+{
+	for (unsigned i = 0; i < r->count; i++)
+		if (same_address(&r->at[i].addr, addr))
+			return true;
+	return false;
+}
+
+/* In whatever order. */
+static bool same_addresses(const struct resolved *a, const struct resolved *b)
+{
+	for (unsigned i = 0; i < a->count; i++)
+		if (!resolved_has(b, &a->at[i].addr))
+			return false;
+	return a->count == b->count;
 }
 
 static enum weir_err unix_address(const char *dir, uint16_t port, struct resolved *r)
@@ -161,6 +195,8 @@ static void answer_locked(struct resolver_query *q, const struct resolver_entry 
 	q->entry = NULL;
 	q->err = e->err;
 	q->resolved = e->resolved;
+	if (e->err != WEIR_OK)
+		q->resolved.count = 0;
 	set_port(&q->resolved, q->port);
 	mailbox_post(q->mailbox, &q->mail);
 }
@@ -171,12 +207,37 @@ static void entry_done_locked(struct resolver *r, struct resolver_entry *e)
 	uint64_t ttl_us = e->err == WEIR_OK ? r->ttl_us : r->failed_ttl_us;
 
 	e->is_pending = false;
-	e->expires_us = clock_monotonic_us() + ttl_us;
+	e->looked_up_us = clock_monotonic_us();
+	e->expires_us = e->looked_up_us + ttl_us;
 	while ((n = list_pop(&e->waiters)))
 		answer_locked(list_entry(n, struct resolver_query, mail.node), e);
 }
 
+static void enqueue_locked(struct resolver *r, struct resolver_entry *e)
+{
+	if (e->is_pending)
+		return;
+	e->is_pending = true;
+	list_append(&r->queue, &e->queue_node);
+	pthread_cond_signal(&r->has_work);
+}
+
 /* --- the helper thread --- */
+
+/* A pending entry isn't freed, and only this thread writes its addresses. */
+static bool look_up_entry(const struct resolver_entry *e, struct resolved *found,
+                          enum weir_err *err)
+{
+	bool is_changed;
+
+	*err = look_up(e->host, AI_ADDRCONFIG, found);
+	is_changed = *err == WEIR_OK && e->resolved.count && !same_addresses(found, &e->resolved);
+	if (*err != WEIR_OK)
+		log_warn("name_not_found", "host=%s", e->host);
+	if (is_changed)
+		log_info("name_changed", "host=%s addresses=%u", e->host, found->count);
+	return is_changed;
+}
 
 static void *resolver_main(void *arg)
 {
@@ -188,6 +249,7 @@ static void *resolver_main(void *arg)
 		struct resolver_entry *e;
 		struct resolved found;
 		enum weir_err err;
+		bool is_changed;
 
 		if (!n) {
 			pthread_cond_wait(&r->has_work, &r->lock);
@@ -195,12 +257,12 @@ static void *resolver_main(void *arg)
 		}
 		e = list_entry(n, struct resolver_entry, queue_node);
 		pthread_mutex_unlock(&r->lock);
-		err = look_up(e->host, AI_ADDRCONFIG, &found); /* a pending entry isn't freed */
-		if (err != WEIR_OK)
-			log_warn("name_not_found", "host=%s", e->host);
+		is_changed = look_up_entry(e, &found, &err);
 		pthread_mutex_lock(&r->lock);
 		e->err = err;
-		e->resolved = found;
+		if (err == WEIR_OK)
+			e->resolved = found;
+		atomic_fetch_add(&r->changes, is_changed);
 		entry_done_locked(r, e);
 	}
 	pthread_mutex_unlock(&r->lock);
@@ -289,6 +351,8 @@ enum weir_err resolver_try(struct resolver *resolver, const char *host, uint16_t
 	if (e && entry_is_fresh(e)) {
 		*resolved = e->resolved;
 		err = e->err;
+		if (err != WEIR_OK)
+			resolved->count = 0;
 	}
 	pthread_mutex_unlock(&resolver->lock);
 	set_port(resolved, port);
@@ -305,7 +369,7 @@ static void deliver_answer(struct mail *mail, void *receiver)
 	mem_free(q);
 }
 
-static void enqueue_locked(struct resolver *r, struct resolver_query *q, const char *host)
+static void ask_locked(struct resolver *r, struct resolver_query *q, const char *host)
 {
 	struct resolver_entry *e = entry_need_locked(r, host);
 
@@ -315,11 +379,7 @@ static void enqueue_locked(struct resolver *r, struct resolver_query *q, const c
 	}
 	q->entry = e;
 	list_append(&e->waiters, &q->mail.node);
-	if (e->is_pending)
-		return;
-	e->is_pending = true;
-	list_append(&r->queue, &e->queue_node);
-	pthread_cond_signal(&r->has_work);
+	enqueue_locked(r, e);
 }
 
 struct resolver_query *resolver_ask(struct resolver *resolver, struct mailbox *mailbox,
@@ -341,7 +401,7 @@ struct resolver_query *resolver_ask(struct resolver *resolver, struct mailbox *m
 		return q;
 	}
 	pthread_mutex_lock(&resolver->lock);
-	enqueue_locked(resolver, q, host);
+	ask_locked(resolver, q, host);
 	pthread_mutex_unlock(&resolver->lock);
 	return q;
 }
@@ -359,4 +419,61 @@ void resolver_cancel(struct resolver_query *query)
 	query->on_done = NULL;
 	if (is_waiting)
 		mem_free(query);
+}
+
+/* --- what is known --- */
+
+uint64_t resolver_changes(const struct resolver *resolver)
+{
+	return atomic_load_explicit(&resolver->changes, memory_order_relaxed);
+}
+
+bool resolver_has(struct resolver *resolver, const char *host,
+                  const struct sockaddr_storage *addr)
+{
+	const struct resolver_entry *e;
+	bool has;
+
+	pthread_mutex_lock(&resolver->lock);
+	e = entry_find_locked(resolver, host);
+	has = !e || !e->resolved.count || resolved_has(&e->resolved, addr);
+	pthread_mutex_unlock(&resolver->lock);
+	return has;
+}
+
+void resolver_refresh(struct resolver *resolver, const char *host, uint64_t age_us)
+{
+	struct resolver_entry *e;
+
+	pthread_mutex_lock(&resolver->lock);
+	e = entry_find_locked(resolver, host);
+	if (e && clock_monotonic_us() - e->looked_up_us >= age_us)
+		enqueue_locked(resolver, e);
+	pthread_mutex_unlock(&resolver->lock);
+}
+
+static void host_fill(struct resolver_host *host, const struct resolver_entry *e)
+{
+	uint64_t now_us = clock_monotonic_us();
+
+	memcpy(host->name, e->host, sizeof(host->name));
+	host->is_pending = e->is_pending;
+	host->ttl_us = e->expires_us > now_us ? e->expires_us - now_us : 0;
+	host->resolved = e->resolved;
+}
+
+/* Room first: nothing is allocated under the lock. */
+struct resolver_host *resolver_hosts(struct resolver *resolver, size_t *count)
+{
+	const size_t room = RESOLVER_ENTRIES_MAX;
+	struct resolver_host *hosts = mem_alloc(room * sizeof(*hosts));
+	size_t n = 0;
+
+	pthread_mutex_lock(&resolver->lock);
+	map_foreach(&resolver->entries, node)
+		if (n < room)
+			host_fill(&hosts[n++], map_entry(node, struct resolver_entry, node));
+	pthread_mutex_unlock(&resolver->lock);
+	*count = n;
+	return hosts;
 }

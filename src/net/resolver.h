@@ -48,4 +48,22 @@ struct resolver_query *resolver_ask(struct resolver *resolver, struct mailbox *m
                                     void *arg);
 void resolver_cancel(struct resolver_query *query); /* the mailbox's thread, before on_done */
 
+/* Grows whenever a name that was known has got other addresses. A failed look-up changes nothing. */
+uint64_t resolver_changes(const struct resolver *resolver);
+/* False: the host is a name, and the last look-up that succeeded didn't give this address. */
+bool resolver_has(struct resolver *resolver, const char *host,
+                  const struct sockaddr_storage *addr);
+/* Looks a known name up again when the last time is that long ago; nobody waits for it. */
+void resolver_refresh(struct resolver *resolver, const char *host, uint64_t age_us);
+
+struct resolver_host { /* a name in the cache */
+	char name[RESOLVER_HOST_MAX + 1];
+	bool is_pending;
+	uint64_t ttl_us; /* it will be used for so long; 0: looked up when next asked for */
+	struct resolved resolved; /* of the last look-up that succeeded */
+};
+
+/* An array of *count names, to be freed by mem_free. */
+struct resolver_host *resolver_hosts(struct resolver *resolver, size_t *count);
+
 #endif

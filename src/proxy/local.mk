@@ -13,6 +13,7 @@ src_proxy_libproxy_a_SOURCES = \
 	src/proxy/failure.c src/proxy/failure.h \
 	src/proxy/forward.c src/proxy/forward.h \
 	src/proxy/gate.c src/proxy/gate.h \
+	src/proxy/hosts.c src/proxy/hosts.h \
 	src/proxy/gauges.c src/proxy/gauges.h \
 	src/proxy/held.c src/proxy/held.h \
 	src/proxy/keep.c src/proxy/keep.h \

@@ -22,6 +22,7 @@
 #include "proxy/client.h"
 #include "proxy/held.h"
 #include "proxy/gauges.h"
+#include "proxy/hosts.h"
 #include "proxy/keydata.h"
 #include "proxy/link.h"
 #include "proxy/listen.h"
@@ -162,6 +163,7 @@ static void on_housekeeping(struct loop_timer *timer)
 		if (c->state == CLIENT_WAIT_SERVER || c->state == CLIENT_WAIT_NODE)
 			notify_waiting(p, c, now);
 	}
+	hosts_follow(p);
 	free_unused_tenants(p, now);
 	if (p->is_draining) /* who logged in or became idle since */
 		proxy_drain(p);

@@ -83,6 +83,8 @@ struct proxy {
 	struct loop_timer housekeeping;
 	struct conn_limits client_limits, server_limits;
 	uint32_t rotation;
+	unsigned name_rounds;        /* see hosts.c */
+	uint64_t name_changes;
 	uint64_t next_client_id;
 };
 

@@ -138,6 +138,11 @@ static void source_database(void *ctx, const char *name, struct admin_database *
 	out->is_disabled = gate.is_disabled;
 }
 
+static struct resolver_host *source_hosts(void *ctx, size_t *count)
+{
+	return resolver_hosts(((struct control *)ctx)->shared.resolver, count);
+}
+
 static void source_users(void *ctx, admin_name_fn *each, void *each_ctx)
 {
 	userlist_each(((struct control *)ctx)->settings->users, each, each_ctx);
@@ -198,6 +203,7 @@ void console_source_init(struct admin_source *source, struct control *c)
 		.cache = c->shared.cache ? source_cache : NULL,
 		.database = source_database,
 		.users = source_users,
+		.hosts = source_hosts,
 		.act = console_order,
 		.publish = source_publish,
 		.explain = source_explain,

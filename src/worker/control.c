@@ -297,6 +297,8 @@ void control_publish(struct control *c, struct settings *settings)
 	settings_put(&c->settings);
 	c->settings = settings_get(settings);
 	broadcast_settings(c, settings);
+	resolver_set_ttl(c->shared.resolver, settings->config->global.dns_max_ttl_us,
+			 settings->config->global.dns_nxdomain_ttl_us);
 	tier_reload(c->tier, settings->config);
 	log_set_level((enum log_level)config_log_level(&settings->config->global));
 }

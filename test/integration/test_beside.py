@@ -20,6 +20,7 @@ server_tls_sslmode = disable
 app = host=127.0.0.1 port={port} pool_size=5 reserve_pool=2 min_pool_size=0
 forced = host=127.0.0.1 port={port} dbname=app user=app password={password} pool_mode=session
 second = host=127.0.0.1 port={port} dbname=app max_db_connections=9
+named = host=localhost port={port} dbname=app
 """
 
 
@@ -126,9 +127,10 @@ ROWS = {
     "SERVERS": (("user", "database"), {"local_port", "connect_time", "request_time", "wait_us", "ptr",
                                        "link", "remote_pid"}),
     "USERS": (("name",), set()),
-    "LISTS": (("list",), {"free_clients", "free_servers"}),
+    # what c-ares doesn't tell is -1 there
+    "LISTS": (("list",), {"free_clients", "free_servers", "dns_queries"}),
     "VERSION": ((), {"version"}),
-    "DNS_HOSTS": (("hostname",), set()), "DNS_ZONES": (("zonename",), set()),
+    "DNS_HOSTS": (("hostname",), {"ttl"}), "DNS_ZONES": (("zonename",), set()),
     "STATS": (("database",), {"total_xact_time", "total_query_time", "total_wait_time",
                               "avg_xact_count", "avg_query_count", "avg_recv", "avg_sent",
                               "avg_xact_time", "avg_query_time", "avg_wait_time"}),
@@ -155,7 +157,7 @@ ADDED = {"LISTS": {("peers",), ("peer_pools",)},    # since 1.21
 def kind_of(value):
     if value is None:
         return "null"
-    for kind, form in (("number", r"\d+"), ("time", r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC"),
+    for kind, form in (("number", r"-?\d+"), ("time", r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC"),
                        ("pointer", r"0x[0-9a-f]+"), ("version", r"PgBouncer \d+\.\d+\.\d+")):
         if re.fullmatch(form, value):
             return kind
@@ -226,6 +228,7 @@ def test_every_show(start, tier, folder, sub):
         pair.work("app", "app", "SELECT 1", "SELECT 2")
         pair.work("pgweir", "app", "SELECT 1")
         pair.work("app", "forced", "SELECT 1")
+        pair.work("app", "named", "SELECT 1")
         everything = sorted(set(habits.COLUMNS) - NEWER)
         for what in (w for w in everything if w.startswith("STATS")):
             with sub(f"beside::SHOW {what}"):

@@ -15,9 +15,9 @@ OPTIONS = {"failover_wait_timeout": 20}
 class Wire:
     """A relay before the primary that can keep its answers back, and be cut."""
 
-    def __init__(self, port):
+    def __init__(self, port, host="127.0.0.1", at=0):
         self.target, self.pairs, self.is_mute = port, [], False
-        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.listener = socket.create_server((host, at))
         self.port = self.listener.getsockname()[1]
         threading.Thread(target=self.accept, daemon=True).start()
 
