@@ -20,6 +20,8 @@ src_base_libbase_a_SOURCES = \
 	src/base/log.h \
 	src/base/log_line.c \
 	src/base/log_line.h \
+	src/base/log_syslog.c \
+	src/base/log_syslog.h \
 	src/base/map.c \
 	src/base/map.h \
 	src/base/mem.c \

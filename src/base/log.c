@@ -11,10 +11,12 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log_line.h"
+#include "base/log_syslog.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <paths.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -23,16 +25,14 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { LOG_FILE_MODE = 0640, IDENT_MAX = 64, US_PER_MS = 1000, US_PER_S = 1000000 };
+enum { LOG_FILE_MODE = 0640, US_PER_MS = 1000, US_PER_S = 1000000 };
 
 _Atomic(enum log_level) log_threshold = LOG_LEVEL_INFO;
 
-/* The process has one log. Path and ident are the main thread's. */
+/* The process has one log. The path is the main thread's. */
 static struct {
 	atomic_int fd;
-	atomic_bool has_syslog;
-	char path[PATH_MAX];   /* empty: standard error */
-	char ident[IDENT_MAX]; /* syslog keeps a pointer to it */
+	char path[PATH_MAX]; /* empty: standard error */
 } sink = { .fd = STDERR_FILENO };
 
 static const struct {
@@ -129,12 +129,7 @@ int log_open_syslog(const char *ident, const char *facility)
 {
 	int code = facility_code(facility);
 
-	if (code < 0)
-		return code;
-	snprintf(sink.ident, sizeof(sink.ident), "%s", ident);
-	openlog(sink.ident, LOG_PID | LOG_NDELAY, code);
-	atomic_store(&sink.has_syslog, true);
-	return WEIR_OK;
+	return code < 0 ? code : log_syslog_open(_PATH_LOG, ident, code);
 }
 
 void log_reopen(void)
@@ -146,8 +141,7 @@ void log_reopen(void)
 void log_close(void)
 {
 	close_file();
-	if (atomic_exchange(&sink.has_syslog, false))
-		closelog();
+	log_syslog_close();
 }
 
 /* "2026-01-31 23:59:59.123 UTC [4711] INFO " */
@@ -172,11 +166,7 @@ static void emit(const struct log_line *line, size_t prefix_len, enum log_level 
 	do {
 		n = write(atomic_load(&sink.fd), line->text, line->len);
 	} while (n < 0 && errno == EINTR);
-	if (atomic_load_explicit(&sink.has_syslog, memory_order_relaxed)) {
-		size_t len = line->len - prefix_len - 1;
-
-		syslog(levels[level].priority, "%.*s", (int)len, line->text + prefix_len);
-	}
+	log_syslog_send(levels[level].priority, line->text + prefix_len, line->len - prefix_len - 1);
 }
 
 void log_write(enum log_level level, const char *event, const char *fmt, ...)

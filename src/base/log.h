@@ -9,6 +9,7 @@
 #define WEIR_BASE_LOG_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
 
@@ -17,6 +18,7 @@ extern _Atomic(enum log_level) log_threshold; /* set by log_set_level only */
 void log_set_level(enum log_level level);
 int log_open_file(const char *path); /* NULL or empty: stderr; negative weir_err on failure */
 int log_open_syslog(const char *ident, const char *facility); /* beside the file */
+uint64_t log_syslog_dropped(void); /* lines that the daemon had no room for */
 bool log_has_facility(const char *name); /* of syslog */
 void log_reopen(void);                                        /* after rotation */
 void log_close(void);

@@ -7,6 +7,7 @@
 #include "worker/console.h"
 
 #include "admin/admin.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "net/http_server.h"
 #include "proxy/client.h"
@@ -95,6 +96,8 @@ static void on_tick(struct loop_timer *timer)
 {
 	struct control *c = list_entry(timer, struct control, tick_timer);
 
+	metrics_set(metrics_block(c->shared.metrics, c->worker_count), METRIC_SYSLOG_DROPPED,
+		    log_syslog_dropped());
 	admin_tick(c->admin, loop_now_us(c->loop));
 	loop_timer_arm(c->loop, timer, TICK_US, on_tick);
 }

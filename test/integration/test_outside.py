@@ -16,6 +16,12 @@ WHO = f"user=pgweir password={servers.USERS['pgweir']}"
 CANCEL = b"\x00\x00\x00\x10\x04\xd2\x16\x2e"
 
 
+def listens(weir):
+    """Also where the process isn't the one that the session started."""
+    with socket.socket() as s:
+        return s.connect_ex(("127.0.0.1", weir.port)) == 0
+
+
 def lists(weir, name):
     with weir.console() as console:
         return dict(console.execute("SHOW LISTS").fetchall())[name]
@@ -139,7 +145,8 @@ exec setpriv --reuid "$2" --regid "$3" --clear-groups "$4" "$5"
 @quick
 @needs("unshare", "setpriv")
 def test_syslog(start, folder, sub):
-    """Lines come to /dev/log, of a namespace of its own here, under their name and facility."""
+    """Lines come to /dev/log, of a namespace of its own here, under their name and facility. When
+    nobody reads them any more, nobody waits."""
     if os.geteuid() != 0:
         raise Skip("needs root, for a /dev of its own")
     session = start.__self__
@@ -150,7 +157,8 @@ def test_syslog(start, folder, sub):
         log.bind(os.path.join(base, "log.sock"))
         os.chmod(os.path.join(base, "log.sock"), 0o777)
         log.settimeout(15)
-        weir = start({"syslog": 1, "syslog_ident": "weir-there", "syslog_facility": "local3"})
+        weir = start({"syslog": 1, "syslog_ident": "weir-there", "syslog_facility": "local3",
+                      "log_queries": "on"})
         weir.stop()
         owner = session.user or os
         ids = [str(getattr(owner, a)) for a in ("pw_uid", "pw_gid")] if session.user else ["0", "0"]
@@ -163,8 +171,16 @@ def test_syslog(start, folder, sub):
                 line = log.recv(4096).decode()
                 facility, severity = divmod(int(line[1:line.index(">")]), 8)
                 equal((facility, severity <= 6), (19, True), line)
-                check(" weir-there" in line, line)
+                check(" weir-there[" in line, line)
+            with sub("outside::a syslog daemon that hangs"):
+                until("it to listen", 20, lambda: listens(weir))
+
+                def dropped():
+                    with weir.connect() as conn:
+                        for _ in range(200):
+                            conn.execute("SELECT 1")
+                    return weir.metrics()["pgweir_syslog_dropped_total"]
+                until("lines to be dropped", 30, dropped)
         finally:
             inside.terminate()
-            log.close()    # nobody reads on: with its queue full, syslog(3) would wait
             inside.wait(20)

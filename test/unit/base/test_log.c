@@ -3,6 +3,7 @@
 #include "base/log.h"
 
 #include "base/err.h"
+#include "base/log_syslog.h"
 
 #include <criterion/criterion.h>
 
@@ -11,7 +12,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
+#include <syslog.h>
 #include <unistd.h>
 
 static char folder[] = "weir-log-XXXXXX";
@@ -136,4 +140,69 @@ Test(log, lines_of_several_processes_do_not_mix)
 	for (const char *at = content(path); (at = strstr(at, " INFO event from=")) != NULL; at++)
 		lines += matches(at, "^ INFO event from=[0-3]\n");
 	cr_assert_eq(lines, 40);
+}
+
+static int daemon_fd;
+
+static int daemon_start(const char *at)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+
+	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", at);
+	daemon_fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0);
+	return bind(daemon_fd, (struct sockaddr *)&addr, sizeof(addr));
+}
+
+static const char *daemon_read(void)
+{
+	ssize_t n = recv(daemon_fd, text, sizeof(text) - 1, 0);
+
+	text[n > 0 ? n : 0] = '\0';
+	return text;
+}
+
+Test(log, syslog_gets_the_line_without_time_and_level)
+{
+	cr_assert_eq(daemon_start(moved), 0);
+	cr_assert_eq(log_syslog_open(moved, "weir-test", LOG_LOCAL3), WEIR_OK);
+	log_warn("client_login", "user=%s", "ann b");
+	cr_assert(matches(daemon_read(), "^<156>[A-Z][a-z]{2} [ 0-9]{2} [0-9:]{8} weir-test\\[[0-9]+\\]: "
+	                                 "client_login user=\"ann b\"$"),
+	          "got: %s", text);
+}
+
+/* Its queue is full and nobody reads: lines are dropped, not waited for, and the next reader hears. */
+Test(log, a_syslog_daemon_that_hangs_holds_nobody_up, .timeout = 60)
+{
+	uint64_t dropped;
+	unsigned read = 0, noted = 0;
+
+	cr_assert_eq(daemon_start(moved), 0);
+	cr_assert_eq(log_syslog_open(moved, "weir-test", LOG_DAEMON), WEIR_OK);
+	for (int i = 0; i < 5000; i++)
+		log_info("event", "i=%d", i);
+	dropped = log_syslog_dropped();
+	cr_assert(dropped > 0 && dropped < 5000, "%llu", (unsigned long long)dropped);
+	while (*daemon_read())
+		read++;
+	cr_expect_eq(read + dropped, 5000);
+	log_info("again", "");
+	while (*daemon_read())
+		noted += strstr(text, ": again") || strstr(text, ": syslog_dropped lines=");
+	cr_expect_eq(noted, 2);
+	cr_expect_eq(log_syslog_dropped(), dropped);
+}
+
+Test(log, a_syslog_daemon_may_come_late_and_again)
+{
+	cr_assert_eq(log_syslog_open(moved, "weir-test", LOG_DAEMON), WEIR_OK);
+	log_info("nobody_there", "");
+	for (int i = 0; i < 2; i++) {
+		cr_assert_eq(daemon_start(moved), 0);
+		log_info("there", "i=%d", i);
+		cr_expect_not_null(strstr(daemon_read(), i ? "i=1" : "i=0"));
+		close(daemon_fd);
+		unlink(moved);
+	}
+	cr_expect_eq(log_syslog_dropped(), 1);
 }
