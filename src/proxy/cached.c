@@ -69,7 +69,8 @@ static bool is_wanted(const struct client *c, const struct plan *plan)
 {
 	const struct statement_hints *h = &plan->only->hints;
 
-	if (h->cache == HINT_CACHE_OFF || c->must_use_primary || c->retries)
+	if (h->cache == HINT_CACHE_OFF || c->must_use_primary || c->retries ||
+	    c->heals)
 		return false;
 	if (h->cache == HINT_CACHE_ON)
 		return true;

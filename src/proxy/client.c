@@ -329,7 +329,7 @@ bool client_may_leave(const struct client *c)
 void client_settle(struct client *c)
 {
 	held_release(c);
-	c->retries = 0;
+	c->retries = c->heals = 0;
 	c->avoid_nodes = 0;
 	c->wait_us = 0;
 	c->is_wait_told = false;

@@ -19,6 +19,7 @@
 enum {
 	CLIENT_MAGIC = 0x434c4e54,
 	CLIENT_RETRIES_MAX = 3,
+	CLIENT_HEALS_MAX = 3,
 	CANCEL_SECRET_SHORT = 4, /* protocol 3.0 */
 	CANCEL_SECRET_MAX = 32,  /* protocol 3.2 */
 };
@@ -81,7 +82,8 @@ struct client {
 	uint32_t pins_asked, pins_left;  /* see unpin.h */
 	uint32_t avoid_nodes;            /* node bits that failed for this request */
 	struct node_live *live;          /* borrowed: we count in live->active while linked */
-	uint8_t retries;
+	uint8_t retries;                 /* of this request, for a failed or wrong node */
+	uint8_t heals;                   /* ... for statements parsed anew; counted on their own */
 	uint8_t replication;             /* enum replication_mode: see replication.h */
 	bool is_serving : 1;             /* inside serve_bytes */
 	bool is_txn_lost : 1;            /* its server died inside the transaction */

@@ -62,10 +62,15 @@ static bool is_only_request(const struct server *s)
 	return own == 1;
 }
 
+static bool is_repeatable(const struct client *c, const struct reply_segment *seg)
+{
+	return c->held && !seg->is_started && !c->had_error && !c->stream_left && c->server &&
+	       is_only_request(c->server);
+}
+
 static bool may_repeat(const struct client *c, const struct reply_segment *seg)
 {
-	return c->held && c->retries < CLIENT_RETRIES_MAX && !seg->is_started && !c->had_error &&
-	       !c->stream_left && c->server && is_only_request(c->server);
+	return c->retries < CLIENT_RETRIES_MAX && is_repeatable(c, seg);
 }
 
 /* A statement prepared before its table changed: parsed anew it works, as on a new connection. */
@@ -94,10 +99,12 @@ bool failure_is_retryable(const struct client *c, const struct reply_segment *se
 {
 	bool on_primary;
 
+	if (is_outdated_plan(c, e)) /* servers that end don't use these up */
+		return c->heals < CLIENT_HEALS_MAX && is_repeatable(c, seg);
 	if (!may_repeat(c, seg))
 		return false;
 	on_primary = tenant_pool_of(c->server->pool)->is_primary;
-	if (is_shutdown(e->sqlstate) || is_outdated_plan(c, e))
+	if (is_shutdown(e->sqlstate))
 		return true;
 	/* SET of what hasn't arrived there yet, a new role. */
 	if (!on_primary &&
@@ -136,9 +143,24 @@ static void request_rewind(struct client *c, bool is_avoided)
 	c->txn = c->held->txn_before;
 	if (is_avoided)
 		c->avoid_nodes |= avoid;
-	c->retries++;
 	c->is_retrying = true;
 	client_set_state(c, CLIENT_IDLE);
+}
+
+/* Other servers may have the statements as outdated: under new ids all parse them anew. */
+static void heal(struct client *c)
+{
+	c->heals++;
+	prepared_names_renew(c->names);
+}
+
+static void go_elsewhere(struct client *c, struct server *from, bool is_node_failing)
+{
+	c->retries++;
+	if (!is_node_failing && !tenant_pool_of(from->pool)->is_primary)
+		c->must_use_primary = true;
+	else
+		tenant_suspect(c->tenant, from->pool->node_id);
 }
 
 void failure_retry(struct client *c, const struct msg_error *e)
@@ -155,11 +177,9 @@ void failure_retry(struct client *c, const struct msg_error *e)
 		  (int)e->sqlstate.len, e->sqlstate.ptr, s->pool->node_id);
 	request_rewind(c, !is_outdated_plan(c, e));
 	if (is_outdated_plan(c, e))
-		prepared_names_renew(c->names);
-	else if (!is_shutdown(e->sqlstate) && !tenant_pool_of(s->pool)->is_primary)
-		c->must_use_primary = true;
+		heal(c);
 	else
-		tenant_suspect(c->tenant, s->pool->node_id);
+		go_elsewhere(c, s, is_shutdown(e->sqlstate));
 	if (is_useless)
 		backend_close(s, CLOSE_SERVER_LOST);
 	else
@@ -256,6 +276,7 @@ static void lost_with_client(struct server *s, struct client *c, const struct ms
 	    (c->is_read_request || (error && is_shutdown(error->sqlstate)))) {
 		stat_add(&c->tenant->stats->retries_other, 1);
 		request_rewind(c, true);
+		c->retries++;
 		drop_server(s);
 		link_make_ready(c);
 		return;
