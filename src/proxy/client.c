@@ -319,10 +319,15 @@ bool client_is_free(const struct client *c)
 	       (!c->tenant || c->tenant->pool_mode != POOL_MODE_SESSION);
 }
 
-/* A BEGIN that was answered here is a transaction to its client. */
+/*
+ * A BEGIN that was answered here is a transaction to its client. Of a batch whose Sync is due there
+ * are whole messages: it is waited for, which its timer bounds (see await_batch_end).
+ */
 bool client_may_leave(const struct client *c)
 {
-	return c->state == CLIENT_IDLE && client_is_free(c) && !c->server &&
+	bool has_batch = c->timer.loop || c->is_batch_cut;
+
+	return c->state == CLIENT_IDLE && client_is_free(c) && !c->server && !has_batch &&
 	       c->txn.state == TXN_IDLE;
 }
 
