@@ -24,7 +24,7 @@ enum {
 	LOOP_TURN_ALLOC_MAX = 1024 * 1024,
 	LOOP_TICK_MS = 10,
 	LOOP_RECORD_MAX = 17 * 1024, /* a record of TLS and what it adds */
-	LOOP_RING_BUFFERS = 256,
+	LOOP_RING_BUFFERS = 64,
 	LOOP_RING_BUFFER_BYTES = 16 * 1024,
 	LOOP_HELD_MAX = 256 * 1024, /* turn memory that may wait for the next submission */
 	WHEEL_SLOTS = 1024,

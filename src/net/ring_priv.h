@@ -31,11 +31,11 @@ enum ring_tag { RING_TAG_SLOT, RING_TAG_SEND, RING_TAG_NOTHING };
 struct ring_slot {
 	struct ring_wait *wait; /* borrowed; NULL: nobody waits any more */
 	uint32_t next;          /* index + 1 of the next free or completed one; 0: the last */
-	uint32_t generation;    /* 24 bits */
+	uint32_t generation : 24;
+	bool is_receive : 1;
+	bool is_done : 1; /* completed, not dispatched */
 	int32_t result;
 	uint32_t flags; /* of the completion */
-	bool is_receive;
-	bool is_done; /* completed, not dispatched */
 };
 
 struct ring_sent {

@@ -44,7 +44,7 @@ static uint32_t slot_take(struct ring *r)
 	uint32_t index;
 
 	if (!r->free_slot) {
-		uint32_t count = r->slot_count ? 2 * r->slot_count : RING_FIRST_SLOTS;
+		uint32_t count = r->slot_count ? r->slot_count + r->slot_count / 4 : RING_FIRST_SLOTS;
 
 		r->slots = mem_realloc(r->slots, count * sizeof(*r->slots));
 		memset(r->slots + r->slot_count, 0, (count - r->slot_count) * sizeof(*r->slots));
