@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "config/config.h"
 #include "config/print.h"
+#include "net/tls.h"
 #include "pgweir/version.h"
 #include "proxy/settings.h"
 #include "worker/background.h"
@@ -263,6 +264,7 @@ int main(int argc, char **argv)
 {
 	struct arguments a = parse_arguments(argc, argv);
 
+	tls_prepare(); /* first of all: see there; without it sessions are larger */
 	switch (a.mode) {
 	case MODE_VERSION:
 		printf("pgweir %s\n", PGWEIR_VERSION);

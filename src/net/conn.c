@@ -202,6 +202,8 @@ struct conn_moved conn_export(struct conn *conn)
 
 	WEIR_ASSERT(conn_is_idle(conn));
 	conn_detach(conn);
+	if (conn->tls)
+		tls_session_leave(conn->tls);
 	conn->fd = -1;
 	conn->tls = NULL;
 	conn->state = CONN_CLOSED;
@@ -213,6 +215,8 @@ void conn_adopt(struct conn *conn, struct loop *loop, struct conn_moved moved,
 {
 	conn_open(conn, loop, moved.fd, ops, limits);
 	conn->tls = moved.tls;
+	if (conn->tls)
+		tls_session_enter(conn->tls, loop);
 }
 
 /* --- inspection --- */

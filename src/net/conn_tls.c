@@ -169,6 +169,7 @@ static void handshake_wait(struct conn *conn, int want)
 static void handshake_done(struct conn *conn)
 {
 	conn->is_handshaking = false;
+	tls_session_enter(conn->tls, conn->loop);
 	conn_read_arm(conn);
 	if (conn_backlog_bytes(conn) > 0)
 		conn_write_arm(conn);

@@ -35,8 +35,12 @@ src_net_libnet_a_SOURCES = \
 	src/net/tls.c \
 	src/net/tls.h \
 	src/net/tls_priv.h \
+	src/net/tls_rest.c \
+	src/net/tls_rest.h \
 	src/net/tls_session.c \
 	src/net/tls_session.h \
+	src/net/tls_store.c \
+	src/net/tls_store.h \
 	src/net/tls_wire.c \
 	src/net/tls_wire.h \
 	src/net/watch.c \

@@ -27,6 +27,7 @@
 #include "net/loop_priv.h"
 #include "net/poll.h"
 #include "net/ring.h"
+#include "net/tls_rest.h"
 
 enum { LOOP_MAGIC = 0x6c6f6f70, LOOP_ARENA_BLOCK = 256 * 1024 };
 
@@ -118,6 +119,7 @@ struct loop *loop_create(const struct loop_options *options)
 	list_init(&loop->wakes);
 	list_init(&loop->again);
 	list_init(&loop->deferred);
+	list_init(&loop->awake);
 	arena_init(&loop->turn_arena, LOOP_ARENA_BLOCK);
 	watch_init(&loop->stop_watch, loop,
 	           (struct watch_spec){ loop->stop_fd, WATCH_READ, on_stop_event, loop });
@@ -424,6 +426,7 @@ void loop_destroy(struct loop *loop)
 {
 	WEIR_CHECK_MAGIC(loop, LOOP_MAGIC);
 	end_turn(loop, false);
+	tls_rest_stop(loop);
 	loop_wheel_fini(loop);
 	watch_stop(&loop->stop_watch, loop);
 	if (loop->ring)

@@ -78,6 +78,9 @@ struct loop {
 	struct list wakes;            /* conn.wake_node: to look at in this turn's end */
 	struct list again;    /* conn.wake_node: to read from in the next turn without waiting */
 	struct list deferred; /* loop_deferred.node */
+	struct list awake;    /* tls_rest.node */
+	size_t rest_left;     /* of them, to be looked at in this second's round */
+	struct loop_timer rest_timer;
 	struct loop_wheel wheel;
 	struct loop_stats stats;
 };

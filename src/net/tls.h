@@ -18,6 +18,12 @@
 struct tls_context;
 struct tls_session;
 
+/*
+ * Before anything of OpenSSL is used by anybody in this process: sessions that aren't used are kept
+ * in less memory. False: it's too late, or the addresses can't be had; nothing else is different.
+ */
+bool tls_prepare(void);
+
 enum tls_side { TLS_SIDE_SERVER, TLS_SIDE_CLIENT };
 
 /* In the order of strictness, with PostgreSQL's meaning of sslmode. */

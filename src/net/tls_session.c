@@ -21,6 +21,8 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "net/tls_priv.h"
+#include "net/tls_rest.h"
+#include "net/tls_store.h"
 #include "net/tls_wire.h"
 
 enum {
@@ -35,9 +37,17 @@ struct tls_session {
 	bool is_ready;               /* the handshake is done; OpenSSL forgets that with an error */
 	bool is_broken;              /* after a fatal error nothing may be sent, close_notify neither */
 	struct tls_context *context; /* counted */
-	SSL *ssl;                    /* owned */
+	SSL *object;                 /* owned; others ask ssl_of for it, since it may be away */
+	struct tls_rest rest;
+	const char *version, *cipher; /* static; once the handshake is done */
 	struct tls_wire wire;
 };
+
+static SSL *ssl_of(const struct tls_session *s)
+{
+	tls_rest_wake(&((struct tls_session *)(uintptr_t)s)->rest); /* sessions live on the heap */
+	return s->object;
+}
 
 static bool is_numeric_host(const char *host)
 {
@@ -49,10 +59,10 @@ static bool is_numeric_host(const char *host)
 /* SNI carries names only (RFC 6066, section 3); the check takes names and addresses. */
 static bool set_host(struct tls_session *s, const char *host)
 {
-	X509_VERIFY_PARAM *param = SSL_get0_param(s->ssl);
+	X509_VERIFY_PARAM *param = SSL_get0_param(ssl_of(s));
 	bool is_number = is_numeric_host(host);
 
-	if (!is_number && SSL_set_tlsext_host_name(s->ssl, host) != 1)
+	if (!is_number && SSL_set_tlsext_host_name(ssl_of(s), host) != 1)
 		return false;
 	if (tls_context_mode(s->context) != TLS_MODE_VERIFY_FULL)
 		return true;
@@ -69,12 +79,12 @@ static bool session_prepare(struct tls_session *s, const char *host)
 
 	if (!bio)
 		return false;
-	SSL_set_bio(s->ssl, bio, bio);
+	SSL_set_bio(ssl_of(s), bio, bio);
 	if (!is_client) {
-		SSL_set_accept_state(s->ssl);
+		SSL_set_accept_state(ssl_of(s));
 		return true;
 	}
-	SSL_set_connect_state(s->ssl);
+	SSL_set_connect_state(ssl_of(s));
 	if (host && host[0])
 		return set_host(s, host);
 	return tls_context_mode(s->context) != TLS_MODE_VERIFY_FULL;
@@ -88,8 +98,10 @@ struct tls_session *tls_session_create(struct tls_context *context, int fd, cons
 	s->context = tls_context_get(context);
 	s->wire.fd = fd;
 	ERR_clear_error();
-	s->ssl = SSL_new(tls_context_ssl(context));
-	if (s->ssl && session_prepare(s, host))
+	tls_store_expect(true);
+	s->object = SSL_new(tls_context_ssl(context));
+	tls_store_expect(false);
+	if (s->object && session_prepare(s, host))
 		return s;
 	s->is_broken = true;
 	tls_session_destroy(s);
@@ -99,11 +111,12 @@ struct tls_session *tls_session_create(struct tls_context *context, int fd, cons
 void tls_session_destroy(struct tls_session *s)
 {
 	WEIR_CHECK_MAGIC(s, TLS_MAGIC);
-	if (s->ssl) {
+	tls_rest_end(&s->rest);
+	if (s->object) {
 		ERR_clear_error();
 		if (!s->is_broken && s->is_ready)
-			SSL_shutdown(s->ssl);
-		SSL_free(s->ssl);
+			SSL_shutdown(s->object);
+		SSL_free(s->object);
 		ERR_clear_error();
 	}
 	tls_context_put(&s->context);
@@ -116,7 +129,7 @@ void tls_session_destroy(struct tls_session *s)
 static void log_failure(const struct tls_session *s, const char *step)
 {
 	unsigned long code = ERR_peek_error();
-	long verdict = SSL_get_verify_result(s->ssl);
+	long verdict = SSL_get_verify_result(ssl_of(s));
 	char reason[TLS_REASON_MAX];
 
 	if (code == 0)
@@ -130,7 +143,7 @@ static void log_failure(const struct tls_session *s, const char *step)
 /* What a call that returned `rc` has to wait for, or how it ended. */
 static enum tls_want want_of(struct tls_session *s, int rc, const char *step)
 {
-	switch (SSL_get_error(s->ssl, rc)) {
+	switch (SSL_get_error(ssl_of(s), rc)) {
 	case SSL_ERROR_WANT_READ:
 		return TLS_WANT_READ;
 	case SSL_ERROR_WANT_WRITE:
@@ -158,9 +171,13 @@ int tls_session_handshake(struct tls_session *s)
 	int rc;
 
 	ERR_clear_error();
-	rc = SSL_do_handshake(s->ssl);
-	s->is_ready = rc == 1;
-	return s->is_ready ? 0 : (int)want_of(s, rc, "handshake");
+	rc = SSL_do_handshake(ssl_of(s));
+	if (rc != 1)
+		return (int)want_of(s, rc, "handshake");
+	s->is_ready = true;
+	s->version = SSL_get_version(s->object);
+	s->cipher = SSL_get_cipher_name(s->object);
+	return 0;
 }
 
 ssize_t tls_session_read(struct tls_session *s, void *out, size_t size)
@@ -168,7 +185,7 @@ ssize_t tls_session_read(struct tls_session *s, void *out, size_t size)
 	int rc;
 
 	ERR_clear_error();
-	rc = SSL_read(s->ssl, out, size > INT_MAX ? INT_MAX : (int)size);
+	rc = SSL_read(ssl_of(s), out, size > INT_MAX ? INT_MAX : (int)size);
 	return rc > 0 ? rc : (ssize_t)want_of(s, rc, "read");
 }
 
@@ -177,7 +194,7 @@ ssize_t tls_session_write(struct tls_session *s, const void *bytes, size_t len)
 	int rc;
 
 	ERR_clear_error();
-	rc = SSL_write(s->ssl, bytes, len > INT_MAX ? INT_MAX : (int)len);
+	rc = SSL_write(ssl_of(s), bytes, len > INT_MAX ? INT_MAX : (int)len);
 	return rc > 0 ? rc : (ssize_t)want_of(s, rc, "write");
 }
 
@@ -228,12 +245,24 @@ void tls_session_cut(struct tls_session *s)
 	s->is_broken = true;
 }
 
-bool tls_session_has_pending(const struct tls_session *s)
+/* --- rest --- */
+
+void tls_session_enter(struct tls_session *s, struct loop *loop)
 {
-	return SSL_has_pending(s->ssl) == 1;
+	tls_rest_begin(&s->rest, loop, s->object);
+}
+
+void tls_session_leave(struct tls_session *s)
+{
+	tls_rest_end(&s->rest);
 }
 
 /* --- what it tells --- */
+
+bool tls_session_has_pending(const struct tls_session *s)
+{
+	return SSL_has_pending(ssl_of(s)) == 1;
+}
 
 /* MD5 and SHA-1 are replaced by SHA-256, as RFC 5929 demands. */
 static const EVP_MD *endpoint_digest(X509 *cert)
@@ -250,7 +279,7 @@ static const EVP_MD *endpoint_digest(X509 *cert)
 size_t tls_endpoint(const struct tls_session *s, uint8_t out[TLS_ENDPOINT_MAX_BYTES])
 {
 	bool is_client = tls_context_side(s->context) == TLS_SIDE_CLIENT;
-	X509 *cert = is_client ? SSL_get0_peer_certificate(s->ssl) : SSL_get_certificate(s->ssl);
+	X509 *cert = is_client ? SSL_get0_peer_certificate(ssl_of(s)) : SSL_get_certificate(ssl_of(s));
 	const EVP_MD *digest = cert ? endpoint_digest(cert) : NULL;
 	unsigned char bytes[EVP_MAX_MD_SIZE];
 	unsigned len = 0;
@@ -265,13 +294,13 @@ size_t tls_endpoint(const struct tls_session *s, uint8_t out[TLS_ENDPOINT_MAX_BY
 
 bool tls_peer_is_verified(const struct tls_session *s)
 {
-	return tls_context_verifies(s->context) && SSL_get0_peer_certificate(s->ssl) &&
-	       SSL_get_verify_result(s->ssl) == X509_V_OK;
+	return tls_context_verifies(s->context) && SSL_get0_peer_certificate(ssl_of(s)) &&
+	       SSL_get_verify_result(ssl_of(s)) == X509_V_OK;
 }
 
 bool tls_peer_is_refused(const struct tls_session *s)
 {
-	return SSL_get_verify_result(s->ssl) != X509_V_OK;
+	return SSL_get_verify_result(ssl_of(s)) != X509_V_OK;
 }
 
 bool tls_peer_name(const struct tls_session *s, char *out, size_t size)
@@ -282,7 +311,7 @@ bool tls_peer_name(const struct tls_session *s, char *out, size_t size)
 
 	if (!tls_peer_is_verified(s))
 		return false;
-	subject = X509_get_subject_name(SSL_get0_peer_certificate(s->ssl));
+	subject = X509_get_subject_name(SSL_get0_peer_certificate(ssl_of(s)));
 	at = X509_NAME_get_index_by_NID(subject, NID_commonName, -1);
 	if (at < 0 || X509_NAME_get_index_by_NID(subject, NID_commonName, at) >= 0)
 		return false;
@@ -300,18 +329,16 @@ bool tls_has_alpn(const struct tls_session *s)
 	const unsigned char *name;
 	unsigned len;
 
-	SSL_get0_alpn_selected(s->ssl, &name, &len);
+	SSL_get0_alpn_selected(ssl_of(s), &name, &len);
 	return len > 0; /* the context knows one name only */
 }
 
 const char *tls_version(const struct tls_session *s)
 {
-	return SSL_get_version(s->ssl);
+	return s->version;
 }
 
 const char *tls_cipher(const struct tls_session *s)
 {
-	const char *name = SSL_get_cipher_name(s->ssl);
-
-	return name ? name : "";
+	return s->cipher;
 }

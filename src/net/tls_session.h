@@ -15,6 +15,8 @@
 #include "base/slice.h"
 #include "net/tls.h"
 
+struct loop;
+
 /* Results below 0 of read, write and handshake. */
 enum tls_want {
 	TLS_WANT_READ = -1,
@@ -29,6 +31,9 @@ void tls_session_destroy(
 	struct tls_session *session); /* sends close_notify if the socket takes it */
 
 int tls_session_handshake(struct tls_session *session); /* 0: done */
+/* It may be put away while it isn't used, by the loop whose thread uses it; until it leaves. */
+void tls_session_enter(struct tls_session *session, struct loop *loop);
+void tls_session_leave(struct tls_session *session);
 ssize_t tls_session_read(struct tls_session *session, void *out, size_t size);
 /* A write that wants to be repeated must be repeated with the same bytes in front. */
 ssize_t tls_session_write(struct tls_session *session, const void *bytes, size_t len);

@@ -10,7 +10,7 @@ from rawpg import Raw, query, struct
 from test_tls import make_certificate
 
 CLIENTS, TLS_CLIENTS, AT_ONCE = 2000, 300, 50
-PLAIN_BYTES, TLS_BYTES = 1200, 20000
+PLAIN_BYTES, TLS_BYTES = 1200, 12288
 
 
 def pss_bytes(weir):

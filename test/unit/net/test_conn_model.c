@@ -9,6 +9,7 @@
 
 #include "net/loop_priv.h"
 #include "net/tls.h"
+#include "net/tls_rest.h"
 #include "peer.h"
 #include "tls_files.h"
 
@@ -73,6 +74,9 @@ static void step(struct model *m)
 	case 3:
 		conn_resume_read(&m->a.conn);
 		break;
+	case 4: /* with TLS: who wasn't used since the last time is put away */
+		tls_rest_look(m->loop, m->loop->awake.count);
+		/* fall through */
 	default:
 		peer_turns(m->loop, 1);
 		break;

@@ -9,6 +9,7 @@
 
 #include "net/loop_priv.h"
 #include "net/tls.h"
+#include "net/tls_rest.h"
 #include "peer.h"
 #include "tls_files.h"
 
@@ -355,6 +356,87 @@ Test(tls, session_moves_between_loops)
 	peer_turns(p.loop, 2);
 	peer_turns(other, 2);
 	cr_assert_str_eq(p.client.trace, "ready() bytes(moved)");
+	conn_close(&p.client.conn);
+	loop_destroy(other);
+	pair_end(&p);
+}
+
+/* --- rest --- */
+
+/* Criterion's own libraries use OpenSSL before any test does. */
+__attribute__((constructor)) static void prepare(void)
+{
+	WEIR_ASSERT(tls_prepare());
+}
+
+/* Whoever wasn't used since the last look is put away. */
+static void rest(struct pair *p)
+{
+	tls_rest_look(p->loop, p->loop->awake.count);
+	tls_rest_look(p->loop, p->loop->awake.count);
+	cr_assert_eq(p->loop->awake.count, 0);
+}
+
+Test(tls, a_session_that_rests_goes_on_where_it_was)
+{
+	struct pair p;
+
+	pair_make(&p, TLS_MODE_REQUIRE, TLS_MODE_REQUIRE);
+	pair_start(&p, "db.test");
+	rest(&p);
+	cr_assert_str_eq(tls_version(conn_tls(&p.client.conn)), "TLSv1.3");
+	cr_assert(strlen(tls_cipher(conn_tls(&p.server.conn))) > 0);
+	cr_assert_eq(p.loop->awake.count, 0);
+	conn_send(&p.client.conn, slice_str("ping"));
+	peer_turns(p.loop, 3);
+	cr_assert_eq(p.loop->awake.count, 2);
+	rest(&p);
+	conn_send(&p.server.conn, slice_str("pong"));
+	peer_turns(p.loop, 3);
+	cr_assert_str_eq(p.server.trace, "ready() bytes(ping)");
+	cr_assert_str_eq(p.client.trace, "ready() bytes(pong)");
+	rest(&p);
+	cr_assert(tls_has_alpn(conn_tls(&p.client.conn)));
+	rest(&p);
+	pair_end(&p);
+}
+
+Test(tls, a_session_in_use_does_not_rest)
+{
+	struct pair p;
+
+	pair_make(&p, TLS_MODE_REQUIRE, TLS_MODE_REQUIRE);
+	pair_start(&p, NULL);
+	rest(&p);
+	for (int i = 0; i < 5; i++) {
+		conn_send(&p.client.conn, slice_str("x"));
+		peer_turns(p.loop, 3);
+		tls_rest_look(p.loop, p.loop->awake.count);
+		cr_assert_eq(p.loop->awake.count, 2);
+	}
+	pair_end(&p);
+}
+
+Test(tls, a_resting_session_moves_and_ends)
+{
+	struct pair p;
+	struct loop *other = peer_loop();
+
+	pair_make(&p, TLS_MODE_REQUIRE, TLS_MODE_REQUIRE);
+	pair_start(&p, NULL);
+	rest(&p);
+	conn_adopt(&p.client.conn, other, conn_export(&p.client.conn), &peer_ops, &peer_limits);
+	cr_assert_eq(other->awake.count, 1);
+	cr_assert_eq(p.loop->awake.count, 0);
+	conn_send(&p.server.conn, slice_str("moved"));
+	peer_turns(p.loop, 2);
+	peer_turns(other, 2);
+	cr_assert_str_eq(p.client.trace, "ready() bytes(moved)");
+	rest(&p);
+	conn_close(&p.server.conn);
+	cr_assert_eq(p.loop->awake.count, 0);
+	peer_turns(other, 2);
+	cr_assert_str_eq(p.client.trace, "ready() bytes(moved) closed(-6)");
 	conn_close(&p.client.conn);
 	loop_destroy(other);
 	pair_end(&p);
