@@ -9,7 +9,7 @@ from lib import Skip, check, equal, limit, needs, until
 from rawpg import Raw, query, struct
 from test_tls import make_certificate
 
-CLIENTS, TLS_CLIENTS, AT_ONCE = 2000, 300, 50
+CLIENTS, TLS_CLIENTS, AT_ONCE = 2000, 1000, 50
 PLAIN_BYTES, TLS_BYTES = 1200, 12288
 
 
@@ -91,8 +91,10 @@ def test_idle_clients_are_small(start):
 
 
 @needs("openssl")
-@limit(120)
+@limit(240)
 def test_idle_tls_clients_are_bounded(start, folder):
+    """Sessions that nobody uses are put away, and come back with what they had."""
+    open_files(TLS_CLIENTS)
     key, cert = make_certificate(folder, start.__self__)
     weir = measured(start, {"client_tls_sslmode": "allow", "client_tls_key_file": key, "client_tls_cert_file": cert})
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -101,4 +103,9 @@ def test_idle_tls_clients_are_bounded(start, folder):
     raws = log_in_many(weir, TLS_CLIENTS, tls)
     falls_below(weir, before + TLS_CLIENTS * TLS_BYTES,
                 f"{TLS_CLIENTS} clients with TLS to cost at most {TLS_BYTES} bytes each")
+    for raw in raws:
+        raw.send(query("SELECT 1"))
+    for raw in raws:
+        equal(raw.read_until("Z")[-1], ("Z", b"I"))
+    falls_below(weir, before + TLS_CLIENTS * TLS_BYTES, "clients with TLS that queried to be as small again")
     close_all(raws)
