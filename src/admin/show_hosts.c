@@ -32,12 +32,18 @@ static void host_row(struct result *r, const struct resolver_host *host, struct 
 	result_row(r);
 }
 
+static struct resolver_host *hosts_take(const struct show *s, size_t *count)
+{
+	*count = 0;
+	return s->source->hosts ? s->source->hosts(s->source->ctx, count) : NULL;
+}
+
 void show_dns_hosts(struct show *s)
 {
 	static const struct build_column columns[] = { COLUMN_TEXT("hostname"), COLUMN_BIG("ttl"),
 		                                           COLUMN_TEXT("addrs") };
-	size_t count = 0;
-	struct resolver_host *hosts = s->source->hosts ? s->source->hosts(s->source->ctx, &count) : NULL;
+	size_t count;
+	struct resolver_host *hosts = hosts_take(s, &count);
 	struct buf addresses;
 	struct result r;
 
@@ -53,8 +59,7 @@ void show_dns_hosts(struct show *s)
 struct host_counts hosts_count(const struct show *s)
 {
 	struct host_counts counts = { 0 };
-	struct resolver_host *hosts = s->source->hosts ? s->source->hosts(s->source->ctx, &counts.names) :
-	                                                 NULL;
+	struct resolver_host *hosts = hosts_take(s, &counts.names);
 
 	for (size_t i = 0; i < counts.names; i++)
 		counts.pending += hosts[i].is_pending;

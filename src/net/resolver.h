@@ -48,7 +48,7 @@ struct resolver_query *resolver_ask(struct resolver *resolver, struct mailbox *m
                                     void *arg);
 void resolver_cancel(struct resolver_query *query); /* the mailbox's thread, before on_done */
 
-/* Grows whenever a name that was known has got other addresses. A failed look-up changes nothing. */
+/* Grows when a known name has got other addresses. A failed look-up changes nothing. */
 uint64_t resolver_changes(const struct resolver *resolver);
 /* False: the host is a name, and the last look-up that succeeded didn't give this address. */
 bool resolver_has(struct resolver *resolver, const char *host,

@@ -143,7 +143,8 @@ Test(admin, nodes_cache_databases)
 	cr_expect_not_null(strstr(stats("show cache"), "\nhits_local|7\n"));
 	cr_expect_not_null(strstr(stats("show databases"), "\nshop|10.0.0.1|5432|shop|-|20|"));
 	cr_expect_not_null(strstr(stats("show databases"),
-	                          "\npgbouncer|-|6432|pgbouncer|pgbouncer|2|0|0|3600|statement|-|0|0|0|2|"));
+	                          "\npgbouncer|-|6432|pgbouncer|pgbouncer|2|0|0|3600|statement|-|"
+	                          "0|0|0|2|"));
 }
 
 /* What "*" made is there by its own name, while it is used; the entry itself isn't. */

@@ -166,12 +166,13 @@ Test(log, syslog_gets_the_line_without_time_and_level)
 	cr_assert_eq(daemon_start(moved), 0);
 	cr_assert_eq(log_syslog_open(moved, "weir-test", LOG_LOCAL3), WEIR_OK);
 	log_warn("client_login", "user=%s", "ann b");
-	cr_assert(matches(daemon_read(), "^<156>[A-Z][a-z]{2} [ 0-9]{2} [0-9:]{8} weir-test\\[[0-9]+\\]: "
-	                                 "client_login user=\"ann b\"$"),
+	cr_assert(matches(daemon_read(),
+	                  "^<156>[A-Z][a-z]{2} [ 0-9]{2} [0-9:]{8} weir-test\\[[0-9]+\\]: "
+	                  "client_login user=\"ann b\"$"),
 	          "got: %s", text);
 }
 
-/* Its queue is full and nobody reads: lines are dropped, not waited for, and the next reader hears. */
+/* Its queue is full, nobody reads: lines are dropped, not waited for, and the next reader hears. */
 Test(log, a_syslog_daemon_that_hangs_holds_nobody_up, .timeout = 60)
 {
 	uint64_t dropped;
