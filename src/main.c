@@ -190,6 +190,8 @@ static int run(struct config *cfg, const char *user, int to_parent)
 	signals_block();
 	hash_seed_init();
 	raise_file_limit(g);
+	if (!tls_prepare()) /* as it was when main tried */
+		log_info("tls_sessions_large", "reason=\"no range of addresses\"");
 	if (!pidfile_write(g->pidfile)) /* before the port: a second process takes no client */
 		return 1;
 	control = control_create(cfg, why, sizeof why);

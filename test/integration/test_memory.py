@@ -3,6 +3,7 @@
 large buffers once they idle. bench/clients has the exact figures; the bounds here are generous."""
 import resource
 import ssl
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 from lib import Skip, check, equal, limit, needs, until
@@ -11,6 +12,8 @@ from test_tls import make_certificate
 
 CLIENTS, TLS_CLIENTS, AT_ONCE = 2000, 1000, 50
 PLAIN_BYTES, TLS_BYTES = 1200, 12288
+LITTLE_SPACE = 1000 * 1000 * 1000    # less than the places take
+REST_S = 2.5    # longer than a session is kept awake unused
 
 
 def pss_bytes(weir):
@@ -109,3 +112,18 @@ def test_idle_tls_clients_are_bounded(start, folder):
         equal(raw.read_until("Z")[-1], ("Z", b"I"))
     falls_below(weir, before + TLS_CLIENTS * TLS_BYTES, "clients with TLS that queried to be as small again")
     close_all(raws)
+
+
+@needs("openssl")
+@limit(120)
+def test_tls_without_places_for_sessions(start, folder):
+    """Where the addresses for them can't be had the log says so, and sessions stay as they are."""
+    key, cert = make_certificate(folder, start.__self__)
+    weir = measured(start, {"client_tls_sslmode": "require", "client_tls_key_file": key, "client_tls_cert_file": cert})
+    check(" tls_sessions_large " not in "\n".join(weir.log_lines()), weir.log_tail())
+    weir.stop()
+    weir.start(before=lambda: resource.setrlimit(resource.RLIMIT_AS, (LITTLE_SPACE, LITTLE_SPACE)))
+    check(" tls_sessions_large " in "\n".join(weir.log_lines()), weir.log_tail())
+    with weir.connect(sslmode="verify-full", sslrootcert=cert) as conn:
+        time.sleep(REST_S)
+        equal(conn.execute("SELECT 1").fetchone(), (1,))
