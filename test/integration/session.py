@@ -228,6 +228,12 @@ class Weir(Direct):
     def need_pgweir(self):
         return None
 
+    def is_sanitized(self):
+        """Then its memory says nothing: what is freed is kept for a while."""
+        with open(self.session.binary, "rb") as f:
+            binary = f.read()
+        return b"__asan_init" in binary or b"__tsan_init" in binary
+
 
 class Session:
     """Fixtures of a run; owns the tier when it started it, and a folder."""

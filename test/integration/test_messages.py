@@ -444,7 +444,8 @@ def test_very_long_messages_pass_in_spans(weir):
         equal(kinds(raw.read_until("Z")), "CZ")
         done.set()
         watcher.join()
-    check(peak[0] - before < 32_000, f"{peak[0] - before} KiB more")
+    if weir.is_pgweir and not weir.is_sanitized():
+        check(peak[0] - before < 32_000, f"{peak[0] - before} KiB more")
 
 
 @quick
