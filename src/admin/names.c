@@ -46,6 +46,14 @@ static void names_settle(struct names *names)
 	names->count = kept;
 }
 
+size_t names_find(const struct names *names, struct slice name)
+{
+	const struct slice *found =
+		bsearch(&name, names->items, names->count, sizeof(*names->items), compare);
+
+	return found ? (size_t)(found - names->items) : names->count;
+}
+
 void names_of_databases(struct names *names, const struct show *s)
 {
 	const struct config *cfg = s->cfg;

@@ -18,6 +18,8 @@ struct names {
 };
 
 void names_fini(struct names *names);
+/* Its place in items; count where it isn't there. */
+size_t names_find(const struct names *names, struct slice name);
 /* Entries of [databases], those in use that "*" has made, the console; NUL-ended. Wants POOLS. */
 void names_of_databases(struct names *names, const struct show *s);
 /* Of auth_file, [users], connected clients, the console. Wants CLIENTS. */

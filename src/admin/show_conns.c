@@ -7,6 +7,7 @@
 #include "admin/command.h"
 #include "admin/names.h"
 #include "admin/result.h"
+#include "base/mem.h"
 
 #define CONN_COLUMNS                                                                               \
 	COLUMN_TEXT("type"), COLUMN_TEXT("user"), COLUMN_TEXT("database"), COLUMN_TEXT("replication"), \
@@ -116,16 +117,22 @@ void show_active_sockets(struct show *s)
 	conn_rows(s, &r, LIST_CLIENTS | LIST_SERVERS | LIST_ACTIVE_ONLY);
 }
 
-static void count_user(const struct admin_part *parts, struct slice user, uint64_t *servers,
-                       uint64_t *clients)
+struct user_counts {
+	uint64_t servers, clients;
+};
+
+/* One per name and one more, for those without. */
+static struct user_counts *count_users(const struct admin_part *parts, const struct names *names)
 {
-	*servers = *clients = 0;
+	struct user_counts *counts = mem_zalloc((names->count + 1) * sizeof(*counts));
+
 	for (; parts; parts = parts->next) {
 		for (size_t i = 0; i < parts->server_count; i++)
-			*servers += slice_is(user, parts->servers[i].user);
+			counts[names_find(names, slice_str(parts->servers[i].user))].servers++;
 		for (size_t i = 0; i < parts->client_count; i++)
-			*clients += slice_is(user, parts->clients[i].user);
+			counts[names_find(names, slice_str(parts->clients[i].user))].clients++;
 	}
+	return counts;
 }
 
 static bool user_gives(const struct config_user *u, const char *name)
@@ -143,23 +150,22 @@ static void user_number(struct result *r, const struct config_user *u, const cha
 		result_text(r, NULL);
 }
 
-static void user_row(struct show *s, struct result *r, struct slice name)
+static void user_row(struct show *s, struct result *r, struct slice name,
+                     const struct user_counts *counts)
 {
 	const struct config_user stranger = { .name = "" };
 	const struct config_user *u = config_user_find(s->cfg, name);
-	uint64_t servers, clients;
 
 	if (!u)
 		u = &stranger;
-	count_user(s->parts, name, &servers, &clients);
 	result_slice(r, name);
 	user_number(r, u, "pool_size", u->pool_size);
 	user_number(r, u, "reserve_pool_size", u->reserve_pool_size);
 	result_text(r, user_gives(u, "pool_mode") ? config_pool_mode_text(u->pool_mode) : NULL);
 	result_number(r, (uint64_t)config_max_user_connections(s->cfg, u));
-	result_number(r, servers);
+	result_number(r, counts->servers);
 	result_number(r, (uint64_t)config_max_user_client_connections(s->cfg, u));
-	result_number(r, clients);
+	result_number(r, counts->clients);
 	result_row(r);
 }
 
@@ -175,13 +181,16 @@ void show_users(struct show *s)
 		COLUMN_INT("max_user_client_connections"),
 		COLUMN_INT("current_client_connections"),
 	};
+	struct user_counts *counts;
 	struct names names;
 	struct result r;
 
 	names_of_users(&names, s);
+	counts = count_users(s->parts, &names);
 	RESULT_BEGIN(&r, s->out, columns);
 	for (size_t i = 0; i < names.count; i++)
-		user_row(s, &r, names.items[i]);
+		user_row(s, &r, names.items[i], &counts[i]);
 	result_end(&r, "SHOW");
+	mem_free(counts);
 	names_fini(&names);
 }

@@ -131,9 +131,9 @@ def test_another_address_retires_old_connections(start, tier, sub):
             until("the idle one to go", 10, lambda w=weir: addresses(w).count("127.0.0.1") == 1)
             equal(known(weir)["db.test"], "127.0.0.2:0")
             busy.execute("SELECT txid_current()")
-            row, = [r for r in weir.show("SERVERS") if r["addr"] == "127.0.0.1"
-                    and r["database"] == "named"]
-            equal((row["state"], row["close_needed"]), ("active", 1))
+            until("the busy one to be marked", 10, lambda w=weir: [("active", 1)] == [
+                (r["state"], r["close_needed"]) for r in w.show("SERVERS")
+                if r["database"] == "named" and r["addr"] == "127.0.0.1"])
             busy.execute("COMMIT")
             until("the other to go", 10, lambda w=weir: "127.0.0.1" not in addresses(w))
             busy.execute("SELECT txid_current()")
