@@ -39,8 +39,9 @@ struct packed {
 };
 
 static struct {
-	pthread_mutex_t mutex; /* of all below but base */
-	char *base;            /* set once; NULL: not in use */
+	pthread_mutex_t mutex; /* of what isn't set once */
+	char *base;            /* set once, as the next */
+	size_t bytes;          /* 0: not in use */
 	uint32_t *next;        /* of each free place, index + 1 of another */
 	uint32_t first_free;   /* index + 1; 0: none */
 	uint32_t handed_out;   /* places that were in use at least once: they are the first ones */
@@ -62,9 +63,7 @@ static char *place_at(uint32_t place)
 
 bool tls_store_holds(const void *object)
 {
-	uintptr_t base = (uintptr_t)store.base, at = (uintptr_t)object;
-
-	return base && at >= base && at - base < (uintptr_t)PLACES_MAX * PLACE_BYTES;
+	return (uintptr_t)object - (uintptr_t)store.base < store.bytes;
 }
 
 static void *place_take(void)
@@ -145,7 +144,7 @@ bool tls_prepare(void)
 	size_t size = (size_t)PLACES_MAX * PLACE_BYTES;
 	char *base;
 
-	if (store.base)
+	if (store.bytes)
 		return true;
 	if (CRYPTO_set_mem_functions(on_alloc, on_realloc, on_free) != 1)
 		return false;
@@ -155,12 +154,13 @@ bool tls_prepare(void)
 		return false;
 	madvise(base, size, MADV_NOHUGEPAGE); /* whose pages would come and go as one */
 	store.base = base;
+	store.bytes = size;
 	return true;
 }
 
 void tls_store_expect(bool is_expected)
 {
-	is_object_expected = is_expected && store.base;
+	is_object_expected = is_expected && store.bytes;
 }
 
 /* --- away and back --- */
