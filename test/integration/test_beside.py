@@ -371,6 +371,9 @@ def test_every_command(start, tier, folder, sub):
                 equal(ours.ends, [as_ours(end) for end in theirs.ends])
             theirs, ours = pair.ask(consoles, query("SHOW DATABASES"))
             equal({r["paused"] for r in ours.rows if r["name"] != "pgbouncer"}, {"1"})
+        with sub("beside::KILL while all is paused differs as documented"):
+            answers = pair.ask(consoles, query("KILL second"))
+            equal([a.ends[0] for a in answers], [("08P01", "already suspended/paused"), "KILL"])
             pair.ask(consoles, query("RESUME"))
 
 
