@@ -152,7 +152,7 @@ static bool source_is_accepting(void *ctx)
 {
 	struct control *c = ctx;
 
-	return c->listener != NULL && !c->is_draining;
+	return c->is_accepting && !c->is_draining;
 }
 
 static bool source_explain(void *ctx, const char *database, struct slice sql,

@@ -20,6 +20,7 @@
 #include "pool/session.h"
 #include "tier/tier.h"
 #include "tier/topology.h"
+#include "worker/accept.h"
 #include "worker/broadcast.h"
 #include "worker/cache_setup.h"
 #include "worker/console.h"
@@ -31,14 +32,8 @@
 enum {
 	SESSION_STATES_KEPT = 1024,
 	DRAIN_POLL_US = 50000,
-	DEFER_ACCEPT_S = 45,
 	RESTART_NAMES_MAX = 64, /* more options than change by a restart */
 };
-
-static void run_accept(struct task *t, struct proxy *p)
-{
-	proxy_accept(p, (int)t->number, t->flag);
-}
 
 static void on_topology(void *ctx, const char *cluster, struct topology *topology)
 {
@@ -95,35 +90,6 @@ static void hook_catch_up(void *ctx, const char *database, uint64_t client_id)
 	tier_catch_up_post(((struct control *)ctx)->tier, database, client_id);
 }
 
-static unsigned least_loaded(struct control *c)
-{
-	unsigned best = 0;
-	uint32_t best_load = UINT32_MAX;
-
-	for (unsigned i = 0; i < c->worker_count; i++) {
-		uint32_t load = atomic_load_explicit(&c->shared.proxies[i]->client_load,
-						     memory_order_relaxed);
-
-		if (load < best_load) {
-			best_load = load;
-			best = i;
-		}
-	}
-	return best;
-}
-
-static void on_accept(void *receiver, int fd, bool is_unix)
-{
-	struct control *c = receiver;
-	unsigned i = least_loaded(c);
-	struct task *t = task_create(run_accept);
-
-	t->number = (uint64_t)fd;
-	t->flag = is_unix;
-	proxy_expect_client(c->shared.proxies[i]);
-	worker_post(c->workers[i], t);
-}
-
 static unsigned worker_count_of(const struct config *cfg)
 {
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
@@ -132,24 +98,6 @@ static unsigned worker_count_of(const struct config *cfg)
 	if (n == 0)
 		n = cpus > 0 ? (unsigned)cpus : 1;
 	return n > LEDGER_WORKERS_MAX ? LEDGER_WORKERS_MAX : n;
-}
-
-static int open_listener(struct control *c, char *why, size_t why_size)
-{
-	const struct config_globals *g = &c->settings->config->global;
-	struct listener_options o = {
-		.addresses = g->listen_addr,
-		.port = (uint16_t)g->listen_port,
-		.unix_dir = g->unix_socket_dir,
-		.unix_mode = (unsigned)g->unix_socket_mode,
-		.unix_group = g->unix_socket_group,
-		.backlog = g->listen_backlog,
-		.reuse_port = g->so_reuseport,
-		.tcp_defer_accept_s = g->tcp_defer_accept ? DEFER_ACCEPT_S : 0,
-	};
-
-	settings_tuning(c->settings, &o.socket);
-	return listener_open(c->loop, &o, on_accept, c, &c->listener, why, why_size) ? -1 : 0;
 }
 
 static void create_shared(struct control *c)
@@ -220,7 +168,7 @@ struct control *control_create(struct config *config, char *why, size_t why_size
 	create_workers(c, loops);
 	c->tier = tier_create(c->loop, config, &callbacks);
 	console_open(c);
-	if (open_listener(c, why, why_size) || console_open_http(c, why, why_size) ||
+	if (accept_open(c, why, why_size) || console_open_http(c, why, why_size) ||
 	    start_threads(c, why, why_size))
 		goto fail;
 	log_info("started", "workers=%u listen=%s port=%d", c->worker_count,
@@ -254,11 +202,11 @@ void control_destroy(struct control *c)
 {
 	if (!c)
 		return;
+	accept_close(c);
 	for (unsigned i = 0; c->workers && i < c->worker_count; i++)
 		worker_stop_post(c->workers[i]);
 	for (unsigned i = 0; c->workers && i < c->worker_count; i++)
 		worker_join(c->workers[i]);
-	listener_close(c->listener);
 	if (c->loop)
 		console_close(c);
 	if (c->tier)
@@ -389,8 +337,7 @@ static void on_drain_delay(struct loop_timer *timer)
 	struct control *c = list_entry(timer, struct control, drain_timer);
 
 	log_info("draining", "clients=%u", atomic_load(&c->shared.client_count));
-	listener_close(c->listener);
-	c->listener = NULL;
+	accept_close(c);
 	if (c->drain_mode != DRAIN_CLIENTS)
 		broadcast_drain(c);
 	c->drain_until_us = UINT64_MAX;

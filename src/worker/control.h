@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
  * The control plane on the main thread: starts and stops everything in one
- * order and its reverse, accepts clients and hands them out, applies reloads,
- * follows the tier and passes its snapshots on to the workers.
+ * order and its reverse, accepts clients and hands them out (accept.h), applies
+ * reloads, follows the tier and passes its snapshots on to the workers.
  */
 #ifndef WEIR_WORKER_CONTROL_H
 #define WEIR_WORKER_CONTROL_H

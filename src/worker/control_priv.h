@@ -38,7 +38,8 @@ struct control {
 	struct proxy_hooks hooks;
 	struct worker **workers;   /* owned, worker_count of them */
 	unsigned worker_count;
-	struct listener *listener; /* NULL: not accepting */
+	struct listener *listener; /* owned; NULL: not accepting, or the only worker does */
+	bool is_accepting;
 	struct tier *tier;
 	struct http_server *http;  /* NULL: off */
 	struct admin *admin;

@@ -3,6 +3,7 @@
 
 noinst_LIBRARIES += src/worker/libworker.a
 src_worker_libworker_a_SOURCES = \
+	src/worker/accept.c src/worker/accept.h \
 	src/worker/background.c src/worker/background.h \
 	src/worker/broadcast.c src/worker/broadcast.h \
 	src/worker/cache_setup.c src/worker/cache_setup.h \

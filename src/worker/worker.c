@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "base/mem.h"
+#include "net/listener.h"
 #include "sql/statement.h"
 
 enum { LAST_WORDS_US = 50000 };
@@ -17,6 +18,7 @@ struct worker {
 	pthread_t thread;
 	bool is_started;
 	struct loop *loop;
+	struct listener *listener; /* owned; NULL: others accept, or nobody any more */
 	struct proxy *proxy;
 	struct loop_timer stop_timer;
 	unsigned index;
@@ -32,6 +34,16 @@ struct worker *worker_create(struct proxy_shared *shared, unsigned index,
 	w->proxy = proxy_create(shared, index, w->loop, settings);
 	shared->proxies[index] = w->proxy;
 	return w;
+}
+
+struct loop *worker_loop(struct worker *w)
+{
+	return w->loop;
+}
+
+void worker_listen(struct worker *w, struct listener *listener)
+{
+	w->listener = listener;
 }
 
 static void *run(void *arg)
@@ -101,6 +113,23 @@ static void run_stop(struct task *task, struct proxy *proxy)
 
 	proxy_close_all(proxy);
 	loop_timer_arm(w->loop, &w->stop_timer, LAST_WORDS_US, on_last_words);
+}
+
+static void run_stop_listening(struct task *task, struct proxy *proxy)
+{
+	struct worker *w = task->ptr;
+
+	(void)proxy;
+	listener_close(w->listener);
+	w->listener = NULL;
+}
+
+void worker_stop_listening_post(struct worker *w)
+{
+	struct task *t = task_create(run_stop_listening);
+
+	t->ptr = w;
+	worker_post(w, t);
 }
 
 void worker_stop_post(struct worker *w)

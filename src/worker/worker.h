@@ -12,6 +12,7 @@
 #include "net/loop.h"
 #include "proxy/proxy.h"
 
+struct listener;
 struct worker;
 
 struct task { /* heap; freed after run */
@@ -31,6 +32,10 @@ void worker_destroy(struct worker *w);
 
 struct task *task_create(void (*run)(struct task *task, struct proxy *proxy));
 void worker_post(struct worker *w, struct task *task); /* any thread; consumes the task */
+struct loop *worker_loop(struct worker *w);
+/* The worker accepts by itself: takes a listener on its loop; before worker_start. */
+void worker_listen(struct worker *w, struct listener *listener);
+void worker_stop_listening_post(struct worker *w); /* closes it; before worker_stop_post */
 /* Closes everything, lets what was written leave, ends the loop. */
 void worker_stop_post(struct worker *w);
 

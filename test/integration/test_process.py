@@ -4,6 +4,8 @@ import os
 import re
 import resource
 import signal
+import socket
+import struct
 import subprocess
 import threading
 import time
@@ -152,6 +154,36 @@ def test_reload_of_the_user_list(start):
         except Exception:    # noqa: BLE001
             return True
     until("the new list", 10, old_is_refused)
+
+
+def main_thread_sleeps(weir):
+    """How often the control plane's thread has gone to sleep, so also how often it was woken."""
+    pid = weir.proc.pid
+    with open(f"/proc/{pid}/task/{pid}/status") as f:
+        return int(re.search(r"^voluntary_ctxt_switches:\s*(\d+)", f.read(), re.M).group(1))
+
+
+@quick
+def test_the_only_worker_accepts_by_itself(start, folder):
+    """The control plane isn't woken for it; a drain closes the worker's sockets all the same."""
+    weir = start({"workers": 1, "unix_socket_dir": folder, "drain_timeout": 15})
+    path, asked = os.path.join(folder, f".s.PGSQL.{weir.port}"), 400
+    before = main_thread_sleeps(weir)
+    for _ in range(asked):
+        with socket.create_connection(("127.0.0.1", weir.port), timeout=20) as s:
+            s.sendall(struct.pack("!ii", 8, 80877103))
+            equal(s.recv(1), b"N")
+    woken = main_thread_sleeps(weir) - before
+    check(woken < asked / 2, f"the control plane was woken {woken} times for {asked} clients")
+    conn = weir.connect(autocommit=False)
+    conn.execute("SELECT txid_current()")
+    weir.proc.send_signal(signal.SIGTERM)
+    until("nobody new", 20, lambda: not weir.is_listening() and not os.path.exists(path))
+    equal(conn.execute("SELECT 7").fetchone(), (7,))
+    conn.commit()
+    until("the end", 30, lambda: not weir.is_alive())
+    equal(weir.problem(), None)
+    conn.close()
 
 
 @quick
