@@ -248,7 +248,7 @@ static bool take_error(struct stream *st, const struct frame *f)
 		st->run = st->at + f->whole.len; /* nothing of this answer has left */
 		st->at = st->run;
 		failure_retry(c, &e);
-		return true;
+		return s->state != SERVER_TESTED; /* else it reads what is left, which is nobody's */
 	}
 	if (seg->kind == REPLY_PINS) { /* not told: it stays pinned */
 		swallow(st, f->whole.len);
