@@ -5,6 +5,8 @@ noinst_LIBRARIES += src/pool/libpool.a
 src_pool_libpool_a_SOURCES = \
 	src/pool/datestyle.c \
 	src/pool/datestyle.h \
+	src/pool/description.c \
+	src/pool/description.h \
 	src/pool/ledger.c \
 	src/pool/ledger.h \
 	src/pool/params.c \
@@ -15,6 +17,7 @@ src_pool_libpool_a_SOURCES = \
 	src/pool/pool.h \
 	src/pool/prepared.c \
 	src/pool/prepared.h \
+	src/pool/prepared_set.c \
 	src/pool/replies.c \
 	src/pool/replies.h \
 	src/pool/server.c \

@@ -78,6 +78,11 @@ static void prepared_give_id(struct prepared *p)
 	p->server_name_len = prepared_server_name(p->id, p->server_name);
 }
 
+void prepared_renew(struct prepared *p)
+{
+	prepared_give_id(p);
+}
+
 static struct prepared *prepared_create(struct prepared_table *t, const struct prepared_key *k,
 					struct statement *statement)
 {
@@ -150,7 +155,8 @@ struct prepared_names {
 	size_t bytes;        /* of the names in the map, their texts counted in full */
 	struct list made;    /* those in the map */
 	struct list pending;
-	struct list closing; /* in no map; an entry may be in both lists */
+	struct list closing; /* in no map; an entry may be in several lists */
+	struct list asked;
 };
 
 static bool name_equal(const struct map_node *node, const void *key)
@@ -168,6 +174,7 @@ struct prepared_names *prepared_names_create(void)
 	list_init(&names->made);
 	list_init(&names->pending);
 	list_init(&names->closing);
+	list_init(&names->asked);
 	return names;
 }
 
@@ -270,6 +277,8 @@ static void name_free(struct prepared_names *names, struct prepared_name *entry)
 {
 	if (list_node_linked(&entry->pending))
 		list_remove(&names->pending, &entry->pending);
+	if (list_node_linked(&entry->asked))
+		list_remove(&names->asked, &entry->asked);
 	prepared_put(&entry->prepared);
 	mem_free(entry);
 }
@@ -285,6 +294,24 @@ struct prepared *prepared_names_confirm(struct prepared_names *names)
 	struct list_node *n = list_pop(&names->pending);
 
 	return n ? list_entry(n, struct prepared_name, pending)->prepared : NULL;
+}
+
+void prepared_names_ask(struct prepared_names *names, struct prepared_name *entry)
+{
+	entry->asked_id = entry->prepared->id;
+	list_append(&names->asked, &entry->asked);
+}
+
+struct prepared_name *prepared_names_take_asked(struct prepared_names *names)
+{
+	struct list_node *n = names ? list_pop(&names->asked) : NULL;
+
+	return n ? list_entry(n, struct prepared_name, asked) : NULL;
+}
+
+bool prepared_names_is_asking(const struct prepared_names *names)
+{
+	return names && names->asked.count;
 }
 
 void prepared_names_close(struct prepared_names *names, struct prepared_name *entry)
@@ -343,7 +370,7 @@ void prepared_names_refuse(struct prepared_names *names, size_t parses, size_t c
 void prepared_names_renew(struct prepared_names *names)
 {
 	map_foreach(&names->names, n)
-		prepared_give_id(map_entry(n, struct prepared_name, map)->prepared);
+		prepared_renew(map_entry(n, struct prepared_name, map)->prepared);
 }
 
 bool prepared_names_is_closing(const struct prepared_names *names)
@@ -354,122 +381,4 @@ bool prepared_names_is_closing(const struct prepared_names *names)
 size_t prepared_names_count(const struct prepared_names *names)
 {
 	return names ? names->names.count : 0;
-}
-
-struct set_entry {
-	struct map_node map;
-	struct list_node lru;
-	uint64_t id;
-	bool is_doubtful;
-};
-
-static bool set_equal(const struct map_node *node, const void *key)
-{
-	return map_entry(node, struct set_entry, map)->id == *(const uint64_t *)key;
-}
-
-void prepared_set_init(struct prepared_set *set)
-{
-	map_init(&set->ids, set_equal);
-	list_init(&set->lru);
-}
-
-static void set_drop(struct prepared_set *set, struct set_entry *e)
-{
-	map_remove(&set->ids, &e->map);
-	list_remove(&set->lru, &e->lru);
-	mem_free(e);
-}
-
-void prepared_set_clear(struct prepared_set *set)
-{
-	struct list_node *n;
-
-	while ((n = list_first(&set->lru)) != NULL)
-		set_drop(set, list_entry(n, struct set_entry, lru));
-}
-
-void prepared_set_fini(struct prepared_set *set)
-{
-	prepared_set_clear(set);
-	map_fini(&set->ids);
-}
-
-static struct set_entry *set_find(const struct prepared_set *set, uint64_t id)
-{
-	struct map_node *node = map_find(&set->ids, hash_combine(id, 0), &id);
-
-	return node ? map_entry(node, struct set_entry, map) : NULL;
-}
-
-static void set_touch(struct prepared_set *set, struct set_entry *e)
-{
-	if (list_last(&set->lru) == &e->lru)
-		return;
-	list_remove(&set->lru, &e->lru);
-	list_append(&set->lru, &e->lru);
-}
-
-bool prepared_set_use(struct prepared_set *set, uint64_t id)
-{
-	struct set_entry *e = set_find(set, id);
-
-	if (!e || e->is_doubtful)
-		return false;
-	set_touch(set, e);
-	return true;
-}
-
-bool prepared_set_may_have(const struct prepared_set *set, uint64_t id)
-{
-	return set_find(set, id) != NULL;
-}
-
-static struct set_entry *set_put(struct prepared_set *set, uint64_t id)
-{
-	struct set_entry *e = set_find(set, id);
-
-	if (e) {
-		set_touch(set, e);
-		return e;
-	}
-	e = mem_zalloc(sizeof *e);
-	e->id = id;
-	map_insert(&set->ids, &e->map, hash_combine(id, 0));
-	list_append(&set->lru, &e->lru);
-	return e;
-}
-
-void prepared_set_add(struct prepared_set *set, uint64_t id)
-{
-	set_put(set, id)->is_doubtful = false;
-}
-
-void prepared_set_doubt(struct prepared_set *set, uint64_t id)
-{
-	set_put(set, id)->is_doubtful = true;
-}
-
-void prepared_set_doubt_all(struct prepared_set *set)
-{
-	list_foreach(&set->lru, n)
-		list_entry(n, struct set_entry, lru)->is_doubtful = true;
-}
-
-uint64_t prepared_set_evict(struct prepared_set *set, size_t max)
-{
-	struct set_entry *oldest;
-	uint64_t id;
-
-	if (!set->lru.count || set->lru.count < max)
-		return 0;
-	oldest = list_entry(list_first(&set->lru), struct set_entry, lru);
-	id = oldest->id;
-	set_drop(set, oldest);
-	return id;
-}
-
-size_t prepared_set_count(const struct prepared_set *set)
-{
-	return set->lru.count;
 }

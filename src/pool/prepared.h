@@ -18,6 +18,7 @@
 #include "base/list.h"
 #include "base/map.h"
 #include "base/slice.h"
+#include "pool/description.h"
 
 struct statement;
 struct prepared_table;
@@ -37,6 +38,7 @@ struct prepared {
 	/* A server accepted it last for a session in this state, by this catalog; 0: never. */
 	uint64_t good_session;
 	uint64_t good_catalog;
+	struct description described; /* as a client last found it to differ from what it was told */
 	char server_name[PREPARED_SERVER_NAME_MAX];
 	size_t server_name_len;
 };
@@ -61,6 +63,9 @@ struct prepared_name {
 	struct list_node made;    /* among all that can be found, in the order they were made */
 	struct list_node pending; /* among the unconfirmed, in the order of their Parse */
 	struct list_node closing; /* among those being closed, in the order of their Close */
+	struct list_node asked;   /* among those whose Describe is under way, in their order */
+	uint64_t asked_id;        /* of the statement on the server that was asked */
+	struct description told;  /* what the client knows of it */
 	struct prepared *prepared; /* counted; NULL: gone while being closed */
 	size_t bytes;              /* what it counts for */
 	size_t name_len;
@@ -86,9 +91,16 @@ struct prepared *prepared_names_confirm(struct prepared_names *names);
 /* Not found any more; gone for good once that is confirmed, in order. */
 void prepared_names_close(struct prepared_names *names, struct prepared_name *entry);
 void prepared_names_confirm_close(struct prepared_names *names);
+/* Its Describe is sent, once at a time; the answers come in that order. */
+void prepared_names_ask(struct prepared_names *names, struct prepared_name *entry);
+/* The oldest whose Describe is under way, which it isn't any more; NULL: none. */
+struct prepared_name *prepared_names_take_asked(struct prepared_names *names);
+bool prepared_names_is_asking(const struct prepared_names *names);
 /* An error skipped the oldest pending and the oldest closings: as if never asked for. */
 void prepared_names_refuse(struct prepared_names *names, size_t parses, size_t closes);
-/* All its statements get new ids: servers parse them again before their next use. */
+/* A new id: servers parse it again before its next use. */
+void prepared_renew(struct prepared *p);
+/* The same for all its statements. */
 void prepared_names_renew(struct prepared_names *names);
 void prepared_names_clear(struct prepared_names *names);
 bool prepared_names_is_closing(const struct prepared_names *names); /* a Close isn't answered yet */
@@ -106,8 +118,10 @@ struct prepared_set {
 void prepared_set_init(struct prepared_set *set);
 void prepared_set_fini(struct prepared_set *set);
 void prepared_set_clear(struct prepared_set *set);
-/* True if it is there without doubt; it becomes the most recently used. */
-bool prepared_set_use(struct prepared_set *set, uint64_t id);
+/* What is known of it, if it is there without doubt; it becomes the most recently used. */
+const struct description *prepared_set_use(struct prepared_set *set, uint64_t id);
+/* The server described it so. */
+void prepared_set_describe(struct prepared_set *set, uint64_t id, const struct description *d);
 bool prepared_set_may_have(const struct prepared_set *set, uint64_t id);
 /* It is there, without doubt. */
 void prepared_set_add(struct prepared_set *set, uint64_t id);

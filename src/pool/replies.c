@@ -158,6 +158,11 @@ uint32_t replies_unclosed(const struct replies *r)
 	return count_ops(r, REPLY_OP_CLOSED, REPLY_OP_CLOSED);
 }
 
+uint32_t replies_unasked(const struct replies *r)
+{
+	return count_ops(r, REPLY_OP_ASKED, REPLY_OP_ASKED);
+}
+
 void replies_skip_ops(struct replies *r)
 {
 	struct reply_segment *s = replies_current(r);

@@ -38,6 +38,9 @@ enum reply_op_kind {
 	REPLY_OP_AS_PARSED,
 	REPLY_OP_CLOSED,       /* forward, and a named statement of the client is closed */
 	REPLY_OP_UNNAMED,      /* forward; skipped by an error: there is no unnamed statement */
+	/* pgweir's own Close in front of a Describe whose answer is looked at ... */
+	REPLY_OP_ASKED,        /* ... and is the client's, of the oldest name asked for */
+	REPLY_OP_LOOK,         /* ... and is pgweir's own: see rewrite.h */
 };
 
 struct reply_op {
@@ -81,6 +84,7 @@ void replies_pop(struct replies *r);
 /* How many of the current segment's remaining ops confirm, or close, a named statement. */
 uint32_t replies_unconfirmed(const struct replies *r);
 uint32_t replies_unclosed(const struct replies *r);
+uint32_t replies_unasked(const struct replies *r); /* ... or go in front of a Describe */
 /* The i-th remaining op; those of the current segment come first. */
 struct reply_op replies_op_at(const struct replies *r, uint32_t i);
 /* An error skips what is left of the current segment. */

@@ -42,6 +42,12 @@ enum server_state {
 	SERVER_STATE_COUNT
 };
 
+enum server_watch {
+	WATCH_PINS = 1,  /* a REPLY_PINS is under way: its row */
+	WATCH_ASKED = 2, /* a description that the client asked for comes next */
+	WATCH_LOOK = 4,  /* one that pgweir asked for */
+};
+
 struct server {
 	unsigned magic;
 	enum server_state state;      /* server_set_state only */
@@ -56,6 +62,7 @@ struct server {
 	struct params *params;        /* counted: what it reported last */
 	struct replies replies;
 	struct prepared_set prepared;
+	struct description described; /* what came so far of the one that is watched for */
 	struct plain_names plain;     /* statements under the clients' own names */
 	uint64_t id;
 	char *host;                   /* owned: where it was opened to, one of the pool's */
@@ -69,7 +76,7 @@ struct server {
 	bool is_counted;              /* each completed statement is told to the tracker
 	                                 (see track.h); cleared with the client */
 	bool is_listening;            /* in PostgreSQL, for a text or to show: nobody hears it */
-	bool has_pin_check;           /* a REPLY_PINS is under way: its row is looked at */
+	uint8_t watch;                /* enum server_watch: messages that are looked at for now */
 	bool is_copy_in;              /* CopyInResponse seen, the client sends data */
 	bool is_replication;          /* one client's from its start to its end */
 	bool is_replaced;             /* another has its slot in the ledger */

@@ -84,6 +84,16 @@ static bool is_for_client(struct stream *st)
 	return seg && !replies_is_internal(seg) && st->s->client;
 }
 
+static void drop_message(struct stream *st, size_t total, size_t left)
+{
+	if (total > left) {
+		st->s->pass_left = total - left;
+		st->s->pass_dropped = true;
+		total = left;
+	}
+	swallow(st, total);
+}
+
 /* One message that nobody looks at. */
 static void pass_message(struct stream *st, size_t total, size_t left)
 {
@@ -96,12 +106,7 @@ static void pass_message(struct stream *st, size_t total, size_t left)
 		st->at += total;
 		return;
 	}
-	if (total > left) {
-		st->s->pass_left = total - left;
-		st->s->pass_dropped = true;
-		total = left;
-	}
-	swallow(st, total);
+	drop_message(st, total, left);
 }
 
 /* This turn, but not from here: it may end the client or its server. */
@@ -133,14 +138,23 @@ static void begin_done(struct server *s)
 		redeliver_soon(c);
 }
 
+/* The answer to a Describe comes next. */
+static void watch_description(struct server *s, enum reply_op_kind kind)
+{
+	s->described = (struct description){ 0 };
+	if (s->client)
+		s->watch |= kind == REPLY_OP_LOOK ? WATCH_LOOK : WATCH_ASKED;
+}
+
 /* A Parse or Close was answered. */
 static void take_completion(struct stream *st, const struct frame *f)
 {
 	struct server *s = st->s;
 	struct client *c = s->client;
 	size_t total = f->whole.len;
+	enum reply_op_kind kind = (enum reply_op_kind)replies_take_op(&s->replies).kind;
 
-	switch (replies_take_op(&s->replies).kind) {
+	switch (kind) {
 	case REPLY_OP_OWN_PARSE:
 	case REPLY_OP_OWN_CLOSE:
 		swallow(st, total);
@@ -154,6 +168,11 @@ static void take_completion(struct stream *st, const struct frame *f)
 			conn_send(&c->conn, wire_parse_complete);
 			confirm_statement(c);
 		}
+		return;
+	case REPLY_OP_ASKED:
+	case REPLY_OP_LOOK:
+		swallow(st, total);
+		watch_description(s, kind);
 		return;
 	case REPLY_OP_PARSED:
 		if (c && c->names)
@@ -209,6 +228,8 @@ static void take_request_error(struct stream *st, struct reply_segment *seg)
 	c->had_error = true;
 	st->s->is_copy_in = false;
 	rewrite_undo(c, st->s);
+	if (seg == replies_newest(&st->s->replies))
+		rewrite_look_failed(c);
 	if (is_query_skipped)
 		extend_request(st->s, c);
 }
@@ -218,6 +239,8 @@ static void pass_error(struct stream *st, const struct frame *f, const struct ms
 {
 	struct slice other = bring_error(st->s->client, e);
 
+	if (rewrite_is_outdated(e))
+		other = wire_plan_outdated;
 	if (!other.ptr) {
 		st->at += f->whole.len;
 		return;
@@ -270,6 +293,8 @@ static bool take_error(struct stream *st, const struct frame *f)
 		failure_server_lost(s, &e);
 		return true;
 	}
+	if (failure_is_outdated_plan(c, &e))
+		prepared_names_renew(c->names); /* the next use shall work */
 	take_request_error(st, seg);
 	pass_error(st, f, &e);
 	return false;
@@ -451,10 +476,81 @@ static void pass_on(struct stream *st, size_t len)
 		st->at += n;
 }
 
-static bool is_pin_row(struct stream *st, char type)
+static bool is_watched(struct stream *st, char type)
 {
-	return type == BE_DATA_ROW && st->s->client && current(st) &&
-	       current(st)->kind == REPLY_PINS;
+	struct server *s = st->s;
+
+	if (!s->client || !current(st))
+		return false;
+	if (current(st)->kind == REPLY_PINS)
+		return type == BE_DATA_ROW;
+	return (s->watch & (WATCH_ASKED | WATCH_LOOK)) &&
+	       (type == BE_PARAMETER_DESCRIPTION || type == BE_ROW_DESCRIPTION || type == BE_NO_DATA);
+}
+
+/* `body` is empty where the message is too long to be kept. */
+static void learn(struct description *d, const struct frame_header *head, struct slice body)
+{
+	bool is_long = body.len != head->body_len;
+
+	if (head->type == BE_PARAMETER_DESCRIPTION)
+		d->parameters = is_long ? description_of_length(head->body_len) :
+					  description_of_parameters(body);
+	else if (head->type == BE_NO_DATA)
+		d->columns = description_of_no_data();
+	else
+		d->columns = is_long ? description_of_length(head->body_len) :
+				       description_of_columns(body);
+}
+
+/* What comes behind a look was kept back. */
+static void description_done(struct server *s, uint8_t watch)
+{
+	struct client *c = s->client;
+
+	s->watch &= (uint8_t)~(WATCH_ASKED | WATCH_LOOK);
+	if (watch & WATCH_ASKED) {
+		rewrite_asked(c);
+		return;
+	}
+	rewrite_looked(c);
+	if (conn_kept_bytes(&c->conn))
+		redeliver_soon(c);
+}
+
+static void take_description(struct stream *st, const struct frame_header *head, struct slice rest)
+{
+	struct server *s = st->s;
+	size_t total = FRAME_HEADER_BYTES + (size_t)head->body_len;
+	uint8_t watch = s->watch;
+	struct slice body = slice_of("", 0);
+
+	if (total <= rest.len)
+		body = slice_of(rest.ptr + FRAME_HEADER_BYTES, head->body_len);
+	learn(&s->described, head, body);
+	if (watch & WATCH_LOOK)
+		drop_message(st, total, rest.len);
+	else
+		pass_message(st, total, rest.len);
+	if (head->type != BE_PARAMETER_DESCRIPTION)
+		description_done(s, watch);
+}
+
+/* False: more bytes are needed. */
+static bool take_watched(struct stream *st, const struct frame_header *head, struct slice rest)
+{
+	size_t total = FRAME_HEADER_BYTES + (size_t)head->body_len;
+	bool is_row = head->type == BE_DATA_ROW;
+
+	if (total > rest.len && (is_row || total <= LOOKED_AT_MAX))
+		return false;
+	if (is_row) {
+		unpin_take_row(st->s->client, slice_of(rest.ptr + FRAME_HEADER_BYTES, head->body_len));
+		swallow(st, total);
+	} else {
+		take_description(st, head, rest);
+	}
+	return true;
 }
 
 /* What ends a statement's answer, or for now (a portal with more rows to give). */
@@ -481,13 +577,8 @@ static bool next_message(struct stream *st, size_t len)
 		return false;
 	}
 	total = FRAME_HEADER_BYTES + (size_t)head.body_len;
-	if (__builtin_expect(st->s->has_pin_check, 0) && is_pin_row(st, head.type)) {
-		if (total > rest.len)
-			return false;
-		unpin_take_row(st->s->client, slice_of(rest.ptr + FRAME_HEADER_BYTES, head.body_len));
-		swallow(st, total);
-		return true;
-	}
+	if (__builtin_expect(st->s->watch, 0) && is_watched(st, head.type))
+		return take_watched(st, &head, rest);
 	if (head.type == BE_ERROR && total > LOOKED_AT_MAX) {
 		take_long_error(st, total, rest.len);
 		return true;

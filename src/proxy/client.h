@@ -31,6 +31,7 @@ struct listening;
 struct cached_request;
 struct judge_tables;
 struct login;
+struct look;
 struct track;
 
 struct client {
@@ -58,6 +59,7 @@ struct client {
 	struct track *track;             /* owned: effects of the request that runs; NULL: never any */
 	struct prepared_names *names;    /* owned; NULL until it prepares */
 	struct prepared *unnamed;        /* counted: unnamed statement parsed in an earlier request */
+	struct look *look;               /* owned: see rewrite.h; NULL: nothing is looked at */
 	struct held_request *held;       /* owned: copy of the request until its answer begins */
 	struct cached_request *cached;   /* owned: look-up or fill; NULL until it asks the cache */
 	struct judge_tables *writes;     /* owned: tables that the open transaction wrote; NULL: none */

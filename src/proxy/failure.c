@@ -73,8 +73,7 @@ static bool may_repeat(const struct client *c, const struct reply_segment *seg)
 	return c->retries < CLIENT_RETRIES_MAX && is_repeatable(c, seg);
 }
 
-/* A statement prepared before its table changed: parsed anew it works, as on a new connection. */
-static bool is_outdated_plan(const struct client *c, const struct msg_error *e)
+bool failure_is_outdated_plan(const struct client *c, const struct msg_error *e)
 {
 	return c->names && slice_is(e->sqlstate, "0A000") &&
 	       slice_is(e->message, "cached plan must not change result type");
@@ -99,7 +98,7 @@ bool failure_is_retryable(const struct client *c, const struct reply_segment *se
 {
 	bool on_primary;
 
-	if (is_outdated_plan(c, e)) /* servers that end don't use these up */
+	if (failure_is_outdated_plan(c, e)) /* servers that end don't use these up */
 		return c->heals < CLIENT_HEALS_MAX && is_repeatable(c, seg);
 	if (!may_repeat(c, seg))
 		return false;
@@ -136,6 +135,7 @@ static void request_rewind(struct client *c, bool is_avoided)
 {
 	uint32_t avoid = 1u << c->server->pool->node_id;
 
+	rewrite_look_failed(c);
 	rewrite_undo_all(c, c->server);
 	cached_end(c);
 	link_cut(c);
@@ -175,8 +175,8 @@ void failure_retry(struct client *c, const struct msg_error *e)
 				&c->tenant->stats->retries_other, 1);
 	log_debug("request_retried", "id=%llu sqlstate=%.*s node=%u", (unsigned long long)c->id,
 		  (int)e->sqlstate.len, e->sqlstate.ptr, s->pool->node_id);
-	request_rewind(c, !is_outdated_plan(c, e));
-	if (is_outdated_plan(c, e))
+	request_rewind(c, !failure_is_outdated_plan(c, e));
+	if (failure_is_outdated_plan(c, e))
 		heal(c);
 	else
 		go_elsewhere(c, s, is_shutdown(e->sqlstate));

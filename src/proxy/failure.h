@@ -13,6 +13,8 @@
 /* A connection that was logged in is gone; error: the server's last word, or NULL. */
 void failure_server_lost(struct server *s, const struct msg_error *error);
 void failure_protocol(struct server *s);
+/* A statement was prepared before its table changed; parsed anew it works. */
+bool failure_is_outdated_plan(const struct client *c, const struct msg_error *e);
 /* May the running request be sent again, given this error as the first of its answer? */
 bool failure_is_retryable(const struct client *c, const struct reply_segment *seg,
 			  const struct msg_error *e);

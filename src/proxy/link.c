@@ -15,6 +15,7 @@
 #include "proxy/keydata.h"
 #include "proxy/login.h"
 #include "proxy/replication.h"
+#include "proxy/rewrite.h"
 #include "proxy/serve.h"
 #include "proxy/transfer.h"
 #include "wire/build.h"
@@ -54,6 +55,7 @@ struct server *link_cut(struct client *c)
 	struct server *s = c->server;
 
 	c->is_unnamed_live = false;
+	rewrite_forget(c);
 	conn_resume_read(&c->conn); /* whom a full server made wait */
 	if (c->live)
 		atomic_fetch_sub_explicit(&c->live->active, 1, memory_order_relaxed);
@@ -61,7 +63,8 @@ struct server *link_cut(struct client *c)
 	c->server = NULL;
 	if (s) {
 		s->client = NULL;
-		s->is_counted = s->has_pin_check = false;
+		s->is_counted = false;
+		s->watch = 0;
 	}
 	return s;
 }

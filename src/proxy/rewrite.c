@@ -3,9 +3,14 @@
  * A Parse that the server needn't see is replaced by the Close of a statement
  * that never exists: its CloseComplete comes at the right place in the answer
  * and is turned into the ParseComplete that the client waits for.
+ *
+ * A client that was told what a statement gives may run it without asking again.
+ * Where the server at hand isn't known to have it like that, pgweir asks there
+ * first, and keeps what is left of the request until the answer (struct look).
  */
 #include "proxy/rewrite.h"
 
+#include "base/mem.h"
 #include "proxy/local.h"
 #include "wire/build.h"
 #include "wire/frame.h"
@@ -13,13 +18,34 @@
 #include "wire/reader.h"
 
 #define NO_STATEMENT "pgweir_0" /* ids begin at 1 */
+#define OUTDATED "pgweir_outdated" /* there is none either; its error is told as 0A000 */
+
+/* What is left of a request, from the Bind whose statement is looked at. */
+struct look {
+	uint64_t id;           /* of the statement on the server */
+	bool has_sync, is_cut; /* as the request's end */
+	bool is_parse_only, is_plain;
+	size_t len;
+	char data[];
+};
 
 struct rewriting {
 	struct client *c;
 	struct server *s;
 	struct buf out;
+	bool has_sync, is_cut; /* the request's end */
 	bool is_parse_only;    /* no Bind: the unnamed statement outlives the request */
 	bool is_plain;         /* statements go by the client's names, see bring.h */
+	bool is_paused;        /* for a look */
+	const struct description *found; /* of the first Bind's statement, just now; NULL: no look */
+	struct slice from, behind;       /* the request from this message on, and behind it */
+};
+
+/* Where a statement's name leads. */
+struct target {
+	struct slice name;               /* on the server; ptr NULL: the client's own */
+	struct prepared_name *n;         /* NULL: not to be watched */
+	const struct description *has;   /* NULL: the server doesn't have it yet */
 };
 
 static void op(struct rewriting *rw, enum reply_op_kind kind, uint64_t id)
@@ -34,9 +60,11 @@ static struct slice server_name(const struct prepared *p)
 }
 
 /* No error under way can have kept it from being there. */
-static bool is_there(struct rewriting *rw, uint64_t id)
+static const struct description *there(struct rewriting *rw, uint64_t id)
 {
-	return prepared_set_use(&rw->s->prepared, id) && !replies_is_unsure(&rw->s->replies, id);
+	const struct description *d = prepared_set_use(&rw->s->prepared, id);
+
+	return d && !replies_is_unsure(&rw->s->replies, id) ? d : NULL;
 }
 
 static void close_on_server(struct rewriting *rw, uint64_t id)
@@ -63,12 +91,6 @@ static void parse_on_server(struct rewriting *rw, const struct prepared *p,
 	op(rw, kind, p->id);
 	build_parse(&rw->out, server_name(p), p->text, p->param_types);
 	stat_add(&rw->c->tenant->stats->server_parse_count, 1);
-}
-
-static void ensure_parsed(struct rewriting *rw, const struct prepared *p)
-{
-	if (!is_there(rw, p->id))
-		parse_on_server(rw, p, REPLY_OP_OWN_PARSE);
 }
 
 static struct prepared *intern(struct rewriting *rw, const struct msg_parse *m)
@@ -131,7 +153,7 @@ static void rewrite_named_parse(struct rewriting *rw, const struct msg_parse *m)
 		op(rw, REPLY_OP_PARSED, 0);
 		build_parse(&rw->out, m->name, m->sql, m->types);
 		plain_names_set(&rw->s->plain, m->name, PLAIN_UNKNOWN);
-	} else if (c->txn.state != TXN_FAILED && is_there(rw, p->id)) {
+	} else if (c->txn.state != TXN_FAILED && there(rw, p->id)) {
 		op(rw, REPLY_OP_AS_PARSED, 0);
 		build_close(&rw->out, 'S', slice_str(NO_STATEMENT));
 	} else {
@@ -156,51 +178,202 @@ static void rewrite_parse(struct rewriting *rw, const struct frame *f)
 		rewrite_unnamed_parse(rw, &m);
 }
 
-/* What a client's name stands for on servers, parsed there now; ptr NULL: not ours. */
-static struct slice name_on_server(struct rewriting *rw, struct slice name)
+/* What a client's name stands for on servers. */
+static struct target target_of(struct rewriting *rw, struct slice name)
 {
+	static const struct description unknown;
 	struct prepared_name *n = name.len ? prepared_names_find(rw->c->names, name) : NULL;
 	struct prepared *p = n ? n->prepared : rw->c->unnamed;
+	struct target t = { .has = &unknown };
 
 	if (name.len && !n)
 		close_plain(rw, name);
 	if (name.len ? !n : rw->c->is_unnamed_live)
-		return slice_of(NULL, 0);
-	if (!p) /* another client's unnamed statement may be there: it must not be found */
-		return slice_str(NO_STATEMENT);
-	if (n && (p->is_sql || rw->is_plain)) /* it was brought */
-		return slice_of(n->name, n->name_len);
+		return t;
+	if (!p) { /* another client's unnamed statement may be there: it must not be found */
+		t.name = slice_str(NO_STATEMENT);
+		return t;
+	}
+	if (n && (p->is_sql || rw->is_plain)) { /* it was brought */
+		t.name = slice_of(n->name, n->name_len);
+		return t;
+	}
+	t.name = server_name(p);
+	t.n = n;
 	/* Its Parse is under way: if that fails, this fails too. */
 	if (!n || !list_node_linked(&n->pending) || !prepared_set_may_have(&rw->s->prepared, p->id))
-		ensure_parsed(rw, p);
-	return server_name(p);
+		t.has = there(rw, p->id);
+	return t;
+}
+
+static void ensure_parsed(struct rewriting *rw, const struct target *t)
+{
+	if (!t->has)
+		parse_on_server(rw, t->n ? t->n->prepared : rw->c->unnamed, REPLY_OP_OWN_PARSE);
+}
+
+/* pgweir's own Close in front of a Describe says whose the next description is. */
+static void mark_describe(struct rewriting *rw, enum reply_op_kind kind)
+{
+	op(rw, kind, 0);
+	build_close(&rw->out, 'S', slice_str(NO_STATEMENT));
+}
+
+/*
+ * The client asks for a description. Where the server's is known it need not be looked at, unless
+ * the client has another: it keeps that if an error comes first.
+ */
+static void note_asked(struct rewriting *rw, struct prepared_name *n,
+		       const struct description *has, bool is_portal)
+{
+	struct description asked = { has->columns, is_portal ? 0 : has->parameters };
+	bool is_known = has->columns && (is_portal || has->parameters);
+
+	if (list_node_linked(&n->asked))
+		return;
+	if (is_known && description_fits(&asked, &n->told))
+		return;
+	if (is_known && !n->told.columns) {
+		n->told = asked;
+		return;
+	}
+	prepared_names_ask(rw->c->names, n);
+	mark_describe(rw, REPLY_OP_ASKED);
+}
+
+/* Does the next message ask what this portal gives? */
+static bool is_described_next(const struct rewriting *rw, struct slice portal)
+{
+	struct msg_target m;
+	struct frame f;
+	size_t used;
+
+	return frame_next(rw->behind, SIZE_MAX, &f, &used) == WEIR_OK && f.type == FE_DESCRIBE &&
+	       frontend_read_target(f.body, &m) == WEIR_OK && m.kind == 'P' &&
+	       slice_equal(m.name, portal);
+}
+
+/*
+ * Could the client notice that the server has another statement than it was told? By parameters
+ * that it encodes as they were; by rows, unless it asks again and has all columns in one format.
+ */
+static bool would_notice(const struct rewriting *rw, const struct prepared_name *n,
+			 const struct description *has, const struct msg_bind *m)
+{
+	const struct description *told = &n->told;
+
+	if (list_node_linked(&n->asked) || rw->c->txn.state == TXN_FAILED)
+		return false;
+	if (told->parameters && (!has || told->parameters != has->parameters))
+		return true;
+	return told->columns && (!has || told->columns != has->columns) &&
+	       (!m || m->result_format_count > 1 || !is_described_next(rw, m->portal));
+}
+
+/* Parsed here and now, since an older one may be outdated itself. False: no memory. */
+static bool look_at(struct rewriting *rw, const struct prepared *p)
+{
+	struct look *look = mem_try_alloc(sizeof *look + rw->from.len);
+
+	if (!look)
+		return false;
+	*look = (struct look){
+		.id = p->id, .has_sync = rw->has_sync, .is_cut = rw->is_cut,
+		.is_parse_only = rw->is_parse_only, .is_plain = rw->is_plain, .len = rw->from.len,
+	};
+	memcpy(look->data, rw->from.ptr, rw->from.len);
+	rw->c->look = look;
+	rw->is_paused = true;
+	parse_on_server(rw, p, REPLY_OP_OWN_PARSE);
+	mark_describe(rw, REPLY_OP_LOOK);
+	build_describe(&rw->out, 'S', server_name(p));
+	buf_append_slice(&rw->out, wire_flush);
+	return true;
+}
+
+/* Other servers may have it as outdated, which a client that prepares it again mustn't meet. */
+static void note_change(struct prepared *p, const struct description *found)
+{
+	if (description_fits(found, &p->described))
+		return;
+	p->described = *found;
+	prepared_renew(p);
+}
+
+/* The target of a Bind, ready on the server. False: a look comes first. */
+static bool bind_target(struct rewriting *rw, struct slice name, const struct msg_bind *m,
+			struct target *t)
+{
+	const struct description *found = rw->found;
+
+	*t = target_of(rw, name);
+	rw->found = NULL; /* of this Bind, not of those behind it */
+	if (t->n && would_notice(rw, t->n, found ? found : t->has, m)) {
+		if (!found && look_at(rw, t->n->prepared))
+			return false;
+		if (found)
+			note_change(t->n->prepared, found);
+		*t = (struct target){ .name = slice_str(OUTDATED) };
+	} else if (t->name.ptr) {
+		ensure_parsed(rw, t);
+	}
+	return true;
+}
+
+/* Asked for in front of the Bind, so that nothing of the answer must leave because of that. */
+static void note_portal(struct rewriting *rw, const struct target *t, struct slice portal)
+{
+	struct description has = t->has ? *t->has : (struct description){ 0 };
+	bool is_known = has.columns && has.columns == t->n->told.columns;
+
+	if (!is_known && is_described_next(rw, portal))
+		note_asked(rw, t->n, &has, true);
 }
 
 static void rewrite_bind(struct rewriting *rw, const struct frame *f)
 {
 	struct msg_bind m;
-	struct slice name;
+	struct target t;
 
-	if (frontend_read_bind(f->body, &m) != WEIR_OK ||
-	    (name = name_on_server(rw, m.statement)).ptr == NULL) {
+	if (frontend_read_bind(f->body, &m) != WEIR_OK) {
 		buf_append_slice(&rw->out, f->whole);
 		return;
 	}
-	build_bind_renamed(&rw->out, m.before_statement, name, m.after_statement);
+	if (!bind_target(rw, m.statement, &m, &t))
+		return;
+	if (!t.name.ptr) {
+		buf_append_slice(&rw->out, f->whole);
+		return;
+	}
+	if (t.n)
+		note_portal(rw, &t, m.portal);
+	build_bind_renamed(&rw->out, m.before_statement, t.name, m.after_statement);
 	stat_add(&rw->c->tenant->stats->bind_count, 1);
+}
+
+static void describe_statement(struct rewriting *rw, const struct frame *f, struct slice name)
+{
+	struct target t = target_of(rw, name);
+	struct description has = t.has ? *t.has : (struct description){ 0 };
+
+	if (!t.name.ptr) {
+		buf_append_slice(&rw->out, f->whole);
+		return;
+	}
+	ensure_parsed(rw, &t);
+	if (t.n)
+		note_asked(rw, t.n, &has, false);
+	build_describe(&rw->out, 'S', t.name);
 }
 
 static void rewrite_describe(struct rewriting *rw, const struct frame *f)
 {
 	struct msg_target m;
-	struct slice name;
 
-	if (frontend_read_target(f->body, &m) != WEIR_OK || m.kind != 'S' ||
-	    (name = name_on_server(rw, m.name)).ptr == NULL) {
+	if (frontend_read_target(f->body, &m) == WEIR_OK && m.kind == 'S')
+		describe_statement(rw, f, m.name);
+	else
 		buf_append_slice(&rw->out, f->whole);
-		return;
-	}
-	build_describe(&rw->out, 'S', name);
 }
 
 /* The statement stays on the server, for others; the client's name goes. */
@@ -251,20 +424,20 @@ static void rewrite_cut_bind(struct rewriting *rw, struct slice cut)
 	struct slice portal = reader_cstring(&r);
 	struct slice name = reader_cstring(&r);
 	struct slice rest = reader_rest(&r);
-	struct slice renamed = slice_of(NULL, 0);
+	struct target t = { 0 };
 	uint32_t total;
 
-	if (reader_status(&r) == WEIR_OK)
-		renamed = name_on_server(rw, name);
-	if (!renamed.ptr) {
+	if (reader_status(&r) == WEIR_OK && !bind_target(rw, name, NULL, &t))
+		return;
+	if (!t.name.ptr) {
 		buf_append_slice(&rw->out, cut);
 		return;
 	}
 	total = frame_load_u32(cut.ptr + 1);
 	buf_append_u8(&rw->out, FE_BIND);
-	buf_append_u32(&rw->out, total - (uint32_t)name.len + (uint32_t)renamed.len);
+	buf_append_u32(&rw->out, total - (uint32_t)name.len + (uint32_t)t.name.len);
 	build_cstring(&rw->out, portal);
-	build_cstring(&rw->out, renamed);
+	build_cstring(&rw->out, t.name);
 	buf_append_slice(&rw->out, rest);
 }
 
@@ -284,27 +457,94 @@ static void rewrite_cut(struct rewriting *rw, struct slice cut)
 	buf_append_slice(&rw->out, cut);
 }
 
+static void rewrite_all(struct rewriting *rw, struct slice rest)
+{
+	struct frame f;
+	size_t used;
+
+	buf_init(&rw->out, SIZE_MAX / 2);
+	rw->from = rest;
+	while (rest.len && !rw->is_paused && frame_next(rest, SIZE_MAX, &f, &used) == WEIR_OK) {
+		rw->behind = slice_of(rest.ptr + used, rest.len - used);
+		rewrite_frame(rw, &f);
+		rest = rw->behind;
+		if (!rw->is_paused)
+			rw->from = rest;
+	}
+	if (rest.len && !rw->is_paused)
+		rewrite_cut(rw, rest);
+	conn_send_copy(&rw->s->conn, buf_slice(&rw->out));
+	buf_fini(&rw->out);
+}
+
 void rewrite_send(struct client *c, const struct request *req, const struct plan *plan)
 {
 	struct rewriting rw = {
 		.c = c,
 		.s = c->server,
+		.has_sync = req->has_sync,
+		.is_cut = req->missing > 0,
 		.is_parse_only = !plan->has_bind,
 		.is_plain = plan->shows_prepared,
 	};
-	struct slice rest = req->bytes;
-	struct frame f;
-	size_t used;
 
-	buf_init(&rw.out, SIZE_MAX / 2);
-	while (rest.len && frame_next(rest, SIZE_MAX, &f, &used) == WEIR_OK) {
-		rewrite_frame(&rw, &f);
-		rest = slice_of(rest.ptr + used, rest.len - used);
-	}
-	if (rest.len)
-		rewrite_cut(&rw, rest);
-	conn_send_copy(&c->server->conn, buf_slice(&rw.out));
-	buf_fini(&rw.out);
+	rewrite_all(&rw, req->bytes);
+}
+
+void rewrite_asked(struct client *c)
+{
+	struct server *s = c->server;
+	struct prepared_name *n = prepared_names_take_asked(c->names);
+
+	if (!n)
+		return;
+	description_learn(&n->told, &s->described);
+	prepared_set_describe(&s->prepared, n->asked_id, &s->described);
+}
+
+void rewrite_looked(struct client *c)
+{
+	struct server *s = c->server;
+	struct description found = s->described;
+	struct look *look = c->look;
+	struct rewriting rw = { .c = c, .s = s, .found = &found };
+
+	if (!look)
+		return;
+	c->look = NULL;
+	prepared_set_describe(&s->prepared, look->id, &found);
+	rw.has_sync = look->has_sync;
+	rw.is_cut = look->is_cut;
+	rw.is_parse_only = look->is_parse_only;
+	rw.is_plain = look->is_plain;
+	rewrite_all(&rw, slice_of(look->data, look->len));
+	mem_free(look);
+}
+
+void rewrite_look_failed(struct client *c)
+{
+	struct look *look = c->look;
+
+	if (!look)
+		return;
+	c->look = NULL;
+	if (look->is_cut) /* its rest will be passed on as it comes */
+		conn_send_copy(&c->server->conn, slice_of(look->data, look->len));
+	else if (look->has_sync)
+		conn_send(&c->server->conn, wire_sync);
+	mem_free(look);
+}
+
+void rewrite_forget(struct client *c)
+{
+	mem_free(c->look);
+	c->look = NULL;
+}
+
+bool rewrite_is_outdated(const struct msg_error *e)
+{
+	return slice_is(e->sqlstate, "26000") &&
+	       memmem(e->message.ptr, e->message.len, OUTDATED, strlen(OUTDATED));
 }
 
 void rewrite_query_mark(struct client *c)
@@ -330,19 +570,32 @@ static void undo_ops(struct client *c, struct server *s, uint32_t count)
 	}
 }
 
+static void refuse_asked(struct client *c, struct server *s, size_t count)
+{
+	s->watch &= (uint8_t)~(WATCH_ASKED | WATCH_LOOK);
+	while (count-- && prepared_names_take_asked(c->names))
+		;
+}
+
 void rewrite_undo(struct client *c, struct server *s)
 {
-	if (c && c->names)
+	size_t asked = replies_unasked(&s->replies) + ((s->watch & WATCH_ASKED) != 0);
+
+	if (c && c->names) {
+		refuse_asked(c, s, asked);
 		prepared_names_refuse(c->names, replies_unconfirmed(&s->replies),
 				      replies_unclosed(&s->replies));
+	}
 	undo_ops(c, s, replies_current(&s->replies)->op_count);
 	replies_skip_ops(&s->replies);
 }
 
 void rewrite_undo_all(struct client *c, struct server *s)
 {
-	if (c && c->names)
+	if (c && c->names) {
+		refuse_asked(c, s, SIZE_MAX);
 		prepared_names_refuse(c->names, SIZE_MAX, SIZE_MAX);
+	}
 	undo_ops(c, s, s->replies.op_total);
 	replies_skip_all_ops(&s->replies);
 }

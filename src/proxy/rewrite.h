@@ -9,8 +9,17 @@
 
 #include "proxy/client.h"
 #include "proxy/plan.h"
+#include "wire/backend.h"
 
 void rewrite_send(struct client *c, const struct request *req, const struct plan *plan);
+/* A description came that the client asked for, or that was looked for: the request goes on. */
+void rewrite_asked(struct client *c);
+void rewrite_looked(struct client *c);
+/* An error came instead: what was kept back would be skipped. */
+void rewrite_look_failed(struct client *c);
+void rewrite_forget(struct client *c); /* the server is another one's */
+/* The error of a Bind whose statement isn't what the client was told. */
+bool rewrite_is_outdated(const struct msg_error *e);
 /*
  * A simple query follows in an open batch. The Close of a statement that never exists goes in
  * front: while its answer is due, an error is the batch's, and the query will be skipped.

@@ -83,6 +83,9 @@ static bool may_pipeline(struct client *c, const struct request *req, const stru
 	/* If the Close is skipped by an error, the name still means what it did. */
 	if (plan->must_rewrite && prepared_names_is_closing(c->names))
 		return false;
+	/* What the client is told now decides whether its next request may run. */
+	if (plan->must_rewrite && prepared_names_is_asking(c->names))
+		return false;
 	if ((plan->name_count || plan->shows_prepared) && bring_is_due(c, plan))
 		return false;
 	if (plan->makes_statements && bring_is_over_limit(c, req))
@@ -509,7 +512,7 @@ static size_t serve_in_copy(struct client *c, struct slice bytes)
 static bool is_serveable(const struct client *c)
 {
 	return (c->state == CLIENT_IDLE || c->state == CLIENT_ACTIVE) && !c->is_retrying &&
-	       conn_is_open(&c->conn);
+	       !c->look && conn_is_open(&c->conn);
 }
 
 static bool is_draining_away(struct client *c)

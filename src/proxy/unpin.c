@@ -69,7 +69,7 @@ void unpin_ask(struct client *c)
 	buf_init(&sql, CHECK_SQL_MAX);
 	append_check(&sql, c->pins);
 	replies_add(&s->replies, REPLY_PINS, true);
-	s->has_pin_check = true;
+	s->watch |= WATCH_PINS;
 	backend_send_query(s, buf_slice(&sql));
 	buf_fini(&sql);
 	stat_add(&c->tenant->stats->unpin_checks, 1);
@@ -95,7 +95,7 @@ bool unpin_done(struct client *c)
 	struct server *s = c->server;
 	uint32_t gone = c->pins_asked & ~c->pins_left;
 
-	s->has_pin_check = false;
+	s->watch &= (uint8_t)~WATCH_PINS;
 	if (c->state != CLIENT_IDLE || c->txn.state != TXN_IDLE || replies_count(&s->replies)) {
 		c->pins_in_doubt = true;
 		return false;

@@ -23,6 +23,10 @@ FIXED(wire_portal_suspended, "s\0\0\0\4");
 FIXED(wire_ready_idle, "Z\0\0\0\5I");
 FIXED(wire_ready_txn, "Z\0\0\0\5T");
 FIXED(wire_ready_failed, "Z\0\0\0\5E");
+/* With the routine, by which drivers know it. */
+FIXED(wire_plan_outdated, "E\0\0\0\147SERROR\0VERROR\0C0A000\0"
+			  "Mcached plan must not change result type\0"
+			  "Fplancache.c\0RRevalidateCachedQuery\0\0");
 FIXED(wire_execute_all, "E\0\0\0\11\0\0\0\0\0");
 FIXED(wire_sync, "S\0\0\0\4");
 FIXED(wire_flush, "H\0\0\0\4");

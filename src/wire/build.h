@@ -20,6 +20,7 @@
 extern const struct slice wire_auth_ok, wire_auth_cleartext, wire_parse_complete;
 extern const struct slice wire_bind_complete, wire_close_complete, wire_no_data;
 extern const struct slice wire_empty_query, wire_portal_suspended;
+extern const struct slice wire_plan_outdated; /* an ErrorResponse, 0A000 */
 extern const struct slice wire_ready_idle, wire_ready_txn, wire_ready_failed;
 /* From the client. */
 extern const struct slice wire_execute_all; /* the unnamed portal, every row */

@@ -119,6 +119,28 @@ public class Drive {
 		}
 	}
 
+	// The driver keeps what it was told of a statement, and prepares it anew when told of a change.
+	static void changingTable() throws SQLException {
+		try (Connection c = open(); Connection other = open(); Statement st = other.createStatement()) {
+			st.execute("DROP TABLE IF EXISTS jdbc_changing");
+			st.execute("CREATE TABLE jdbc_changing AS SELECT 1 AS a");
+			try (PreparedStatement p = c.prepareStatement("SELECT * FROM jdbc_changing WHERE 1 = ? FOR SHARE")) {
+				for (int columns = 1; columns < 5; columns++) {
+					for (int turn = 0; turn < 6; turn++) {
+						p.setInt(1, 1);
+						try (ResultSet rs = p.executeQuery()) {
+							rs.next();
+							equal(rs.getMetaData().getColumnCount(), columns);
+							equal(rs.getString(columns), columns == 1 ? "1" : "t" + (columns - 1));
+						}
+					}
+					st.execute("ALTER TABLE jdbc_changing ADD b" + columns + " text DEFAULT 't" + columns + "'");
+				}
+			}
+			st.execute("DROP TABLE jdbc_changing");
+		}
+	}
+
 	public static void main(String[] args) throws SQLException {
 		url = args[0];
 		props.setProperty("user", args[1]);
@@ -128,5 +150,6 @@ public class Drive {
 		batchesAndTransactions();
 		fetchSize();
 		readOnlyAndErrors();
+		changingTable();
 	}
 }

@@ -5,6 +5,7 @@ if HAVE_CRITERION
 check_PROGRAMS += test/unit/pool/test_pool
 test_unit_pool_test_pool_SOURCES = \
 	test/unit/pool/test_datestyle.c \
+	test/unit/pool/test_description.c \
 	test/unit/pool/test_ledger.c \
 	test/unit/pool/test_params.c \
 	test/unit/pool/test_plain_names.c \

@@ -251,6 +251,48 @@ Test(prepared, doubt_ends_when_it_is_parsed_again)
 	prepared_set_fini(&set);
 }
 
+Test(prepared, a_set_knows_what_a_server_described)
+{
+	const struct description d = { 3, 4 };
+	struct prepared_set set;
+
+	prepared_set_init(&set);
+	prepared_set_describe(&set, 1, &d); /* not there any more */
+	cr_assert_not(prepared_set_may_have(&set, 1));
+	prepared_set_add(&set, 1);
+	cr_assert_eq(prepared_set_use(&set, 1)->columns, 0);
+	prepared_set_describe(&set, 1, &d);
+	cr_assert(description_fits(&d, prepared_set_use(&set, 1)));
+	prepared_set_add(&set, 1); /* parsed again */
+	cr_assert_eq(prepared_set_use(&set, 1)->columns, 0);
+	prepared_set_fini(&set);
+}
+
+Test(prepared, names_asked_for_are_told_in_order)
+{
+	struct prepared_names *names = prepared_names_create();
+	struct prepared_name *b;
+
+	add(names, "a", "select 1");
+	add(names, "b", "select 2");
+	add(names, "c", "select 3");
+	b = prepared_names_find(names, slice_str("b"));
+	cr_assert_not(prepared_names_is_asking(names));
+	prepared_names_ask(names, prepared_names_find(names, slice_str("a")));
+	prepared_names_ask(names, b);
+	prepared_names_ask(names, prepared_names_find(names, slice_str("c")));
+	cr_assert_eq(b->asked_id, b->prepared->id);
+	prepared_renew(b->prepared);
+	cr_assert_neq(b->asked_id, b->prepared->id);
+	prepared_names_remove(names, prepared_names_find(names, slice_str("a")));
+	cr_assert_eq(prepared_names_take_asked(names), b);
+	prepared_names_close(names, prepared_names_find(names, slice_str("c")));
+	cr_assert_str_eq(prepared_names_take_asked(names)->name, "c");
+	cr_assert_null(prepared_names_take_asked(names));
+	cr_assert_null(prepared_names_take_asked(NULL));
+	prepared_names_destroy(&names);
+}
+
 Test(prepared, one_made_by_sql_is_another_than_one_of_the_protocol)
 {
 	struct statement *s = statement_analyse(slice_str("SELECT 1"));

@@ -51,12 +51,13 @@ Test(build, fixed_messages_are_well_framed)
 		wire_close_complete, wire_no_data,        wire_empty_query,    wire_portal_suspended,
 		wire_ready_idle,     wire_ready_txn,      wire_ready_failed,   wire_sync,
 		wire_flush,          wire_terminate,      wire_copy_done,      wire_execute_all,
+		wire_plan_outdated,
 	};
 	struct frame f;
 	size_t used;
 
 	for (size_t i = 0; i < WEIR_COUNTOF(all); i++) {
-		cr_assert_eq(frame_next(all[i], 100, &f, &used), WEIR_OK);
+		cr_assert_eq(frame_next(all[i], 200, &f, &used), WEIR_OK);
 		cr_assert_eq(used, all[i].len);
 	}
 }
