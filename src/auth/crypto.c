@@ -15,34 +15,23 @@
 #include <pthread.h>
 #include <sys/random.h>
 
-#include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
-#include <openssl/params.h>
+
+enum { SHA256_BLOCK_BYTES = 64 };
 
 static const char base64_alphabet[] =
 	"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 static struct {
 	pthread_once_t once;
-	EVP_MD *sha256;    /* owned, never freed */
-	EVP_MAC_CTX *hmac; /* likewise; without a key, to be copied */
+	EVP_MD *sha256; /* owned, never freed */
 } known = { .once = PTHREAD_ONCE_INIT };
 
 static void know(void)
 {
-	char digest[] = "SHA256";
-	OSSL_PARAM params[] = {
-		OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0),
-		OSSL_PARAM_construct_end(),
-	};
-	EVP_MAC *mac = EVP_MAC_fetch(NULL, OSSL_MAC_NAME_HMAC, NULL);
-
-	known.sha256 = EVP_MD_fetch(NULL, digest, NULL);
-	known.hmac = EVP_MAC_CTX_new(mac);
-	WEIR_ASSERT(known.sha256 && known.hmac);
-	WEIR_ASSERT(EVP_MAC_CTX_set_params(known.hmac, params) == 1);
-	EVP_MAC_free(mac);
+	known.sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
+	WEIR_ASSERT(known.sha256);
 }
 
 static const EVP_MD *sha256(void)
@@ -59,23 +48,43 @@ void crypto_sha256(struct slice data, uint8_t out[CRYPTO_SHA256_BYTES])
 	WEIR_ASSERT(done == 1 && len == CRYPTO_SHA256_BYTES);
 }
 
+/* One half of HMAC: the hash of the padded key and the parts behind it. */
+static void keyed_hash(EVP_MD_CTX *ctx, const uint8_t pad[SHA256_BLOCK_BYTES],
+                       const struct slice *parts, size_t count, uint8_t out[CRYPTO_SHA256_BYTES])
+{
+	int done = EVP_DigestInit_ex(ctx, sha256(), NULL) == 1 &&
+	           EVP_DigestUpdate(ctx, pad, SHA256_BLOCK_BYTES) == 1;
+	unsigned len = 0;
+
+	for (size_t i = 0; i < count && done; i++)
+		done = EVP_DigestUpdate(ctx, parts[i].ptr, parts[i].len) == 1;
+	if (done)
+		done = EVP_DigestFinal_ex(ctx, out, &len) == 1;
+	WEIR_ASSERT(done && len == CRYPTO_SHA256_BYTES);
+}
+
+/* RFC 2104; OpenSSL's own costs several times the hashing in copies of its contexts. */
 void crypto_hmac_sha256(struct slice key, const struct slice *parts, size_t count,
                         uint8_t out[CRYPTO_SHA256_BYTES])
 {
-	EVP_MAC_CTX *ctx;
-	size_t len = 0;
-	int done;
+	enum { INNER = 0x36, OUTER = 0x5c };
+	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+	uint8_t pad[SHA256_BLOCK_BYTES] = { 0 };
+	struct slice inner = slice_of(out, CRYPTO_SHA256_BYTES);
 
-	pthread_once(&known.once, know);
-	ctx = EVP_MAC_CTX_dup(known.hmac);
 	WEIR_ASSERT(ctx);
-	done = EVP_MAC_init(ctx, (const unsigned char *)key.ptr, key.len, NULL);
-	for (size_t i = 0; i < count && done == 1; i++)
-		done = EVP_MAC_update(ctx, (const unsigned char *)parts[i].ptr, parts[i].len);
-	if (done == 1)
-		done = EVP_MAC_final(ctx, out, &len, CRYPTO_SHA256_BYTES);
-	WEIR_ASSERT(done == 1 && len == CRYPTO_SHA256_BYTES);
-	EVP_MAC_CTX_free(ctx);
+	if (key.len > sizeof(pad))
+		crypto_sha256(key, pad);
+	else if (key.len)
+		memcpy(pad, key.ptr, key.len);
+	for (size_t i = 0; i < sizeof(pad); i++)
+		pad[i] ^= INNER;
+	keyed_hash(ctx, pad, parts, count, out);
+	for (size_t i = 0; i < sizeof(pad); i++)
+		pad[i] ^= INNER ^ OUTER;
+	keyed_hash(ctx, pad, &inner, 1, out);
+	OPENSSL_cleanse(pad, sizeof(pad));
+	EVP_MD_CTX_free(ctx);
 }
 
 enum weir_err crypto_pbkdf2(struct slice password, struct slice salt, unsigned iterations,
@@ -163,31 +172,36 @@ size_t crypto_base64_encode(struct slice data, char *out)
 /* The six bits of a character; -1: not of the alphabet. */
 static int base64_value(char c)
 {
-	if (c >= 'A' && c <= 'Z')
-		return c - 'A';
-	if (c >= 'a' && c <= 'z')
-		return c - 'a' + 26;
-	if (c >= '0' && c <= '9')
-		return c - '0' + 52;
-	if (c == '+')
-		return 62;
-	return c == '/' ? 63 : -1;
+	static const int8_t values[128] = {
+		-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
+		-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
+		-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, 62, -1, -1, -1, 63,
+		52, 53, 54, 55, 56, 57, 58, 59, 60, 61, -1, -1, -1, -1, -1, -1,
+		-1, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14,
+		15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, -1, -1, -1, -1, -1,
+		-1, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40,
+		41, 42, 43, 44, 45, 46, 47, 48, 49, 50, 51, -1, -1, -1, -1, -1,
+	};
+	unsigned char at = (unsigned char)c;
+
+	return at < sizeof(values) ? values[at] : -1;
 }
 
 /* One group of four into `bytes` bytes; false: foreign characters or stray bits. */
 static bool base64_group(const char *in, size_t bytes, uint8_t *out)
 {
-	uint32_t v = 0;
+	int a = base64_value(in[0]), b = base64_value(in[1]);
+	int c = bytes > 1 ? base64_value(in[2]) : 0, d = bytes > 2 ? base64_value(in[3]) : 0;
+	uint32_t v;
 
-	for (size_t i = 0; i < 4; i++) {
-		int bits = i <= bytes ? base64_value(in[i]) : 0;
-
-		if (bits < 0)
-			return false;
-		v = v << 6 | (uint32_t)bits;
-	}
-	for (size_t i = 0; i < bytes; i++)
-		out[i] = (uint8_t)(v >> (16 - 8 * i));
+	if ((a | b | c | d) < 0)
+		return false;
+	v = (uint32_t)a << 18 | (uint32_t)b << 12 | (uint32_t)c << 6 | (uint32_t)d;
+	out[0] = (uint8_t)(v >> 16);
+	if (bytes > 1)
+		out[1] = (uint8_t)(v >> 8);
+	if (bytes > 2)
+		out[2] = (uint8_t)v;
 	return bytes == 3 || (v & (bytes == 2 ? 0xffu : 0xffffu)) == 0;
 }
 

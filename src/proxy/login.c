@@ -278,9 +278,9 @@ static void keep_keys(struct client *c)
 	struct login *l = c->login;
 	struct tenant *t = c->tenant;
 
-	if (!l->auth.has_keys || secret_classify(tenant_server_secret(t)) == SECRET_PLAIN)
+	if (!l->auth.has_keys || (t->keys && memcmp(t->keys, &l->auth.keys, sizeof *t->keys) == 0))
 		return;
-	if (t->keys && memcmp(t->keys, &l->auth.keys, sizeof *t->keys) == 0)
+	if (secret_classify(tenant_server_secret(t)) == SECRET_PLAIN)
 		return;
 	if (!t->keys)
 		t->keys = mem_alloc(sizeof *t->keys);

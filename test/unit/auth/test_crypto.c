@@ -36,6 +36,22 @@ Test(crypto, hmac_of_rfc_4231_in_parts)
 	           "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
 }
 
+Test(crypto, hmac_of_keys_of_a_block_and_more)
+{
+	const struct slice part = slice_str("a");
+	const struct slice text = slice_str("Test Using Larger Than Block-Size Key - Hash Key First");
+	char key[131];
+	uint8_t out[CRYPTO_SHA256_BYTES];
+
+	memset(key, 0xaa, sizeof(key));
+	crypto_hmac_sha256(slice_of(key, sizeof(key)), &text, 1, out); /* RFC 4231, test case 6 */
+	expect_hex(out, sizeof(out),
+	           "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54");
+	crypto_hmac_sha256(slice_of(key, 64), &part, 1, out);
+	expect_hex(out, sizeof(out),
+	           "917f2cd8b5da1412ee966da7decb133be190b92c6ccd6cec37eb38ccf56c75fd");
+}
+
 Test(crypto, pbkdf2_of_rfc_7914)
 {
 	uint8_t out[CRYPTO_SHA256_BYTES];
@@ -107,6 +123,25 @@ Test(crypto, base64_malformed)
 	for (size_t i = 0; i < WEIR_COUNTOF(cases); i++)
 		cr_assert_eq(crypto_base64_decode(slice_str(cases[i]), raw, sizeof(raw), &len),
 		             WEIR_ERR_PROTOCOL, "case %zu", i);
+}
+
+Test(crypto, base64_takes_its_alphabet_only)
+{
+	static const char alphabet[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	uint8_t raw[3];
+	size_t len;
+
+	for (unsigned c = 0; c < 256; c++) {
+		char text[] = { (char)c, 'A', 'A', 'A' };
+		const char *at = memchr(alphabet, (int)c, sizeof(alphabet) - 1);
+		enum weir_err err =
+			crypto_base64_decode(slice_of(text, sizeof(text)), raw, sizeof(raw), &len);
+
+		cr_assert_eq(err, at ? WEIR_OK : WEIR_ERR_PROTOCOL, "%u", c);
+		if (at)
+			cr_assert_eq(raw[0] >> 2, at - alphabet, "%u", c);
+	}
 }
 
 Test(crypto, base64_all_bytes_and_room)
