@@ -55,7 +55,8 @@ struct server *link_cut(struct client *c)
 	struct server *s = c->server;
 
 	c->is_unnamed_live = false;
-	rewrite_forget(c);
+	if (c->look)
+		rewrite_forget(c);
 	conn_resume_read(&c->conn); /* whom a full server made wait */
 	if (c->live)
 		atomic_fetch_sub_explicit(&c->live->active, 1, memory_order_relaxed);

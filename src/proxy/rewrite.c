@@ -36,9 +36,8 @@ struct rewriting {
 	bool has_sync, is_cut; /* the request's end */
 	bool is_parse_only;    /* no Bind: the unnamed statement outlives the request */
 	bool is_plain;         /* statements go by the client's names, see bring.h */
-	bool is_paused;        /* for a look */
 	const struct description *found; /* of the first Bind's statement, just now; NULL: no look */
-	struct slice from, behind;       /* the request from this message on, and behind it */
+	const char *at, *behind, *end;   /* the Bind at hand, the message behind it, the end of all */
 };
 
 /* Where a statement's name leads. */
@@ -248,7 +247,8 @@ static bool is_described_next(const struct rewriting *rw, struct slice portal)
 	struct frame f;
 	size_t used;
 
-	return frame_next(rw->behind, SIZE_MAX, &f, &used) == WEIR_OK && f.type == FE_DESCRIBE &&
+	return frame_next(slice_of(rw->behind, (size_t)(rw->end - rw->behind)), SIZE_MAX, &f,
+			  &used) == WEIR_OK && f.type == FE_DESCRIBE &&
 	       frontend_read_target(f.body, &m) == WEIR_OK && m.kind == 'P' &&
 	       slice_equal(m.name, portal);
 }
@@ -273,17 +273,17 @@ static bool would_notice(const struct rewriting *rw, const struct prepared_name 
 /* Parsed here and now, since an older one may be outdated itself. False: no memory. */
 static bool look_at(struct rewriting *rw, const struct prepared *p)
 {
-	struct look *look = mem_try_alloc(sizeof *look + rw->from.len);
+	size_t len = (size_t)(rw->end - rw->at);
+	struct look *look = mem_try_alloc(sizeof *look + len);
 
 	if (!look)
 		return false;
 	*look = (struct look){
 		.id = p->id, .has_sync = rw->has_sync, .is_cut = rw->is_cut,
-		.is_parse_only = rw->is_parse_only, .is_plain = rw->is_plain, .len = rw->from.len,
+		.is_parse_only = rw->is_parse_only, .is_plain = rw->is_plain, .len = len,
 	};
-	memcpy(look->data, rw->from.ptr, rw->from.len);
+	memcpy(look->data, rw->at, len);
 	rw->c->look = look;
-	rw->is_paused = true;
 	parse_on_server(rw, p, REPLY_OP_OWN_PARSE);
 	mark_describe(rw, REPLY_OP_LOOK);
 	build_describe(&rw->out, 'S', server_name(p));
@@ -339,6 +339,8 @@ static void rewrite_bind(struct rewriting *rw, const struct frame *f)
 		buf_append_slice(&rw->out, f->whole);
 		return;
 	}
+	rw->at = f->whole.ptr;
+	rw->behind = f->whole.ptr + f->whole.len;
 	if (!bind_target(rw, m.statement, &m, &t))
 		return;
 	if (!t.name.ptr) {
@@ -427,6 +429,7 @@ static void rewrite_cut_bind(struct rewriting *rw, struct slice cut)
 	struct target t = { 0 };
 	uint32_t total;
 
+	rw->at = cut.ptr;
 	if (reader_status(&r) == WEIR_OK && !bind_target(rw, name, NULL, &t))
 		return;
 	if (!t.name.ptr) {
@@ -463,15 +466,12 @@ static void rewrite_all(struct rewriting *rw, struct slice rest)
 	size_t used;
 
 	buf_init(&rw->out, SIZE_MAX / 2);
-	rw->from = rest;
-	while (rest.len && !rw->is_paused && frame_next(rest, SIZE_MAX, &f, &used) == WEIR_OK) {
-		rw->behind = slice_of(rest.ptr + used, rest.len - used);
+	rw->end = rest.ptr + rest.len;
+	while (rest.len && !rw->c->look && frame_next(rest, SIZE_MAX, &f, &used) == WEIR_OK) {
 		rewrite_frame(rw, &f);
-		rest = rw->behind;
-		if (!rw->is_paused)
-			rw->from = rest;
+		rest = slice_of(rest.ptr + used, rest.len - used);
 	}
-	if (rest.len && !rw->is_paused)
+	if (rest.len && !rw->c->look)
 		rewrite_cut(rw, rest);
 	conn_send_copy(&rw->s->conn, buf_slice(&rw->out));
 	buf_fini(&rw->out);
