@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "net/conn_priv.h"
+#include "net/tls_priv.h"
 #include "net/tls_session.h"
 
 /* The result of a failed recv or send. */
@@ -243,6 +244,7 @@ enum weir_err conn_start_tls(struct conn *conn, struct tls_context *ctx, const c
 		return WEIR_ERR_TLS;
 	conn->is_handshaking = true;
 	conn_read_arm(conn);
-	conn_wake(conn, CONN_WAKE_READ); /* the client side speaks first */
+	if (tls_context_side(ctx) == TLS_SIDE_CLIENT) /* it speaks first */
+		conn_wake(conn, CONN_WAKE_READ);
 	return WEIR_OK;
 }
