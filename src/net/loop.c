@@ -213,6 +213,7 @@ static void retired_free(struct loop *loop)
 
 		mem_free(loop->retired);
 		loop->retired = next;
+		loop->stats.retired++;
 	}
 }
 

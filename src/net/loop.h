@@ -77,6 +77,7 @@ void loop_timer_cancel(struct loop_timer *timer); /* no-op when not armed */
 struct loop_stats {                               /* counted by the loop, read by its own thread */
 	uint64_t turns, reads, writes, polls_changed; /* system calls by kind */
 	uint64_t submits;                             /* of the ring: it sends, asks and waits in one */
+	uint64_t retired;                             /* buffers of what connections had kept, freed */
 };
 const struct loop_stats *loop_stats(const struct loop *loop);
 

@@ -34,7 +34,7 @@
 
 enum {
 	HOUSEKEEPING_US = 1000000,
-	TRIM_CALM = 100, /* fewer log-ins and departures than this since the last look: it is over */
+	TRIM_CALM = 100, /* fewer of all these since the last look: it is over */
 	TRIM_DUE = 200,  /* so many leave enough behind */
 };
 
@@ -131,12 +131,12 @@ static void free_unused_tenants(struct proxy *p, uint64_t now)
 }
 
 /*
- * A burst of log-ins or of clients that leave frees much at once. It is given back when the burst
- * is over, since that costs a walk over the heap.
+ * A burst of log-ins, of clients that leave or that wait with half a request frees much at once. It
+ * is given back when the burst is over, since that costs a walk over the heap.
  */
 static void trim_memory(struct proxy *p)
 {
-	uint64_t freed = p->client_slab.freed + p->login_slab.freed;
+	uint64_t freed = p->client_slab.freed + p->login_slab.freed + loop_stats(p->loop)->retired;
 	bool is_calm = freed - p->freed_seen < TRIM_CALM;
 
 	p->freed_seen = freed;

@@ -61,7 +61,7 @@ struct proxy {
 	struct list clients;         /* every client of this worker */
 	struct slab client_slab;
 	struct slab login_slab;      /* struct login */
-	uint64_t freed_seen;         /* of both, when housekeeping looked last: see trim_memory */
+	uint64_t freed_seen;         /* when housekeeping looked last: see trim_memory */
 	uint64_t freed_trimmed;
 	struct map clients_by_id;
 	struct map clients_by_key;   /* by their cancel keys */

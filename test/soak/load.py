@@ -44,6 +44,8 @@ class Load:
 
     def error(self, client, error, began):
         """A client's surprise: noted as excused or as a problem."""
+        if type(error).__name__ == "OutOfOrderTransactionNesting" and error.__context__:
+            error = error.__context__    # a SAVEPOINT failed, of which the driver loses count
         state = getattr(error, "sqlstate", None)
         lost = state.startswith(MAY_BE_LOST) if state else is_lost(error)
         text = f"{client.name}: {state or type(error).__name__}: {first_line(error)}"
