@@ -39,6 +39,7 @@ struct cache_key_parts {
 	struct slice role;
 	struct slice settings; /* canonical text of the result-changing settings */
 	struct slice sql;
+	struct slice types;   /* OIDs that Parse gave for parameters, raw; empty: none */
 	struct slice params;  /* Bind's parameter formats and values, raw; empty for simple queries */
 	struct slice formats; /* Bind's result formats, raw; empty: all text */
 };

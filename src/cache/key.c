@@ -18,7 +18,7 @@
 #include "cache/cache.h"
 
 /* Change when the meaning of a part changes: entries of old processes are then never found. */
-#define KEY_FORMAT "pgweir key 1"
+#define KEY_FORMAT "pgweir key 2"
 #define NAME_FORMAT "pgweir gen 1"
 
 enum { DIGEST_BYTES = 16 };
@@ -42,6 +42,7 @@ struct hash128 cache_key(const struct cache_key_parts *parts)
 	blake2_update_part(&b, parts->role);
 	blake2_update_part(&b, parts->settings);
 	blake2_update_part(&b, parts->sql);
+	blake2_update_part(&b, parts->types);
 	blake2_update_part(&b, parts->params);
 	blake2_update_part(&b, parts->formats);
 	return finish(&b);

@@ -120,6 +120,7 @@ static void bind_key_parts(const struct plan *plan, struct cache_key_parts *part
 	/* No parameters and all text: the same result as by simple query. */
 	if (m.param_count == 0 && is_all_text(m.result_formats))
 		return;
+	parts->types = plan->only_types;
 	/* formats and values in one piece, as they stand behind the statement's name */
 	parts->params = slice_of(m.after_statement.ptr,
 				 m.after_statement.len - m.result_formats.len);

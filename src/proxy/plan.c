@@ -204,6 +204,7 @@ static void fold_run(struct folding *f, const struct run *given)
 	if (plan->txn.statement_count == 1) {
 		plan->only = statement_get(s);
 		plan->only_text = run->sql;
+		plan->only_types = run->types;
 		plan->only_verdict = verdict;
 	} else {
 		statement_put(&plan->only);

@@ -25,6 +25,7 @@ struct plan {
 	struct statement *only;      /* the one statement that is run; counted; NULL: none or several */
 	struct slice only_text;      /* its SQL, in turn memory or owned by a prepared statement */
 	struct slice only_bind;      /* body of its Bind; empty: none */
+	struct slice only_types;     /* OIDs that its Parse gave; lives as its SQL does */
 	enum hint_route hint;
 	uint32_t pins;
 	uint32_t effect_count, effect_cap;

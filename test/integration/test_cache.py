@@ -2,6 +2,7 @@
 """The result cache. A hit is shown by changing the row behind pgweir's back: an
 answer from the cache is the old row, one from a server the new row."""
 import time
+from decimal import Decimal
 
 from lib import check, equal, limit, quick, raises, until
 
@@ -418,3 +419,19 @@ def test_a_pipeline_gets_hits_in_order(weir, tier):
                 cursors.append(conn.execute("SELECT %s::int", (i,)))
             got = [c.fetchone()[0] for c in cursors]
         equal(got, [x for i in range(30) for x in (0, i)])
+
+
+@quick
+def test_the_key_tells_types_of_parameters_apart(weir, tier):
+    """The same text and the same bytes of a parameter are another value by another type."""
+    ready(weir)
+    Table(tier, "typed")
+    time.sleep(0.3)
+    sql = "SELECT v + %t / 2 FROM typed WHERE k = 1"
+    with weir.connect() as conn:
+        for prepare in (False, True):
+            for _ in range(5):
+                equal(conn.execute(sql, (7,), prepare=prepare).fetchone(), (3,), "integer")
+                equal(conn.execute(sql, (Decimal(7),), prepare=prepare).fetchone(),
+                      (Decimal("3.5"),), "numeric")
+                time.sleep(0.1)

@@ -27,7 +27,7 @@ static bool same(struct hash128 a, struct hash128 b)
 
 Test(key, each_part_changes_it)
 {
-	const char *base[PARTS] = { "main", "app", "alice", "TimeZone=UTC", "select 1", "p", "f" };
+	const char *base[PARTS] = { "main", "app", "alice", "TimeZone=UTC", "select 1", "t", "p", "f" };
 	struct cache_key_parts parts = parts_of(base);
 	struct hash128 key = cache_key(&parts);
 
@@ -42,7 +42,7 @@ Test(key, each_part_changes_it)
 	}
 }
 
-/* All ways to cut one string into seven parts give different keys. */
+/* All ways to cut one string into four parts give different keys. */
 Test(key, moving_a_border_changes_it)
 {
 	static const char text[] = "aaaaaa";
@@ -79,14 +79,14 @@ Test(key, binary_parameters_with_zeros)
 /* Processes of different builds share Redis: this value may only change with the format. */
 Test(key, is_the_same_in_every_process)
 {
-	const char *texts[PARTS] = { "main", "app", "alice", "", "select 1", "", "" };
+	const char *texts[PARTS] = { "main", "app", "alice", "", "select 1", "", "", "" };
 	struct cache_key_parts parts = parts_of(texts);
 	struct hash128 key = cache_key(&parts);
 	uint8_t bytes[16];
 	char hex[HASH128_HEX_LEN];
 
 	hash128_hex(key, hex);
-	cr_assert_eq(memcmp(hex, "3b51097f2a935618f87b1cca3f02eda6", HASH128_HEX_LEN), 0, "%.32s", hex);
+	cr_assert_eq(memcmp(hex, "4b8bcf0f846f1765ef071d54c78c7461", HASH128_HEX_LEN), 0, "%.32s", hex);
 	hash128_to_bytes(key, bytes);
 	cr_assert(same(key, hash128_from_bytes(bytes)));
 }
