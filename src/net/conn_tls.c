@@ -92,8 +92,10 @@ static ssize_t plain_transmit(struct conn *conn, const void *bytes, size_t len)
 
 static ssize_t tls_transmit(struct conn *conn, const void *bytes, size_t len)
 {
-	ssize_t sent = tls_session_write(conn->tls, bytes, len);
+	ssize_t sent;
 
+	tls_session_hold(conn->tls, false); /* what was sealed before has left; a read may have held */
+	sent = tls_session_write(conn->tls, bytes, len);
 	switch (sent) {
 	case TLS_WANT_READ:
 	case TLS_WANT_WRITE:
