@@ -69,15 +69,15 @@ static void append_gate(struct buf *b)
 	build_parse(b, slice_str(GATE), slice_str(""), slice_of("", 0));
 }
 
-static void send_first(struct server *s, struct session_state *have, struct session_state *want)
+static void send_first(struct client *c, struct session_state *have, struct session_state *want)
 {
 	struct buf sql;
 
 	buf_init(&sql, SYNC_SQL_MAX);
 	session_first_sql(&sql, have, want);
 	if (sql.len) {
-		replies_add(&s->replies, REPLY_SYNC, true);
-		backend_send_query(s, buf_slice(&sql));
+		replies_add(&c->server->replies, REPLY_SYNC, true);
+		link_send_query(c, buf_slice(&sql));
 	}
 	buf_fini(&sql);
 }
@@ -97,7 +97,7 @@ static void send_settings(struct client *c, struct session_state *have, struct s
 	append_sync(&sql, c, have, want);
 	if (c->is_gated)
 		buf_append_str(&sql, "DEALLOCATE " GATE);
-	backend_send_query(s, buf_slice(&sql));
+	link_send_query(c, buf_slice(&sql));
 	buf_fini(&sql);
 }
 
@@ -112,7 +112,7 @@ bool forward_session_sync(struct client *c)
 		return false;
 	c->is_gated = c->state != CLIENT_LOGIN &&
 		      (is_unsure(c) || session_differs_in_meaning(have, want));
-	send_first(s, have, want);
+	send_first(c, have, want);
 	send_settings(c, have, want);
 	s->unsure_client = 0;
 	note_synced(c, want);
@@ -191,7 +191,8 @@ static void send_extended(struct client *c, const struct request *req, const str
 		replies_newest(&s->replies)->has_sync |= req->has_sync;
 	else
 		segment_begin(c, REPLY_EXTENDED, req->has_sync);
-	if (plan->must_rewrite || is_open || !req->has_sync || (plan->has_parse && !plan->has_bind)) {
+	if (plan->must_rewrite || (plan->has_live_unnamed && !c->is_unnamed_live) || is_open ||
+	    !req->has_sync || (plan->has_parse && !plan->has_bind)) {
 		rewrite_send(c, req, plan);
 		return;
 	}
@@ -285,7 +286,7 @@ static void discard_sequences(struct client *c)
 	if (c->txn.state == TXN_FAILED || is_segment_open(s))
 		return;
 	replies_add(&s->replies, REPLY_SYNC, true);
-	backend_send_query(s, slice_str("DISCARD SEQUENCES"));
+	link_send_query(c, slice_str("DISCARD SEQUENCES"));
 	s->has_sequences = false;
 	s->sequence_client = c->id;
 }

@@ -70,6 +70,12 @@ struct server *link_cut(struct client *c)
 	return s;
 }
 
+void link_send_query(struct client *c, struct slice sql)
+{
+	c->is_unnamed_live = false;
+	backend_send_query(c->server, sql);
+}
+
 static void join(struct client *c, struct server *s)
 {
 	WEIR_ASSERT(c->server == NULL && s->client == NULL && s->state == SERVER_ACTIVE);

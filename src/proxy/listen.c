@@ -304,7 +304,7 @@ void listen_show(struct client *c)
 			quote_identifier(&sql, slice_str(one->channel->name));
 		}
 	replies_add(&s->replies, REPLY_SYNC, true);
-	backend_send_query(s, buf_slice(&sql));
+	link_send_query(c, buf_slice(&sql));
 	s->is_listening = c->listening != NULL;
 	buf_fini(&sql);
 }

@@ -300,6 +300,8 @@ static void fold_named(struct folding *f, struct slice name, const struct slice 
 		take_name(f, name);
 	if (name.len || !c->is_unnamed_live)
 		f->plan->must_rewrite = true;
+	else
+		f->plan->has_live_unnamed = true;
 	if (!p) {
 		if (bind)
 			fold_unknown(f->plan, !name.len);

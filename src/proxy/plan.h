@@ -34,6 +34,7 @@ struct plan {
 	uint32_t completions;        /* statements that the server will answer, one by one */
 	bool is_irregular;           /* which answer belongs to which can't be told */
 	bool must_rewrite;           /* named statements, or an unnamed one of an earlier request */
+	bool has_live_unnamed;       /* one that is on the linked server so far: see link_send_query */
 	bool has_parse, has_bind, has_describe, has_execute, has_named_parse;
 	bool describes_statement;
 	bool is_ddl;

@@ -70,7 +70,7 @@ void unpin_ask(struct client *c)
 	append_check(&sql, c->pins);
 	replies_add(&s->replies, REPLY_PINS, true);
 	s->watch |= WATCH_PINS;
-	backend_send_query(s, buf_slice(&sql));
+	link_send_query(c, buf_slice(&sql));
 	buf_fini(&sql);
 	stat_add(&c->tenant->stats->unpin_checks, 1);
 }

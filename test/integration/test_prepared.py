@@ -133,6 +133,31 @@ def test_a_simple_query_ends_the_unnamed_statement(weir):
 
 
 @quick
+def test_queries_of_pgweir_do_not_end_the_unnamed_statement(start, sub):
+    """On a server that the client keeps: values of sequences are discarded in front of a request, and behind one it
+    is asked whether the lock is still there."""
+    weir = start({"default_pool_size": 1})
+    with weir.connect() as conn:
+        conn.execute("DROP SEQUENCE IF EXISTS unnamed_seq; CREATE SEQUENCE unnamed_seq")
+    insert = "INSERT INTO unnamed_temp VALUES ($1)"
+    for turn in range(3):
+        with sub(f"a table that the catalog lacks, {turn}"):
+            with weir.connect() as conn:
+                conn.execute("SELECT nextval('unnamed_seq')")
+            with logged_in(weir) as raw:
+                raw.send(query("CREATE TEMPORARY TABLE unnamed_temp (id text)"))
+                raw.read_until("Z")
+                ask(raw, parse("", insert), describe("S", ""))
+                equal(first_error(ask(raw, bind("", "", ["1"]), describe("P", ""), execute())), None)
+    with sub("the question after a pin"), logged_in(weir) as raw:
+        raw.send(query("SELECT pg_advisory_lock(1), pg_advisory_lock(2)"))
+        raw.read_until("Z")
+        ask(raw, parse("", "SELECT pg_advisory_unlock($1::bigint)"))
+        for key in ("1", "2"):
+            equal(values(ask(raw, bind("", "", [key]), execute())), [["t"]])
+
+
+@quick
 def test_sql_prepare(weir):
     a, b = weir.connect(prepare_threshold=None), weir.connect(prepare_threshold=None)
     with a, b:
