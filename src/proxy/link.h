@@ -45,7 +45,7 @@ void link_wake_cluster(struct proxy *p, struct cluster_view *view);
 /* Unlinks the client from its server, which is the caller's to free or close; NULL: it had none. */
 struct server *link_cut(struct client *c);
 
-/* pgweir's own, between or in front of its requests. Its unnamed statement on the server ends with that. */
+/* pgweir's own, in front of a request or between two: it ends the unnamed statement there. */
 void link_send_query(struct client *c, struct slice sql);
 
 #endif
