@@ -367,10 +367,14 @@ void prepared_names_refuse(struct prepared_names *names, size_t parses, size_t c
 		refuse_close(names, entry);
 }
 
-void prepared_names_renew(struct prepared_names *names)
+void prepared_names_renew(struct prepared_names *names, bool of_sql_too)
 {
-	map_foreach(&names->names, n)
-		prepared_renew(map_entry(n, struct prepared_name, map)->prepared);
+	map_foreach(&names->names, n) {
+		struct prepared *p = map_entry(n, struct prepared_name, map)->prepared;
+
+		if (of_sql_too || !p->is_sql)
+			prepared_renew(p);
+	}
 }
 
 bool prepared_names_is_closing(const struct prepared_names *names)

@@ -100,8 +100,8 @@ bool prepared_names_is_asking(const struct prepared_names *names);
 void prepared_names_refuse(struct prepared_names *names, size_t parses, size_t closes);
 /* A new id: servers parse it again before its next use. */
 void prepared_renew(struct prepared *p);
-/* The same for all its statements. */
-void prepared_names_renew(struct prepared_names *names);
+/* The same for all its statements, or for those of the protocol only. */
+void prepared_names_renew(struct prepared_names *names, bool of_sql_too);
 void prepared_names_clear(struct prepared_names *names);
 bool prepared_names_is_closing(const struct prepared_names *names); /* a Close isn't answered yet */
 size_t prepared_names_count(const struct prepared_names *names);

@@ -294,7 +294,7 @@ static bool take_error(struct stream *st, const struct frame *f)
 		return true;
 	}
 	if (failure_is_outdated_plan(c, &e))
-		prepared_names_renew(c->names); /* the next use shall work */
+		prepared_names_renew(c->names, false); /* the next use shall work; EXECUTE tells again */
 	take_request_error(st, seg);
 	pass_error(st, f, &e);
 	return false;

@@ -151,7 +151,7 @@ static void request_rewind(struct client *c, bool is_avoided)
 static void heal(struct client *c)
 {
 	c->heals++;
-	prepared_names_renew(c->names);
+	prepared_names_renew(c->names, true);
 }
 
 static void go_elsewhere(struct client *c, struct server *from, bool is_node_failing)
