@@ -7,7 +7,7 @@ import struct
 import subprocess
 
 from lib import check, equal, limit, needs, quick, raises
-from rawpg import Closed, Raw, startup
+from rawpg import SYNC, Closed, Raw, bind, execute, parse, startup
 from test_plain import Plain
 
 
@@ -282,3 +282,35 @@ def test_direct_needs_a_mode_that_encrypts(start):
                           text=True, timeout=20, check=False)
     equal(done.returncode, 1)
     check("server_tls_negotiation" in done.stderr + done.stdout, done.stderr)
+
+
+def tell_until(process, sent, wanted):
+    """One write of a piece, as s_client takes a line that begins with K for a command; then what comes."""
+    process.stdin.write(sent)
+    process.stdin.flush()
+    got = b""
+    while wanted not in got:
+        piece = os.read(process.stdout.fileno(), 65536)
+        check(piece, f"{wanted} before the end")
+        got += piece
+
+
+@quick
+@needs("openssl")
+@limit(60)
+def test_new_keys_between_queries(start, folder):
+    """The client changes its keys and asks for the server's to change (RFC 8446, section 4.6.3)."""
+    key, cert = make_certificate(folder, start.__self__)
+    weir = start({"client_tls_sslmode": "require", "client_tls_key_file": key, "client_tls_cert_file": cert,
+                  "auth_type": "trust"})
+    body = struct.pack("!i", 196608) + b"user\0app\0database\0app\0\0"
+    command = ["openssl", "s_client", "-starttls", "postgres", "-tls1_3", "-connect", f"127.0.0.1:{weir.port}"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+        tell_until(process, b"", b"Verify return code")
+        tell_until(process, struct.pack("!i", len(body) + 4) + body, b"Z\0\0\0\5I")
+        for turn in range(4):
+            for _ in range(1 + turn % 2):
+                tell_until(process, b"K\n", b"KEYUPDATE")
+            tell_until(process, parse("", f"SELECT repeat('z', 20000) || 'turn {turn}'") + bind("", "") + execute() +
+                       SYNC, f"zturn {turn}".encode())
+        process.kill()

@@ -198,49 +198,52 @@ Test(tls, records_that_fall_short_are_continued)
 	pair_end(&p);
 }
 
+enum { RECORD = 16000 };
+
+static void send_record(struct pair *p)
+{
+	char piece[RECORD];
+
+	memset(piece, 'z', RECORD);
+	conn_send_copy(&p->server.conn, slice_of(piece, RECORD));
+}
+
+/* The client doesn't read, and a part of what the server sent is still in its backlog. */
+static void pair_with_half_a_record(struct pair *p)
+{
+	pair_make(p, TLS_MODE_REQUIRE, TLS_MODE_REQUIRE);
+	pair_start(p, NULL);
+	small_send_buffer(&p->server);
+	p->client.is_quiet = true;
+	conn_pause_read(&p->client.conn);
+	send_record(p);
+	peer_turns(p->loop, 1);
+	cr_assert_gt(conn_backlog_bytes(&p->server.conn), 0);
+}
+
 /* What is read while half a record waits holds nothing back that comes after the record. */
 Test(tls, reading_behind_half_a_record_does_not_stop_what_follows)
 {
-	enum { PIECE = 16000 };
 	struct pair p;
-	char piece[PIECE];
 
-	pair_make(&p, TLS_MODE_REQUIRE, TLS_MODE_REQUIRE);
-	pair_start(&p, NULL);
-	small_send_buffer(&p.server);
-	p.client.is_quiet = true;
-	conn_pause_read(&p.client.conn);
-	memset(piece, 'z', PIECE);
-	conn_send_copy(&p.server.conn, slice_of(piece, PIECE));
-	peer_turns(p.loop, 1);
-	cr_assert_gt(conn_backlog_bytes(&p.server.conn), 0);
+	pair_with_half_a_record(&p);
 	conn_send(&p.client.conn, slice_str("next"));
-	conn_send_copy(&p.server.conn, slice_of(piece, PIECE));
+	send_record(&p);
 	peer_turns(p.loop, 2);
 	cr_assert_str_eq(p.server.trace, "ready() bytes(next)");
 	conn_resume_read(&p.client.conn);
-	for (int i = 0; i < 1000 && p.client.total < 2 * (size_t)PIECE; i++)
+	for (int i = 0; i < 1000 && p.client.total < 2 * (size_t)RECORD; i++)
 		peer_turns(p.loop, 1);
-	cr_assert_eq(p.client.total, 2 * PIECE);
+	cr_assert_eq(p.client.total, 2 * RECORD);
 	pair_end(&p);
 }
 
 /* Nothing follows a record that left in part, so that the peer sees the end of the stream. */
 Test(tls, closing_behind_half_a_record_is_an_end_of_stream)
 {
-	enum { PIECE = 16000 };
 	struct pair p;
-	char piece[PIECE];
 
-	pair_make(&p, TLS_MODE_REQUIRE, TLS_MODE_REQUIRE);
-	pair_start(&p, NULL);
-	small_send_buffer(&p.server);
-	p.client.is_quiet = true;
-	conn_pause_read(&p.client.conn);
-	memset(piece, 'z', PIECE);
-	conn_send_copy(&p.server.conn, slice_of(piece, PIECE));
-	peer_turns(p.loop, 2);
-	cr_assert_gt(conn_backlog_bytes(&p.server.conn), 0);
+	pair_with_half_a_record(&p);
 	conn_close(&p.server.conn);
 	conn_resume_read(&p.client.conn);
 	peer_turns(p.loop, 4);
