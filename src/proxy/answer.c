@@ -363,6 +363,7 @@ static void internal_done(struct stream *st, enum reply_kind kind)
 static void request_done(struct stream *st, struct client *c)
 {
 	struct server *s = st->s;
+	bool has_more;
 
 	st->is_over = true; /* the server may be another client's after this */
 	track_request_done(c, s);
@@ -372,11 +373,12 @@ static void request_done(struct stream *st, struct client *c)
 	c->idle_us = loop_now_us(c->proxy->loop);
 	if (c->listening)
 		listen_end_request(c);
-	if (client_is_free(c) && s->txn_status == 'I' && !conn_kept_bytes(&c->conn))
+	has_more = conn_kept_bytes(&c->conn) > 0;
+	if (client_is_free(c) && s->txn_status == 'I' && (!has_more || link_is_wanted_back(c)))
 		link_release(c);
-	else if (conn_kept_bytes(&c->conn))
+	if (has_more)
 		link_make_ready(c);
-	else if (c->pins_in_doubt)
+	else if (c->server && c->pins_in_doubt)
 		unpin_ask(c);
 	if (c->proxy->is_draining && client_may_leave(c))
 		client_close(c, CLOSE_SHUTDOWN, NULL);

@@ -289,11 +289,28 @@ void link_release(struct client *c)
 	link_server_free(s);
 }
 
+/* 0: used once. */
+static bool is_worn_out(const struct server *s, uint64_t now_us)
+{
+	uint64_t lifetime_us = backend_tenant(s)->db->server_lifetime_us;
+
+	return !lifetime_us || pool_is_expired(s, now_us, lifetime_us, 0);
+}
+
+bool link_is_wanted_back(const struct client *c)
+{
+	const struct server *s = c->server;
+	const struct ledger_entry *ledger = s->pool->ledger;
+
+	return client_is_free(c) &&
+	       (ledger_has_waiters(ledger) || ledger_is_starving(ledger) ||
+		c->tenant->gate.is_paused || is_worn_out(s, loop_now_us(c->proxy->loop)));
+}
+
 void link_server_free(struct server *s)
 {
 	struct pool *pool = s->pool;
 	struct proxy *p = proxy_of(pool);
-	uint64_t lifetime_us = backend_tenant(s)->db->server_lifetime_us;
 
 	backend_checked(s);
 	if (s->cancels) {
@@ -305,8 +322,7 @@ void link_server_free(struct server *s)
 		return;
 	}
 	s->idle_since_us = loop_now_us(p->loop);
-	if (p->is_draining || !lifetime_us || /* 0: used once */
-	    pool_is_expired(s, s->idle_since_us, lifetime_us, 0)) {
+	if (p->is_draining || is_worn_out(s, s->idle_since_us)) {
 		backend_close(s, CLOSE_SERVER_EXPIRED);
 		return;
 	}

@@ -13,6 +13,11 @@
 bool link_acquire(struct client *c, const struct topology_node *node);
 /* The client lets go of its server, which is then free. */
 void link_release(struct client *c);
+/*
+ * Between two of a pipelining client's requests its server has somewhere else to go: others wait
+ * for it, the pool is paused, or it is to be closed.
+ */
+bool link_is_wanted_back(const struct client *c);
 /* For transfer.c: the client, an ACTIVE server's from now on; the end of any wait; whose waiter. */
 void link_grant(struct client *c, struct server *s);
 void link_stop_waiting(struct client *c);

@@ -68,7 +68,7 @@ static bool may_pipeline(struct client *c, const struct request *req, const stru
 
 	if (last && last->kind == REPLY_EXTENDED && !last->has_sync) /* the rest of the same batch */
 		return !has_effects || replies_count(&s->replies) == 1;
-	if (!replies_has_room(&s->replies))
+	if (!replies_has_room(&s->replies) || link_is_wanted_back(c))
 		return false;
 	/* Until settings and BEGIN are known to be there, nothing follows the request behind them. */
 	if (last && (replies_current(&s->replies)->kind == REPLY_SYNC ||

@@ -104,21 +104,27 @@ def test_users_of_one_database_with_one_connection(start):
 
 
 class Load:
-    """Sessions of one user that ask without pause; what went wrong is kept."""
+    """Sessions of one user, each with AHEAD requests sent: each waits even if this process is slow."""
+    AHEAD = 20
+    ASK = query("SELECT txid_current(), pg_sleep(0.02)")
 
     def __init__(self, weir, user, count):
-        self.is_over, self.problems, self.done = threading.Event(), [], 0
-        self.threads = [threading.Thread(target=self.run, args=(weir, user), daemon=True)
-                        for _ in range(count)]
+        self.is_over, self.problems = threading.Event(), []
+        self.raws = [logged_in(weir, user) for _ in range(count)]
+        self.threads = [threading.Thread(target=self.run, args=(raw,), daemon=True)
+                        for raw in self.raws]
         for thread in self.threads:
             thread.start()
 
-    def run(self, weir, user):
+    def run(self, raw):
         try:
-            with weir.connect(user=user) as conn:
+            with raw:
+                raw.send(*[self.ASK] * self.AHEAD)
                 while not self.is_over.is_set():
-                    conn.execute("SELECT pg_sleep(0.02), txid_current()")
-                    self.done += 1
+                    take_xid(raw)
+                    raw.send(self.ASK)
+                for _ in range(self.AHEAD):
+                    take_xid(raw)
         except Exception as e:    # noqa: BLE001
             self.problems.append(e)
 
@@ -126,6 +132,7 @@ class Load:
         self.is_over.set()
         for thread in self.threads:
             thread.join(30)
+        equal([t.is_alive() for t in self.threads], [False] * len(self.threads))
         return self.problems
 
 
@@ -154,6 +161,24 @@ def test_users_share_a_databases_connections(start, sub):
         until("all four again", 20, lambda: servers()[0] == 4)
     with sub("queue::no request was lost"):
         equal(first.end(), [])
+
+
+@quick
+@limit(60)
+def test_who_sends_ahead_lets_go_between_requests(start, sub):
+    """However much a session has sent: its server is others' after each transaction, and PAUSE's."""
+    weir = start({**ONE, "workers": 1})
+    load = Load(weir, "app", 1)
+    with sub("queue::a request between those of a pipeline"), logged_in(weir) as raw:
+        for _ in range(5):
+            raw.send(query(XID))
+            check(take_xid(raw) > 0, "no number")
+    with sub("queue::a pause between those of a pipeline"), weir.console() as console:
+        console.execute("PAUSE app")
+        equal([r for r in weir.show("SERVERS") if r["database"] == "app"], [])
+        console.execute("RESUME app")
+    with sub("queue::none of the pipeline was lost"):
+        equal(load.end(), [])
 
 
 @quick
