@@ -31,9 +31,9 @@ struct conn {
 	bool is_congested : 1;
 	bool is_handshaking : 1;
 	bool expects_tls : 1; /* the first byte hasn't been looked at */
+	uint8_t spans_order;  /* more_spans has room for CONN_FIRST_SPANS << (this - 1); 0: none */
 	uint32_t send_round; /* the ring's submission that sends for us; 0: none yet */
 	uint32_t span_count;
-	uint32_t span_cap; /* of more_spans */
 	struct loop *loop;   /* borrowed: the owner's thread's */
 	const struct conn_ops *ops;
 	const struct conn_limits *limits;

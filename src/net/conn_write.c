@@ -73,15 +73,21 @@ static bool has_to_wait(const struct conn *conn)
 	return conn->state == CONN_CONNECTING || conn->is_handshaking || conn_backlog_bytes(conn) > 0;
 }
 
+static uint32_t spans_room(const struct conn *conn)
+{
+	return conn->spans_order ? CONN_FIRST_SPANS << (conn->spans_order - 1) : 0;
+}
+
 static void spans_grow(struct conn *conn)
 {
-	uint32_t cap = conn->span_cap ? conn->span_cap * 2 : CONN_FIRST_SPANS;
-	struct slice *grown = loop_turn_alloc(conn->loop, cap * sizeof(*grown));
+	uint32_t room = spans_room(conn);
+	struct slice *grown;
 
-	if (conn->span_cap)
-		memcpy(grown, conn->more_spans, conn->span_cap * sizeof(*grown));
+	conn->spans_order++;
+	grown = loop_turn_alloc(conn->loop, spans_room(conn) * sizeof(*grown));
+	if (room)
+		memcpy(grown, conn->more_spans, room * sizeof(*grown));
 	conn->more_spans = grown;
-	conn->span_cap = cap;
 }
 
 static void spans_add(struct conn *conn, struct slice bytes)
@@ -99,7 +105,7 @@ static void spans_add(struct conn *conn, struct slice bytes)
 		last->len += bytes.len;
 		return;
 	}
-	if (conn->span_count - 1 == conn->span_cap)
+	if (conn->span_count - 1 == spans_room(conn))
 		spans_grow(conn);
 	conn->more_spans[conn->span_count - 1] = bytes;
 	conn->span_count++;
@@ -108,7 +114,7 @@ static void spans_add(struct conn *conn, struct slice bytes)
 void conn_spans_drop(struct conn *conn)
 {
 	conn->span_count = 0;
-	conn->span_cap = 0;
+	conn->spans_order = 0;
 	conn->more_spans = NULL;
 }
 

@@ -540,15 +540,16 @@ void ledger_turn_over(struct ledger_entry *e, uint32_t turn)
 }
 
 enum ledger_full ledger_sit(struct ledger *l, struct slice database, struct slice user,
-			    const struct ledger_bounds *bounds, struct ledger_seat *out)
+			    const struct ledger_bounds *bounds, struct ledger_seats *seats)
 {
 	enum ledger_full full = LEDGER_HAS_ROOM;
-	struct ledger_group *d, *u;
+	struct ledger_group *d = seats->database, *u = seats->user;
 
-	WEIR_ASSERT(!out->database);
 	pthread_mutex_lock(&l->mutex);
-	d = group_find_locked(l, 'd', database);
-	u = group_find_locked(l, 'u', user);
+	if (!seats->taken) {
+		d = group_find_locked(l, 'd', database);
+		u = group_find_locked(l, 'u', user);
+	}
 	if (!below(d->clients, bounds->max_database)) {
 		full = LEDGER_DATABASE_FULL;
 	} else if (!below(u->clients, bounds->max_user)) {
@@ -556,7 +557,7 @@ enum ledger_full ledger_sit(struct ledger *l, struct slice database, struct slic
 	} else {
 		d->clients++;
 		u->clients++;
-		*out = (struct ledger_seat){ d, u };
+		*seats = (struct ledger_seats){ d, u, seats->taken + 1 };
 	}
 	group_put_locked(l, d);
 	group_put_locked(l, u);
@@ -564,16 +565,16 @@ enum ledger_full ledger_sit(struct ledger *l, struct slice database, struct slic
 	return full;
 }
 
-void ledger_rise(struct ledger *l, struct ledger_seat *seat)
+void ledger_rise(struct ledger *l, struct ledger_seats *seats)
 {
-	if (!seat->database)
-		return;
+	WEIR_ASSERT(seats->taken > 0);
 	pthread_mutex_lock(&l->mutex);
-	WEIR_ASSERT(seat->database->clients > 0 && seat->user->clients > 0);
-	seat->database->clients--;
-	seat->user->clients--;
-	group_put_locked(l, seat->database);
-	group_put_locked(l, seat->user);
+	WEIR_ASSERT(seats->database->clients > 0 && seats->user->clients > 0);
+	seats->database->clients--;
+	seats->user->clients--;
+	group_put_locked(l, seats->database);
+	group_put_locked(l, seats->user);
 	pthread_mutex_unlock(&l->mutex);
-	*seat = (struct ledger_seat){ NULL, NULL };
+	if (--seats->taken == 0)
+		*seats = (struct ledger_seats){ NULL, NULL, 0 };
 }

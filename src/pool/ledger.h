@@ -117,8 +117,9 @@ bool ledger_keep_no_longer(struct ledger_entry *e);
 /* Clients per database and per user, over all workers. */
 enum ledger_full { LEDGER_HAS_ROOM, LEDGER_DATABASE_FULL, LEDGER_USER_FULL };
 
-struct ledger_seat { /* what a client takes; zero: none */
-	struct ledger_group *database, *user; /* counted */
+struct ledger_seats { /* what one worker's clients of a database and user have; zero: none */
+	struct ledger_group *database, *user; /* counted by each client */
+	uint32_t taken;
 };
 
 struct ledger_bounds { /* clients; 0: unlimited */
@@ -126,9 +127,10 @@ struct ledger_bounds { /* clients; 0: unlimited */
 	uint32_t max_user;
 };
 
+/* One more client; always the same names for the same seats. */
 enum ledger_full ledger_sit(struct ledger *ledger, struct slice database, struct slice user,
 			    const struct ledger_bounds *bounds,
-			    struct ledger_seat *out) WEIR_MUST_CHECK;
-void ledger_rise(struct ledger *ledger, struct ledger_seat *seat); /* zeroes it */
+			    struct ledger_seats *seats) WEIR_MUST_CHECK;
+void ledger_rise(struct ledger *ledger, struct ledger_seats *seats);
 
 #endif

@@ -55,6 +55,7 @@ struct server {
 	struct list_node node;        /* in pool->by_state[state] */
 	struct pool *pool;            /* borrowed: outlives its servers */
 	void *client;                 /* borrowed: the linked client, while ACTIVE */
+	void *live;                   /* borrowed: struct node_live that counts the client; or NULL */
 	void *owner;                  /* borrowed: the client that it is KEPT for */
 	void *login;                  /* owned by proxy/ while LOGIN */
 	void *departure;              /* proxy's, between MOVING and leaving this worker */

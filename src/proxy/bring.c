@@ -11,6 +11,11 @@
 
 #define HELPER "pgweir_prepare"
 
+struct names_error { /* fields of an ErrorResponse */
+	size_t len;
+	char bytes[];
+};
+
 struct bringing {
 	struct client *c;
 	struct server *s;
@@ -155,9 +160,9 @@ void bring_failed(struct client *c, struct slice error)
 	plain_names_doubt_all(&c->server->plain);
 	if (c->names_error)
 		return;
-	c->names_error = mem_alloc(error.len);
-	memcpy(c->names_error, error.ptr, error.len);
-	c->names_error_len = error.len;
+	c->names_error = mem_alloc(sizeof *c->names_error + error.len);
+	c->names_error->len = error.len;
+	memcpy(c->names_error->bytes, error.ptr, error.len);
 }
 
 struct slice bring_error(const struct client *c, const struct msg_error *e)
@@ -165,7 +170,7 @@ struct slice bring_error(const struct client *c, const struct msg_error *e)
 	if (!c->names_error ||
 	    !(slice_is(e->sqlstate, "26000") || slice_is(e->sqlstate, "25P02")))
 		return slice_of(NULL, 0);
-	return slice_of(c->names_error, c->names_error_len);
+	return slice_of(c->names_error->bytes, c->names_error->len);
 }
 
 /* Counted by the whole request, which is at least what it adds. */
@@ -185,5 +190,4 @@ void bring_forget(struct client *c)
 {
 	mem_free(c->names_error);
 	c->names_error = NULL;
-	c->names_error_len = 0;
 }

@@ -214,7 +214,9 @@ static void unlink_everywhere(struct client *c)
 	map_remove(&p->clients_by_id, &c->by_id);
 	atomic_fetch_sub(&p->shared->client_count, 1);
 	atomic_fetch_sub(&p->client_load, 1);
-	ledger_rise(p->shared->ledger, &c->seat);
+	if (c->is_seated)
+		ledger_rise(p->shared->ledger, &c->tenant->seats);
+	c->is_seated = false;
 	if (c->tenant) {
 		c->tenant->client_count--;
 		c->tenant->in_flight += c->waiter.state != WAITER_NONE;

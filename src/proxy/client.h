@@ -32,6 +32,7 @@ struct cached_request;
 struct judge_tables;
 struct login;
 struct look;
+struct names_error;
 struct track;
 
 struct client {
@@ -52,7 +53,6 @@ struct client {
 	struct map_node by_key;          /* in proxy->clients_by_key, if has_key */
 	struct pool *pool;               /* borrowed: where it waits */
 	struct ledger_waiter waiter;
-	struct ledger_seat seat;         /* among the clients of its database and user */
 	struct session_state *session;   /* counted: settings of the session as committed */
 	struct session_state *startup;   /* counted: what RESET goes back to */
 	struct session_txn settings;     /* what the open transaction has changed of them */
@@ -66,8 +66,7 @@ struct client {
 	struct listening *listening;     /* owned: channels it listens on; NULL: none */
 	struct login *login;             /* owned: only while LOGIN */
 	char *begin_sql;                 /* owned: BEGIN not sent yet */
-	char *names_error;               /* owned: see bring.h; NULL: none */
-	size_t names_error_len;
+	struct names_error *names_error; /* owned: see bring.h; NULL: none */
 	char *console_user;              /* owned; NULL: not a session of the console */
 	union {
 		struct loop_timer timer;
@@ -78,12 +77,11 @@ struct client {
 	uint64_t id;
 	uint64_t stream_left;            /* bytes of the request's last message still to come */
 	uint64_t connected_us, request_us, txn_us, wait_us, idle_us;
-	uint32_t pins;                   /* enum pin_reason */
 	uint32_t told_pid;               /* the process id of its cancel key */
-	uint32_t staged_pins;            /* of the request that runs */
-	uint32_t pins_asked, pins_left;  /* see unpin.h */
+	uint16_t pins;                   /* enum pin_reason */
+	uint16_t staged_pins;            /* of the request that runs */
+	uint16_t pins_asked, pins_left;  /* see unpin.h */
 	uint32_t avoid_nodes;            /* node bits that failed for this request */
-	struct node_live *live;          /* borrowed: we count in live->active while linked */
 	uint8_t retries;                 /* of this request, for a failed or wrong node */
 	uint8_t heals;                   /* ... for statements parsed anew; counted on their own */
 	uint8_t replication;             /* enum replication_mode: see replication.h */
@@ -113,6 +111,7 @@ struct client {
 	bool is_wait_told : 1;           /* query_wait_notify: it has had its NOTICE */
 	bool is_stream_dropped : 1;      /* stream_left goes nowhere, as its message's start */
 	bool is_batch_cut : 1;           /* its messages go on without their Sync: see serve_bytes */
+	bool is_seated : 1;              /* in tenant->seats */
 	bool is_gated : 1;               /* see forward_request: a gate goes in front of the request */
 	uint8_t secret_len;              /* CANCEL_SECRET_SHORT or CANCEL_SECRET_MAX */
 	union {                          /* of its cancel key, if has_key */

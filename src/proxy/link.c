@@ -46,8 +46,17 @@ static void link_counted(struct client *c)
 	node = tenant_node(c->tenant, c->server->pool->node_id);
 	if (!node)
 		return;
-	c->live = node->live;
+	c->server->live = node->live;
 	route_node_start(node);
+}
+
+static void link_uncounted(struct server *s)
+{
+	struct node_live *live = s->live;
+
+	if (live)
+		atomic_fetch_sub_explicit(&live->active, 1, memory_order_relaxed);
+	s->live = NULL;
 }
 
 struct server *link_cut(struct client *c)
@@ -58,15 +67,13 @@ struct server *link_cut(struct client *c)
 	if (c->look)
 		rewrite_forget(c);
 	conn_resume_read(&c->conn); /* whom a full server made wait */
-	if (c->live)
-		atomic_fetch_sub_explicit(&c->live->active, 1, memory_order_relaxed);
-	c->live = NULL;
 	c->server = NULL;
-	if (s) {
-		s->client = NULL;
-		s->is_counted = false;
-		s->watch = 0;
-	}
+	if (!s)
+		return NULL;
+	link_uncounted(s);
+	s->client = NULL;
+	s->is_counted = false;
+	s->watch = 0;
 	return s;
 }
 

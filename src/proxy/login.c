@@ -291,19 +291,20 @@ static void keep_keys(struct client *c)
 /* False: refused already. Counted over all workers. */
 static bool take_seat(struct client *c)
 {
-	const struct tenant *t = c->tenant;
+	struct tenant *t = c->tenant;
 	const struct config *cfg = t->settings->config;
 	struct ledger_bounds bounds = {
 		.max_database = (uint32_t)t->db->max_db_client_connections,
 		.max_user = (uint32_t)config_max_user_client_connections(cfg, t->user_cfg),
 	};
 
-	if (ledger_sit(c->proxy->shared->ledger, slice_str(t->database), slice_str(t->user),
-		       &bounds, &c->seat) == LEDGER_HAS_ROOM)
-		return true;
-	c->tenant = NULL;
-	refuse_too_many(c);
-	return false;
+	c->is_seated = ledger_sit(c->proxy->shared->ledger, slice_str(t->database),
+				  slice_str(t->user), &bounds, &t->seats) == LEDGER_HAS_ROOM;
+	if (!c->is_seated) {
+		c->tenant = NULL;
+		refuse_too_many(c);
+	}
+	return c->is_seated;
 }
 
 void login_authenticated(struct client *c)

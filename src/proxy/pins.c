@@ -87,13 +87,15 @@ void pins_warn(struct client *c, const struct plan *plan)
 		 c->tenant->database, c->tenant->user, r->text);
 }
 
+_Static_assert((PIN_SESSION_STATE << 1) - 1 <= UINT16_MAX, "struct client has room for each");
+
 void pins_add(struct client *c, uint32_t pins)
 {
 	uint32_t added = pins & ~c->pins;
 
 	if (!added)
 		return;
-	c->pins |= added;
+	c->pins |= (uint16_t)added;
 	stat_add(&c->tenant->stats->pins, 1);
 	for (size_t i = 0; i < WEIR_COUNTOF(reasons); i++)
 		if (added & reasons[i].pin)

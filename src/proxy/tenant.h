@@ -10,6 +10,7 @@
 #include "base/map.h"
 #include "auth/scram.h"
 #include "metrics/db_stats.h"
+#include "pool/ledger.h"
 #include "pool/pool.h"
 #include "proxy/proxy.h"
 #include "route/choose.h"
@@ -55,6 +56,7 @@ struct tenant {
 	bool has_cache;
 	struct gate_state gate;     /* what the operator closed */
 	struct list held;           /* clients that wait for RESUME */
+	struct ledger_seats seats;  /* of its clients */
 	uint32_t client_count;
 	uint32_t guest_count;       /* tenants whose home this is */
 	uint32_t in_flight;         /* servers on their way to clients that have gone */

@@ -111,7 +111,7 @@ static void do_end(struct client *c, struct server *s, bool is_commit)
 
 static void do_unpin(struct client *c, const struct statement_effect *e)
 {
-	c->pins &= ~(e->kind == EFFECT_UNPIN        ? e->pins :
+	c->pins &= (uint16_t)~(e->kind == EFFECT_UNPIN        ? e->pins :
 		     e->kind == EFFECT_UNLISTEN_ALL  ? (uint32_t)PIN_LISTEN :
 						       (uint32_t)PIN_SEQUENCE_VALUE);
 }
@@ -360,7 +360,7 @@ void track_request_sent(struct client *c, const struct plan *plan)
 	c->has_inner_commit |= has_inner_end(c, &plan->txn);
 	c->has_ddl |= plan->is_ddl;
 	c->wants_catalog |= plan->wants_catalog;
-	c->staged_pins |= plan->pins;
+	c->staged_pins |= (uint16_t)plan->pins;
 	if (plan->pins & PIN_SEQUENCE_VALUE)
 		ledger_keep_always(c->server->pool->ledger);
 	if (is_unclear(c, &plan->txn))

@@ -87,7 +87,7 @@ void unpin_take_row(struct client *c, struct slice body)
 		return;
 	for (size_t i = 0; i < WEIR_COUNTOF(checks); i++)
 		if (!memchr(letters.ptr, checks[i].letter, letters.len))
-			c->pins_left &= ~checks[i].pin;
+			c->pins_left &= (uint16_t)~checks[i].pin;
 }
 
 bool unpin_done(struct client *c)
@@ -102,7 +102,7 @@ bool unpin_done(struct client *c)
 	}
 	if (!gone)
 		return false;
-	c->pins &= ~gone;
+	c->pins &= (uint16_t)~gone;
 	log_debug("client_unpinned", "id=%llu gone=%#x left=%#x", (unsigned long long)c->id, gone,
 		  c->pins);
 	if (c->pins)

@@ -301,10 +301,10 @@ Test(ledger, no_yielding_to_who_waits_for_his_own_pool)
 Test(ledger, an_entry_lives_as_long_as_it_is_counted)
 {
 	const struct ledger_bounds none = { 0 };
-	struct ledger_seat seat = { 0 };
+	struct ledger_seats seats = { 0 };
 	struct ledger_entry *e = ledger_entry_find(ledger, slice_str("made"), slice_str("up"), 1);
 
-	cr_assert_eq(ledger_sit(ledger, slice_str("made"), slice_str("up"), &none, &seat),
+	cr_assert_eq(ledger_sit(ledger, slice_str("made"), slice_str("up"), &none, &seats),
 	             LEDGER_HAS_ROOM);
 	ledger_entry_get(e);
 	ledger_entry_put(e);
@@ -313,7 +313,7 @@ Test(ledger, an_entry_lives_as_long_as_it_is_counted)
 	ledger_entry_put(e); /* gone; the groups stay for the one that sits */
 	e = ledger_entry_find(ledger, slice_str("made"), slice_str("up"), 1);
 	cr_assert_eq(ledger_open_count(e), 0);
-	ledger_rise(ledger, &seat);
+	ledger_rise(ledger, &seats);
 	limit(e, 1, 0, 0);
 	cr_assert(ledger_reserve(e));
 }
@@ -416,7 +416,7 @@ Test(ledger, a_least_number_is_opened)
 Test(ledger, seats_of_a_database_and_of_a_user)
 {
 	struct ledger_bounds bounds = { .max_database = 2, .max_user = 1 };
-	struct ledger_seat a = { 0 }, b = { 0 }, c = { 0 };
+	struct ledger_seats a = { 0 }, b = { 0 }, c = { 0 };
 	struct slice shop = slice_str("shop"), bar = slice_str("bar");
 	struct slice ann = slice_str("ann"), joe = slice_str("joe"), eve = slice_str("eve");
 
@@ -425,10 +425,17 @@ Test(ledger, seats_of_a_database_and_of_a_user)
 	cr_assert_eq(ledger_sit(ledger, shop, joe, &bounds, &b), LEDGER_HAS_ROOM);
 	cr_assert_eq(ledger_sit(ledger, shop, eve, &bounds, &c), LEDGER_DATABASE_FULL);
 	ledger_rise(ledger, &a);
-	ledger_rise(ledger, &a); /* has none any more */
+	cr_assert_null(a.database);
 	cr_assert_eq(ledger_sit(ledger, shop, eve, &bounds, &c), LEDGER_HAS_ROOM);
 	bounds = (struct ledger_bounds){ 0, 0 };
 	cr_assert_eq(ledger_sit(ledger, shop, ann, &bounds, &a), LEDGER_HAS_ROOM);
+	cr_assert_eq(ledger_sit(ledger, shop, ann, &bounds, &a), LEDGER_HAS_ROOM);
+	bounds.max_user = 2;
+	cr_assert_eq(ledger_sit(ledger, shop, ann, &bounds, &a), LEDGER_USER_FULL);
+	cr_assert_eq(a.taken, 2);
+	ledger_rise(ledger, &a);
+	cr_assert_eq(ledger_sit(ledger, shop, ann, &bounds, &a), LEDGER_HAS_ROOM);
+	ledger_rise(ledger, &a);
 	ledger_rise(ledger, &a);
 	ledger_rise(ledger, &b);
 	ledger_rise(ledger, &c);
