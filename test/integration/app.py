@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 import time
 
-from lib import Skip, equal, until
+from lib import Skip, equal, patient, until
 from ports import free_port
 from session import LOG_ALARMS
 
@@ -40,7 +40,7 @@ def environment(weir, options):
 
 def run(weir, *words, **options):
     """The program to its end: (exit status, its log)."""
-    done = subprocess.run([binary(), *words], env=environment(weir, options), text=True, timeout=120,
+    done = subprocess.run([binary(), *words], env=environment(weir, options), text=True, timeout=patient(120),
                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     return done.returncode, done.stdout
 
@@ -60,7 +60,7 @@ class Client:
     """One kept HTTP connection."""
 
     def __init__(self, port, timeout=30):
-        self.conn = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
+        self.conn = http.client.HTTPConnection("127.0.0.1", port, timeout=patient(timeout))
 
     def ask(self, path, method="GET", body=None, **headers):
         named = {k.replace("_", "-"): v for k, v in headers.items()}
@@ -141,7 +141,7 @@ class App:
                 self.proc.wait(seconds)
             except subprocess.TimeoutExpired:
                 self.proc.kill()
-                self.proc.wait(20)
+                self.proc.wait(patient(20))
                 return f"didn't end within {seconds} s of SIGTERM\n{self.log_text()[-2000:]}"
         text = self.log_text()
         if self.proc.returncode != 0 or any(alarm in text for alarm in LOG_ALARMS):

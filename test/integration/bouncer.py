@@ -7,7 +7,7 @@ import subprocess
 import psycopg
 
 import servers
-from lib import until
+from lib import patient, until
 from ports import free_port
 
 PROGRAM = "/usr/sbin/pgbouncer"
@@ -58,4 +58,4 @@ class Bouncer:
 
     def __exit__(self, *_):
         self.proc.kill()    # a console session may be open: 1.18 would wait for it
-        self.proc.wait(20)
+        self.proc.wait(patient(20))

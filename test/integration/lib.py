@@ -189,7 +189,7 @@ class Runner:
                 return
         began = time.monotonic()
         before = self.report.number()
-        seconds = getattr(func, "limit_s", 60) * self.session.slowness
+        seconds = patient(getattr(func, "limit_s", 60))
         signal.alarm(int(seconds))
         try:
             func(**self.arguments(func))

@@ -9,6 +9,7 @@ import socket
 import struct
 
 import servers
+from lib import patient
 
 
 class Closed(Exception):
@@ -83,7 +84,7 @@ class Raw:
     """A connection; use as a context manager."""
 
     def __init__(self, port, timeout=15):
-        self.sock = socket.create_connection(("127.0.0.1", port), timeout)
+        self.sock = socket.create_connection(("127.0.0.1", port), patient(timeout))
         self.params, self.key, self.buffer = {}, None, b""
 
     def __enter__(self):

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import tempfile
 
-from lib import until
+from lib import patient, until
 from ports import free_port
 
 PASSWORD = "redis secret"
@@ -75,7 +75,7 @@ class RedisSet:
                 *self.tls_argv(self.ports[i])]
         if self.form:
             argv += ["--cluster-enabled", "yes", "--cluster-port", str(self.bus[i]), "--cluster-node-timeout",
-                     "2000", "--cluster-replica-validity-factor", "0"]
+                     "5000", "--cluster-replica-validity-factor", "0"]
             argv += ["--tls-cluster", "yes"] if self.authority else []
         return subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
@@ -85,7 +85,7 @@ class RedisSet:
                a.path(self.cert + ".key")] if a else []
         done = subprocess.run(["redis-cli", *tls, *(["-p", str(port)] if port else []), *words],
                               env=dict(os.environ, REDISCLI_AUTH=PASSWORD), capture_output=True, text=True,
-                              timeout=seconds, stdin=subprocess.DEVNULL, check=False)
+                              timeout=patient(seconds), stdin=subprocess.DEVNULL, check=False)
         return (done.stdout + done.stderr).strip()
 
     def create(self):
@@ -111,10 +111,10 @@ class RedisSet:
         proc = self.procs[self.ports.index(port)]
         proc.send_signal(signo)
         if signo == signal.SIGKILL:
-            proc.wait(10)
+            proc.wait(patient(10))
 
     def stop(self):
         for proc in self.procs:
             proc.kill()
-            proc.wait(10)
+            proc.wait(patient(10))
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -6,6 +6,7 @@ SIGTERM; its exit status and its log (sanitizer reports, failed assertions) are
 part of the result. With `against="direct"` the `weir` of the tests is the
 primary itself: that shows whether a test asks for what PostgreSQL does.
 """
+import contextlib
 import json
 import os
 import pwd
@@ -14,13 +15,14 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
 
 import psycopg
 
-from lib import Skip, until
+from lib import Skip, patient, until
 
 HERE = os.path.dirname(os.path.realpath(__file__))
 TIER = os.path.join(HERE, "..", "tier", "tier")
@@ -46,7 +48,7 @@ class Tier:
 
     def command(self, *args, seconds=180):
         done = subprocess.run([TIER, args[0], "--dir", self.dir, *args[1:]], text=True,
-                              capture_output=True, timeout=seconds, stdin=subprocess.DEVNULL)
+                              capture_output=True, timeout=patient(seconds), stdin=subprocess.DEVNULL)
         if done.returncode:
             raise AssertionError(f"tier {' '.join(args)}: {done.stderr}{done.stdout}")
         return done.stdout.strip()
@@ -68,10 +70,29 @@ class Tier:
         return psycopg.connect(host="127.0.0.1", port=port or self.primary_port(), user=user,
                                password=servers.USERS[user], dbname=dbname, autocommit=True, **kw)
 
+    def wait_running(self, text, seconds=20):
+        """Until a statement with this in its text runs on a node, so that a cancel or an end meets it."""
+        with contextlib.ExitStack() as stack:
+            state = self.state
+            nodes = [stack.enter_context(self.connect(servers.pg_port(state, name), user="postgres"))
+                     for name in servers.node_names(state)]
+            until(f"{text} to run", seconds, lambda: any(node.execute(
+                "SELECT 1 FROM pg_stat_activity WHERE state = 'active' AND query LIKE %s",
+                (f"%{text}%",)).fetchone() for node in nodes))
+
+    def when_running(self, text, act):
+        """A thread that calls act() once such a statement runs."""
+        def work():
+            self.wait_running(text)
+            act()
+        thread = threading.Thread(target=work, daemon=True)
+        thread.start()
+        return thread
+
     def redis(self, *args):
         port = self.env()["REDIS_PORT"]
         return subprocess.run(["redis-cli", "-p", port, *args], capture_output=True, text=True,
-                              timeout=20, stdin=subprocess.DEVNULL).stdout.strip()
+                              timeout=patient(20), stdin=subprocess.DEVNULL).stdout.strip()
 
 
 class Direct:
@@ -145,7 +166,7 @@ class Weir(Direct):
         if self.proc.poll() is not None:
             raise AssertionError(f"pgweir ended with {self.proc.returncode}:\n{self.log_tail(30)}")
         with socket.socket() as s:
-            s.settimeout(1)
+            s.settimeout(patient(1))
             return s.connect_ex(("127.0.0.1", self.port)) == 0
 
     def is_alive(self):
@@ -156,10 +177,10 @@ class Weir(Direct):
         if self.is_alive():
             self.proc.send_signal(signal.SIGTERM)
             try:
-                self.proc.wait(seconds * self.session.slowness)
+                self.proc.wait(patient(seconds))
             except subprocess.TimeoutExpired:
                 self.proc.send_signal(signal.SIGABRT)
-                self.proc.wait(20)
+                self.proc.wait(patient(20))
                 return f"didn't end within {seconds} s of SIGTERM\n{self.log_tail()}"
         return self.problem()
 
@@ -197,6 +218,15 @@ class Weir(Direct):
             names = [c.name for c in cur.description]
             return [dict(zip(names, row)) for row in cur.fetchall()]
 
+    def wait_waiting(self, count, seconds=20):
+        """Until so many clients wait for a server."""
+        until(f"{count} to wait", seconds, lambda: sum(r["cl_waiting"] for r in self.show("POOLS")) == count)
+
+    def wait_gone(self, pid, seconds=20):
+        """Until pgweir has seen the end of this server's connection."""
+        until(f"the end of server {pid} to be seen", seconds,
+              lambda: pid not in {r["remote_pid"] for r in self.show("SERVERS")})
+
     def config(self):
         """SHOW CONFIG as a dict of texts."""
         return {row["key"]: str(row["value"]) for row in self.show("CONFIG")}
@@ -204,7 +234,7 @@ class Weir(Direct):
     def http(self, path):
         try:
             url = f"http://127.0.0.1:{self.http_port}{path}"
-            with urllib.request.urlopen(url, timeout=10) as reply:
+            with urllib.request.urlopen(url, timeout=patient(10)) as reply:
                 return reply.status, reply.read().decode()
         except urllib.error.HTTPError as e:
             return e.code, e.read().decode()
@@ -238,9 +268,8 @@ class Weir(Direct):
 class Session:
     """Fixtures of a run; owns the tier when it started it, and a folder."""
 
-    def __init__(self, tier, folder, binary, against="pgweir", slowness=1.0):
+    def __init__(self, tier, folder, binary, against="pgweir"):
         self.tier, self.dir, self.against = tier, folder, against
-        self.slowness = slowness
         self.user = pwd.getpwnam("postgres") if os.geteuid() == 0 else None
         self.module, self.weir, self.extra, self.results = None, None, [], []
         self.count = 0

@@ -11,7 +11,7 @@ from decimal import Decimal
 
 import app
 from app import App
-from lib import check, equal, limit, long, needs, quick, until
+from lib import check, equal, limit, long, needs, patient, quick, until
 from nodes import Nodes
 from test_tls import make_certificate
 
@@ -45,7 +45,7 @@ def in_threads(count, work):
     got, start = [None] * count, threading.Barrier(count)
 
     def one(number):
-        start.wait(30)
+        start.wait(patient(30))
         try:
             got[number] = work(number)
         except Exception as e:    # noqa: BLE001: the caller compares
@@ -54,7 +54,7 @@ def in_threads(count, work):
     for t in threads:
         t.start()
     for t in threads:
-        t.join(60)
+        t.join(patient(60))
     return got
 
 
@@ -317,7 +317,7 @@ class Movers:
     def __exit__(self, *_):
         self.stop_now.set()
         for t in self.threads:
-            t.join(60)
+            t.join(patient(60))
 
     def wait_for(self, count, seconds, what):
         goal = len(self.done) + count
@@ -430,7 +430,7 @@ def test_a_full_queue(weir, tier):
             check(time.monotonic() - began < 5, "at once, not at its deadline")
             check(a.metrics()["finai_db_queue_refused_total"] >= 1, "counted")
         for t in threads:
-            t.join(30)
+            t.join(patient(30))
         equal(got, [201, 201])
 
 
@@ -481,9 +481,9 @@ def test_a_drain_loses_no_request(weir, tier):
             time.sleep(0.3)
             equal(a.proc.poll(), None, "it ended although a request is open")
         for t in threads:
-            t.join(30)
+            t.join(patient(30))
         equal((lost, slow), ([], [201]))
-        a.proc.wait(20)
+        a.proc.wait(patient(20))
 
 
 def is_refused(port):
@@ -551,7 +551,7 @@ def test_traceparent(weir, tier):
                 until("the waiting transfer", 10, lambda: conn.execute(
                     "SELECT 1 FROM pg_stat_activity WHERE query LIKE '%FOR UPDATE /*traceparent=%' "
                     "AND wait_event_type = 'Lock'").fetchone())
-        sender.join(20)
+        sender.join(patient(20))
 
 
 @quick

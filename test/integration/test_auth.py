@@ -7,7 +7,7 @@ import socket
 import struct
 import subprocess
 
-from lib import check, equal, limit, needs, quick, raises, until
+from lib import check, equal, limit, needs, patient, quick, raises, until
 from rawpg import Raw, cstr, message, startup
 import servers
 
@@ -279,7 +279,7 @@ def is_unanswered(raw):
     except TimeoutError:
         return True
     finally:
-        raw.sock.settimeout(15)
+        raw.sock.settimeout(patient(15))
 
 
 @quick

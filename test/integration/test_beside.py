@@ -7,7 +7,7 @@ import struct
 
 import bouncer
 import habits
-from lib import check, equal, limit, needs, quick
+from lib import check, equal, limit, needs, patient, quick
 from rawpg import (FLUSH, SYNC, Closed, Raw, bind, describe, error_fields, execute, message, parse,
                    query, row_values)
 
@@ -426,4 +426,4 @@ def test_shutdown(start, tier, folder):
         equal((theirs.is_over, theirs.ends), (True, []))
         check(ours.ends in ([], ["SHUTDOWN"]), f"{ours.ends}")
         for proc in (pair.theirs.proc, pair.ours.proc):
-            equal(proc.wait(20), 0)
+            equal(proc.wait(patient(20)), 0)

@@ -5,12 +5,12 @@ import os
 import threading
 import time
 
-from lib import check, equal, limit, needs, until
+from lib import check, equal, limit, needs, patient, until
 from redis_set import PASSWORD, Authority, RedisSet
 
 BASE = {"cache": "on", "cache_min_hits": 1, "cache_ttl": 60, "cache_redis_timeout": 0.5,
         "cache_redis_password": PASSWORD, "cache_redis_prefix": "pgweir"}
-STALE_MAX_S = 5    # a lost subscription is noticed within two seconds, then results live one
+STALE_MAX_S = 8    # a lost subscription is noticed within two seconds, then results live one; the rest is a busy machine's
 READ = "SELECT v FROM rediscl WHERE k = %s"
 
 
@@ -68,7 +68,7 @@ def share(one, two):
             misses = cache_metric(w, "misses_total") - misses
             check(hits / (hits + misses) > 0.9, f"{hits} hits, {misses} misses")
         value = b.execute("UPDATE rediscl SET v = v + 1 WHERE k = 1 RETURNING v").fetchone()
-        until("the other's write", 5, lambda: a.execute(READ, (1,)).fetchone() == value)
+        until("the other's write", 10, lambda: a.execute(READ, (1,)).fetchone() == value)
 
 
 class Load:
@@ -124,9 +124,9 @@ def load(one, two):
     finally:
         work.is_over = True
         for thread in work.threads:
-            thread.join(30)
+            thread.join(patient(30))
     equal(work.problems, [], "what clients saw")
-    check(work.longest < 5, f"a statement took {work.longest:.1f} s")
+    check(work.longest < patient(5), f"a statement took {work.longest:.1f} s")
 
 
 @limit(240)

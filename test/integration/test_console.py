@@ -6,7 +6,7 @@ import time
 
 import psycopg
 
-from lib import check, equal, needs, quick, raises, until
+from lib import check, equal, needs, patient, quick, raises, until
 from rawpg import Raw, message, parse, query
 import servers
 
@@ -122,7 +122,7 @@ def test_psql(weir):
     for command in ("SHOW POOLS", "SHOW NODES", "SHOW HELP"):
         done = subprocess.run([shutil.which("psql"), "-X", "-h", "127.0.0.1", "-p", str(weir.port),
                                "-U", "postgres", "-d", "pgweir", "-c", command], env=env,
-                              capture_output=True, text=True, timeout=20,
+                              capture_output=True, text=True, timeout=patient(20),
                               stdin=subprocess.DEVNULL)
         equal(done.returncode, 0, done.stderr)
 
@@ -143,7 +143,7 @@ def test_pause_and_resume(start):
         time.sleep(1)
         equal(done, [], "served while paused")
         console.execute("RESUME")
-        thread.join(10)
+        thread.join(patient(10))
         equal(done, [1])
 
 

@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 
-from lib import Skip, equal, limit, needs, quick
+from lib import Skip, equal, limit, needs, patient, quick
 import servers
 
 HERE = os.path.dirname(os.path.realpath(__file__))
@@ -13,7 +13,7 @@ JDBC_JAR = "/usr/share/java/postgresql.jar"
 
 
 def run(argv, seconds=100, **kw):
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=seconds,
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=patient(seconds),
                           stdin=subprocess.DEVNULL, **kw)
     equal(done.returncode, 0, (done.stdout + done.stderr)[-3000:])
     return done.stdout
@@ -40,7 +40,7 @@ def test_node_postgres(weir, folder):
     shutil.copytree(os.path.join(HERE, "node"), place, dirs_exist_ok=True,
                     ignore=shutil.ignore_patterns("node_modules"))
     fetched = subprocess.run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"],
-                             cwd=place, capture_output=True, text=True, timeout=120,
+                             cwd=place, capture_output=True, text=True, timeout=patient(120),
                              stdin=subprocess.DEVNULL)
     if fetched.returncode:
         raise Skip("npm can't fetch pg: " + fetched.stderr.strip().splitlines()[-1])

@@ -17,7 +17,7 @@ import psycopg
 
 import habits
 import servers
-from lib import Skip, check, equal, limit, needs, quick, until
+from lib import Skip, check, equal, limit, needs, patient, quick, until
 from rawpg import SYNC, Raw, Scram, bind, cstr, execute, message, parse, row_values, startup
 from test_tls import make_certificate, tls_options
 
@@ -170,7 +170,7 @@ def handshake(weir, *how):
     """What openssl agreed on with pgweir, as (protocol, cipher); None: on nothing."""
     done = subprocess.run(["openssl", "s_client", "-starttls", "postgres", "-connect",
                            f"127.0.0.1:{weir.port}", *how], stdin=subprocess.DEVNULL, text=True,
-                          capture_output=True, timeout=20)
+                          capture_output=True, timeout=patient(20))
     found = re.search(r"New, (TLSv[\d.]+), Cipher is (\S+)", done.stdout)
     return found.groups() if found else None
 
@@ -214,7 +214,7 @@ class TlsServer:
 
     def take(self, sock):
         with sock, contextlib.suppress(OSError):
-            sock.settimeout(10)
+            sock.settimeout(patient(10))
             sock.recv(8)
             sock.sendall(b"S")
             with self.context.wrap_socket(sock, server_side=True) as tls:

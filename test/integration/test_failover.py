@@ -6,7 +6,7 @@ import time
 
 import psycopg
 
-from lib import check, equal, limit
+from lib import check, equal, limit, patient
 
 OPTIONS = {"default_pool_size": 20, "query_wait_timeout": 90, "failover_wait_timeout": 90}
 ACCOUNTS, START, CLIENTS = 50, 1000, 20
@@ -83,7 +83,7 @@ class Transfers:
     def stop(self):
         self.stop_now.set()
         for t in self.threads:
-            t.join(100)
+            t.join(patient(100))
         check(not any(t.is_alive() for t in self.threads), "a client hangs")
 
     def count(self):
@@ -108,7 +108,7 @@ class Transfers:
         equal(sorted(set(self.errors) - known), [], f"errors {self.errors}")
 
     def wait_for(self, count, seconds, what):
-        goal, deadline = self.count() + count, time.monotonic() + seconds
+        goal, deadline = self.count() + count, time.monotonic() + patient(seconds)
         while self.count() < goal:
             check(time.monotonic() < deadline, f"{what}: no {count} transfers in {seconds} s; "
                   f"errors {self.errors}")
@@ -230,5 +230,5 @@ def test_a_replica_dies_unnoticed(weir, tier):
                 time.sleep(0.2)
     stop.set()
     for t in threads:
-        t.join(20)
+        t.join(patient(20))
     equal(errors, [])

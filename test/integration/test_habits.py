@@ -14,7 +14,7 @@ import psycopg
 import bouncer
 import habits
 import servers
-from lib import check, equal, limit, needs, quick, raises, until
+from lib import check, equal, limit, needs, patient, quick, raises, until
 from rawpg import Raw, error_fields, query
 from ports import free_port
 
@@ -41,7 +41,7 @@ def check_ini(start, folder, text):
         f.write(text)
     os.chmod(path, 0o644)
     return subprocess.run([start.__self__.binary, "--check", path], capture_output=True, text=True,
-                          timeout=20, stdin=subprocess.DEVNULL, cwd=folder)
+                          timeout=patient(20), stdin=subprocess.DEVNULL, cwd=folder)
 
 
 @quick
@@ -195,7 +195,7 @@ def test_pidfile(start, folder):
     equal(text_of(pidfile), f"{weir.proc.pid}\n")
     second = start.__self__.prepare({"pidfile": pidfile})
     done = subprocess.run([start.__self__.binary, second.ini], capture_output=True, text=True,
-                          timeout=20, stdin=subprocess.DEVNULL)
+                          timeout=patient(20), stdin=subprocess.DEVNULL)
     equal(done.returncode, 1)
     check("another process" in done.stderr, done.stderr)
     equal(text_of(pidfile), f"{weir.proc.pid}\n")
@@ -212,7 +212,7 @@ def test_daemon_mode(start, folder, sub):
 
     def run(weir):
         return subprocess.run([binary, "-d", *user, weir.ini], capture_output=True, text=True,
-                              timeout=30, stdin=subprocess.DEVNULL, cwd=folder)
+                              timeout=patient(30), stdin=subprocess.DEVNULL, cwd=folder)
     weir = start.__self__.prepare({})
     with sub("habits::-d without pidfile and logfile"):
         done = run(weir)
@@ -454,7 +454,7 @@ def test_fairness_between_users(start, sub):
                     conn.execute("SELECT txid_current()")
         stop.set()
         for t in threads:
-            t.join(30)
+            t.join(patient(30))
         with sub(f"habits::fairness, the busy user with {size}"):
             equal(problems, [])
 
@@ -627,7 +627,7 @@ def test_prometheus_exporter(start):
             text = until("the exporter", 30, lambda: scrape(port), 0.3)
         finally:
             proc.terminate()
-            proc.wait(10)
+            proc.wait(patient(10))
     samples = dict(line.rsplit(" ", 1) for line in text.splitlines()
                    if line and not line.startswith("#"))
     want = {'pgbouncer_requests_total{database="app"}': stats["total_query_count"],
@@ -640,7 +640,7 @@ def test_prometheus_exporter(start):
 
 def scrape(port):
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as reply:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=patient(10)) as reply:
             return reply.read().decode()
     except OSError:
         return None
@@ -690,6 +690,6 @@ def test_orders_under_load(start, sub):
                 console.execute("RELOAD")
     stop.set()
     for t in threads:
-        t.join(30)
+        t.join(patient(30))
     with sub("habits::no request was lost"):
         equal(problems, [])

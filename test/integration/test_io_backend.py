@@ -8,7 +8,7 @@ import subprocess
 import threading
 
 import rawpg
-from lib import Skip, check, equal, limit, long, quick, until
+from lib import Skip, check, equal, limit, long, patient, quick, until
 
 # The numbers are the same on every machine that Linux runs on.
 CALLS = {"io_uring_setup": 425, "io_uring_enter": 426, "io_uring_register": 427}
@@ -127,7 +127,7 @@ def demand_is_refused(session, before, words):
     """A start with io_backend = io_uring ends at once and says one of these words."""
     weir = session.prepare({"io_backend": "io_uring", "workers": 2})
     user = session.user
-    done = subprocess.run([session.binary, weir.ini], capture_output=True, text=True, timeout=60,
+    done = subprocess.run([session.binary, weir.ini], capture_output=True, text=True, timeout=patient(60),
                           stdin=subprocess.DEVNULL, cwd=session.dir, preexec_fn=before, env=weir.environment(),
                           user=user.pw_uid if user else None)
     text = done.stdout + done.stderr

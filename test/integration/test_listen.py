@@ -4,7 +4,7 @@ import time
 
 import psycopg
 
-from lib import Skip, check, equal, limit, quick, until
+from lib import Skip, check, equal, limit, patient, quick, until
 from rawpg import SYNC, Raw, bind, describe, error_fields, execute, parse, query
 
 OPTIONS = {"default_pool_size": 2}
@@ -48,7 +48,7 @@ class Listener:
 
     def hear(self, count, seconds=15):
         """Without asking anything: the first `count` notifications so far."""
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + patient(seconds)
         while len(self.heard) < count and time.monotonic() < deadline:
             try:
                 self.note(*self.raw.read())

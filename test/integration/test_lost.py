@@ -7,7 +7,7 @@ import time
 
 from psycopg.pq import TransactionStatus as Status
 
-from lib import equal, limit, quick, raises
+from lib import equal, limit, quick, raises, until
 
 OPTIONS = {"failover_wait_timeout": 20}
 
@@ -16,7 +16,7 @@ class Wire:
     """A relay before the primary that can keep its answers back, and be cut."""
 
     def __init__(self, port, host="127.0.0.1", at=0):
-        self.target, self.pairs, self.is_mute = port, [], False
+        self.target, self.pairs, self.is_mute, self.asked = port, [], False, b""
         self.listener = socket.create_server((host, at))
         self.port = self.listener.getsockname()[1]
         threading.Thread(target=self.accept, daemon=True).start()
@@ -33,8 +33,25 @@ class Wire:
     def pump(self, source, sink, is_answer):
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
-                if not (is_answer and self.is_mute):
-                    sink.sendall(data)
+                if is_answer and self.is_mute:
+                    continue
+                sink.sendall(data)
+                if self.is_mute:
+                    self.asked += data
+
+    def mute(self):
+        """From now on answers are kept back; `asked` is what still goes to the server."""
+        self.asked, self.is_mute = b"", True
+
+    def cut_behind(self, text):
+        """A thread that cuts when the server has had a moment for this text."""
+        def work():
+            until("the server to be asked", 20, lambda: text.encode() in self.asked)
+            time.sleep(0.3)
+            self.cut()
+        thread = threading.Thread(target=work, daemon=True)
+        thread.start()
+        return thread
 
     def cut(self):
         pairs, self.pairs = self.pairs, []
@@ -56,16 +73,15 @@ def wired(tier, start):
     try:
         with weir.connect(dbname="wired", prepare_threshold=None) as conn:
             conn.execute("CREATE TABLE IF NOT EXISTS lost(a int)")
-            yield wire, conn
+            yield wire, conn, weir
     finally:
         wire.close()
 
 
 def cut_under(wire, conn, sql):
     """Run it; its answer never comes, then the connection breaks."""
-    wire.is_mute = True
-    cutter = threading.Timer(0.3, wire.cut)
-    cutter.start()
+    wire.mute()
+    cutter = wire.cut_behind(sql)
     try:
         return conn.execute(sql)
     finally:
@@ -75,14 +91,19 @@ def cut_under(wire, conn, sql):
 def cut_under_batch(wire, conn, sql):
     """The same, the BEGIN in front of it in the same batch."""
     conn.autocommit = False
-    wire.is_mute = True
-    cutter = threading.Timer(0.3, wire.cut)
-    cutter.start()
+    wire.mute()
+    cutter = wire.cut_behind(sql)
     try:
         with conn.pipeline():
             conn.execute(sql)
     finally:
         cutter.join()
+
+
+def cut_and_seen(wire, weir):
+    """Cut; pgweir knows it when it goes on."""
+    wire.cut()
+    until("the end to be seen", 20, lambda: not [r for r in weir.show("SERVERS") if r["database"] == "wired"])
 
 
 def status(conn):
@@ -101,7 +122,7 @@ def expect_aborted(conn):
 @limit(90)
 @quick
 def test_what_a_client_hears(tier, start, sub):
-    with wired(tier, start) as (wire, conn):
+    with wired(tier, start) as (wire, conn, weir):
         with sub("a write by itself"):
             raises("08006", cut_under, wire, conn, "INSERT INTO lost VALUES (1)")
             equal(status(conn), Status.IDLE)
@@ -127,8 +148,7 @@ def test_what_a_client_hears(tier, start, sub):
         with sub("between two statements"):
             conn.execute("BEGIN")
             conn.execute("INSERT INTO lost VALUES (6)")
-            wire.cut()
-            time.sleep(0.3)
+            cut_and_seen(wire, weir)
             raises("08006", conn.execute, "INSERT INTO lost VALUES (7)")
             expect_aborted(conn)
         with sub("BEGIN and a statement in one text"):
@@ -147,21 +167,20 @@ def test_what_a_client_hears(tier, start, sub):
         with sub("before COMMIT"):
             conn.execute("BEGIN")
             conn.execute("INSERT INTO lost VALUES (8)")
-            wire.cut()
-            time.sleep(0.3)
+            cut_and_seen(wire, weir)
             raises("08006", conn.execute, "COMMIT")
             equal(status(conn), Status.IDLE)
         with sub("before ROLLBACK"):
             conn.execute("BEGIN")
             conn.execute("INSERT INTO lost VALUES (9)")
-            wire.cut()
-            time.sleep(0.3)
+            cut_and_seen(wire, weir)
             conn.execute("ROLLBACK")
             equal(status(conn), Status.IDLE)
         with sub("a read is repeated"):
+            conn.execute("SELECT 1")
             equal(cut_under(wire, conn, "SELECT 8").fetchone(), (8,))
         with sub("an idle session notices nothing"):
             conn.execute("SET work_mem = '6MB'")
-            wire.cut()
+            wire.cut()    # seen by pgweir or not
             equal(conn.execute("SHOW work_mem").fetchone(), ("6MB",))
         conn.execute("DROP TABLE lost")

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import threading
 
-from lib import Skip, check, equal, limit, needs, quick, until
+from lib import Skip, check, equal, limit, needs, patient, quick, until
 from rawpg import Raw, query
 from test_cancels import cancel
 import servers
@@ -156,7 +156,7 @@ def test_syslog(start, folder, sub):
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as log:
         log.bind(os.path.join(base, "log.sock"))
         os.chmod(os.path.join(base, "log.sock"), 0o777)
-        log.settimeout(15)
+        log.settimeout(patient(15))
         weir = start({"syslog": 1, "syslog_ident": "weir-there", "syslog_facility": "local3",
                       "log_queries": "on"})
         weir.stop()
@@ -183,4 +183,4 @@ def test_syslog(start, folder, sub):
                 until("lines to be dropped", 30, dropped)
         finally:
             inside.terminate()
-            inside.wait(20)
+            inside.wait(patient(20))

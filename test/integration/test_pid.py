@@ -3,7 +3,7 @@
 import threading
 import time
 
-from lib import check, equal, quick, raises, until
+from lib import check, equal, patient, quick, raises, until
 
 OPTIONS = {"default_pool_size": 4}
 
@@ -55,7 +55,7 @@ def test_blocking_pids_are_those_that_clients_know(start, tier):
         until("the second to be blocked by the first", 10, lambda: direct.execute(
             "SELECT pg_blocking_pids(%s) = ARRAY[%s]::int[]", (told(two), told(one))).fetchone()[0])
         one.execute("SELECT pg_advisory_unlock(771)")
-        thread.join(10)
+        thread.join(patient(10))
         check(not thread.is_alive(), "still blocked")
 
 
@@ -71,7 +71,7 @@ def test_session_mode(start):
     time.sleep(0.3)
     equal(got, [])
     conns.pop().close()
-    thread.join(20)
+    thread.join(patient(20))
     check(got, "it never got the freed server")
     for conn in conns + [late]:
         conn.close()
@@ -88,14 +88,13 @@ def test_a_server_that_goes_is_nobodys(start, tier):
 
 
 @quick
-def test_cancel_hits_only_its_own_among_clients_of_one_pid(start):
+def test_cancel_hits_only_its_own_among_clients_of_one_pid(start, tier):
     weir = start({"default_pool_size": 2})
     conns = [weir.connect() for _ in range(4)]
     pids = [told(c) for c in conns]
     check(len(set(pids)) < len(pids), f"no two clients share a PID: {pids}")
     victim = conns[1]
-    timer = threading.Timer(0.5, victim.cancel)
-    timer.start()
+    tier.when_running("pg_sleep(20)", victim.cancel)
     raises("57014", victim.execute, "SELECT pg_sleep(20)",
            text="canceling statement due to user request")
     for index in (0, 2, 3):

@@ -8,7 +8,7 @@ import time
 
 import psycopg
 
-from lib import check, equal, limit, quick, until
+from lib import check, equal, limit, patient, quick, until
 from ports import free_base_port
 from session import TIER, Tier
 import procs
@@ -27,7 +27,7 @@ class Plain:
 
     def __exit__(self, *_):
         subprocess.run([TIER, "stop", "--dir", self.tier.dir], stdin=subprocess.DEVNULL,
-                       capture_output=True, timeout=60)
+                       capture_output=True, timeout=patient(60))
 
 
 def minimal_ini(weir, tier):

@@ -5,7 +5,7 @@ import threading
 
 import psycopg
 
-from lib import check, equal, limit, quick, raises
+from lib import check, equal, limit, patient, quick, raises
 from rawpg import (FLUSH, SYNC, Raw, bind, close, describe, error_fields, execute, message, parse,
                    query, row_values, struct)
 
@@ -349,7 +349,7 @@ def test_a_pipeline_without_end(weir):
             for _ in range(count // 1000):
                 raw.send(part)
             raw.send(query("SELECT 'end'"))
-        raw.sock.settimeout(60)
+        raw.sock.settimeout(patient(60))
         sender = threading.Thread(target=send)
         sender.start()
         import time

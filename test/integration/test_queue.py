@@ -5,7 +5,7 @@ import struct
 import threading
 import time
 
-from lib import check, equal, limit, quick, until
+from lib import check, equal, limit, patient, quick, until
 from rawpg import SYNC, Raw, bind, execute, parse, query, row_values
 
 XID = "SELECT txid_current()"
@@ -131,7 +131,7 @@ class Load:
     def end(self):
         self.is_over.set()
         for thread in self.threads:
-            thread.join(30)
+            thread.join(patient(30))
         equal([t.is_alive() for t in self.threads], [False] * len(self.threads))
         return self.problems
 

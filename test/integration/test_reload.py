@@ -8,7 +8,7 @@ import time
 import psycopg
 
 import servers
-from lib import check, equal, limit, needs, quick, raises, until
+from lib import check, equal, limit, needs, patient, quick, raises, until
 
 # Values that the rule of changed() doesn't find; None: left alone, for the reason given.
 OTHERS = {
@@ -127,7 +127,7 @@ def test_every_option_from_the_environment(start, folder, sub):
     values = other_values(weir.show("CONFIG"), folder)
     env = {**os.environ, **{f"PGWEIR_{k.upper()}": v for k, v in values.items()}}
     done = subprocess.run([start.__self__.binary, "--print-config", weir.ini], env=env, text=True,
-                          capture_output=True, timeout=20, stdin=subprocess.DEVNULL)
+                          capture_output=True, timeout=patient(20), stdin=subprocess.DEVNULL)
     equal(done.returncode, 0, done.stderr)
     globals_ = done.stdout.split("\n[clusters]")[0]
     printed = dict(li.split(" = ", 1) for li in globals_.splitlines() if " = " in li)
@@ -210,7 +210,7 @@ def test_limits_of_running_pools(start, sub):
         with sub("reload::default_pool_size grows while a client waits"):
             weir.write_ini({"default_pool_size": 2, "split": "off", "workers": 1})
             console.execute("RELOAD")
-            thread.join(20)
+            thread.join(patient(20))
             equal(done, [(5,)])
         with sub("reload::default_pool_size shrinks"):
             weir.write_ini({"default_pool_size": 1, "split": "off", "workers": 1})
@@ -283,7 +283,7 @@ def one_server_each(weir, user, count):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(patient(30))
     number = len(served)
     for conn in conns:
         conn.close()

@@ -13,7 +13,7 @@ import time
 import psycopg
 
 import servers
-from lib import check, equal, limit, needs, quick, raises, until
+from lib import check, equal, limit, needs, patient, quick, raises, until
 from rawpg import Raw
 
 
@@ -145,7 +145,7 @@ def test_the_owner_at_the_console(start, folder, sub):
             if os.geteuid() == 0 else {}
         return subprocess.run(["psql", "-X", "-w", "-h", host, "-p", str(weir.port), "-U", user,
                                "-d", "pgbouncer", "-c", "SET query_timeout = 4"], text=True,
-                              capture_output=True, timeout=20, stdin=subprocess.DEVNULL, **as_user)
+                              capture_output=True, timeout=patient(20), stdin=subprocess.DEVNULL, **as_user)
     own = start.__self__.user or pwd.getpwuid(os.geteuid())
     with sub("replace::pgbouncer by the Unix socket"):
         done = psql(folder, own)
@@ -285,10 +285,10 @@ def test_command_line(start, folder, sub):
                 until("it to listen", 30, weir.is_listening)
             finally:
                 proc.terminate()
-                proc.wait(20)
+                proc.wait(patient(20))
         with sub(f"replace::{' '.join(flags)}"), open(said, encoding="utf-8") as f:
             equal(f.read() == "", quiet)
-    done = subprocess.run([start.__self__.binary, "-R", weir.ini], capture_output=True, timeout=20,
+    done = subprocess.run([start.__self__.binary, "-R", weir.ini], capture_output=True, timeout=patient(20),
                           stdin=subprocess.DEVNULL)
     equal(done.returncode, 2)
 

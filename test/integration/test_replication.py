@@ -12,7 +12,7 @@ import time
 
 import psycopg
 import servers
-from lib import check, equal, limit, long, quick, until
+from lib import check, equal, limit, long, patient, quick, until
 from rawpg import Raw, error_fields, message, query, row_values, struct
 
 WHO = {"user": "replicator", "dbname": "app"}
@@ -28,7 +28,7 @@ def tool(weir, name, *words, seconds=60):
     """One of PostgreSQL's programs to its end: its output."""
     done = subprocess.run([os.path.join(BIN, name), *words], env=environment(weir), text=True,
                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, timeout=seconds)
+                          stderr=subprocess.STDOUT, timeout=patient(seconds))
     equal(done.returncode, 0, f"{name}: {done.stdout}")
     return done.stdout
 
@@ -45,10 +45,10 @@ def running(weir, name, *words):
         finally:
             proc.send_signal(signal.SIGINT)
             try:
-                proc.wait(20)
+                proc.wait(patient(20))
             except subprocess.TimeoutExpired:
                 proc.kill()
-                proc.wait(20)
+                proc.wait(patient(20))
                 raise AssertionError(f"{name} didn't end by SIGINT: {proc.said()}") from None
 
 
@@ -253,7 +253,7 @@ def test_receivewal(weir, tier):
         done = [f for f in os.listdir(folder) if not f.endswith(".partial")]
         check(done, "no whole segment")
         out = subprocess.run([os.path.join(BIN, "pg_waldump"), "-n", "3", os.path.join(folder, done[0])],
-                             capture_output=True, text=True, timeout=30)
+                             capture_output=True, text=True, timeout=patient(30))
         check("rmgr:" in out.stdout, f"{out.stdout}{out.stderr}")
 
 
@@ -306,7 +306,7 @@ def test_basebackup(weir, tier):
                  "--no-sync", *words, seconds=150)
             if "-Ft" not in words:
                 out = subprocess.run([os.path.join(BIN, "pg_verifybackup"), os.path.join(folder, "data")],
-                                     capture_output=True, text=True, timeout=60)
+                                     capture_output=True, text=True, timeout=patient(60))
                 equal(out.returncode, 0, out.stdout + out.stderr)
 
 
@@ -418,10 +418,10 @@ def test_either_side_ends(start, tier):
 
 
 @quick
-def test_cancel(weir):
+def test_cancel(weir, tier):
     with logged_in(weir, "database") as raw:
         raw.send(query("SELECT pg_sleep(30)"))
-        time.sleep(0.3)
+        tier.wait_running("pg_sleep(30)")
         with socket.create_connection(("127.0.0.1", weir.port), 10) as other:
             other.sendall(struct.pack("!II", 12 + len(raw.key) - 4, 80877102) + raw.key)
             equal(other.recv(1), b"")
@@ -492,15 +492,15 @@ def test_drain(start, tier):
     with logged_in(weir, "true") as stream, logged_in(weir, "database") as idle, \
             logged_in(weir, "database") as busy:
         start_stream(stream)
-        busy.send(query("SELECT pg_sleep(3), 'done'"))
-        time.sleep(0.3)
+        busy.send(query("SELECT pg_sleep(5), 'done'"))
+        tier.wait_running("'done'")
         weir.proc.send_signal(signal.SIGTERM)
         for raw in (stream, idle):
             equal(error_fields(raw.read_until("E")[-1][1])["C"], "57P01")
             check(raw.is_closed(), "stays open")
         equal([row_values(b)[1] for k, b in busy.read_until("Z") if k == "D"], ["done"])
         check(busy.is_closed(), "stays open")
-        equal(weir.proc.wait(15), 0)
+        equal(weir.proc.wait(patient(15)), 0)
 
 
 @limit(60)

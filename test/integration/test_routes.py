@@ -10,7 +10,7 @@ import socket
 import subprocess
 import time
 
-from lib import Skip, check, equal, limit, quick
+from lib import Skip, check, equal, limit, patient, quick
 from nodes import Nodes
 from rawpg import Closed, Raw, error_fields, message, query, row_values
 import servers
@@ -43,7 +43,7 @@ def set_up(session):
     subprocess.run([servers.PG_BIN + "/psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-h",
                     "127.0.0.1", "-p", str(tier.primary_port()), "-U", "postgres", "-d", "routes",
                     "-f", os.path.join(HERE, "routes_setup.sql")], check=True, env=env,
-                   stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
+                   stdin=subprocess.DEVNULL, capture_output=True, timeout=patient(60))
     return session.fixture("weir")
 
 

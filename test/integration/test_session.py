@@ -4,7 +4,7 @@ import threading
 
 import psycopg
 
-from lib import check, equal, quick, raises, until
+from lib import check, equal, patient, quick, raises, until
 from rawpg import SYNC, Raw, bind, execute, parse, query, row_values
 
 # Two servers per node for many clients: everybody meets everybody's servers.
@@ -294,7 +294,7 @@ def test_listen_and_notify(weir):
                 break
     thread = threading.Thread(target=collect, daemon=True)
     thread.start()
-    thread.join(10)
+    thread.join(patient(10))
     equal(got, [("it_channel", "one"), ("it_channel", "two")])
     leave(others + [listener, sender])
 

@@ -5,7 +5,7 @@ import time
 
 import psycopg
 
-from lib import check, equal, limit, quick, raises, until
+from lib import check, equal, limit, patient, quick, raises, until
 from rawpg import Raw, error_fields, query, startup
 import servers
 
@@ -63,7 +63,7 @@ def test_reserve_pool(start):
         equal(done, [], "the reserve is one connection")
         equal(pool_of(weir)["cl_waiting"], 1)
         second.execute("COMMIT")
-        waiter.join(10)
+        waiter.join(patient(10))
         equal(done, [(1,)])
 
 
@@ -143,7 +143,7 @@ def test_notices(start, sub):
         until("the NOTICE", 10, lambda: notices, 0.1)
         time.sleep(2.5)
         busy[0].execute("COMMIT")
-        waiter.join(10)
+        waiter.join(patient(10))
         equal(len(notices), 1, "said once per wait")
         check("waits" in notices[0], notices[0])
 

@@ -6,7 +6,7 @@ import ssl
 import struct
 import subprocess
 
-from lib import check, equal, limit, needs, quick, raises
+from lib import check, equal, limit, needs, patient, quick, raises
 from rawpg import SYNC, Closed, Raw, bind, execute, parse, startup
 from test_plain import Plain
 
@@ -279,7 +279,7 @@ def test_direct_needs_a_mode_that_encrypts(start):
     weir = start.__self__.prepare({"server_tls_sslmode": "prefer",
                                    "server_tls_negotiation": "direct"})
     done = subprocess.run([weir.session.binary, "--check", weir.ini], capture_output=True,
-                          text=True, timeout=20, check=False)
+                          text=True, timeout=patient(20), check=False)
     equal(done.returncode, 1)
     check("server_tls_negotiation" in done.stderr + done.stdout, done.stderr)
 

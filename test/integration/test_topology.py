@@ -14,7 +14,7 @@ import urllib.request
 import psycopg
 
 import servers
-from lib import check, equal, limit, needs, raises, until
+from lib import check, equal, limit, needs, patient, raises, until
 
 WHO = f"user=pgweir password={servers.USERS['pgweir']}"
 OPTIONS = {"failover_wait_timeout": 2, "topology_poll_interval": 0.1}
@@ -47,7 +47,7 @@ class FakePatroni:
         return f"http://127.0.0.1:{self.server.server_address[1]}"
 
     def real(self):
-        with urllib.request.urlopen(self.real_url + "/cluster", timeout=5) as reply:
+        with urllib.request.urlopen(self.real_url + "/cluster", timeout=patient(5)) as reply:
             return json.load(reply)
 
     def answer(self):

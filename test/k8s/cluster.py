@@ -337,7 +337,6 @@ class Session:
     """What the runner of test/integration/lib.py calls: fixtures, and the end of a file."""
 
     def __init__(self, scratch, log_dir):
-        self.slowness = patient(1)
         self.scratch = scratch
         self.log_dir = log_dir or os.path.join(scratch, "logs")
         self.cluster = None
