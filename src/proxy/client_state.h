@@ -6,7 +6,8 @@
  *                \--console--> CONSOLE --> IDLE                    any --> CLOSED
  *
  * WAIT_NODE: no primary, or no replica fresh enough yet. WAIT_SERVER: in a pool's queue. ACTIVE:
- * replies are expected. WAIT_HEARD: its own notifications precede the ReadyForQuery that is due.
+ * replies are expected. WAIT_HEARD: a listener's notifications from before a request precede its
+ * answer, its own ones the ReadyForQuery that is due.
  * An IDLE client may still be linked to a server: inside a transaction, or pinned.
  */
 #ifndef WEIR_PROXY_CLIENT_STATE_H

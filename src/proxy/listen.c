@@ -60,7 +60,10 @@ struct listening {
 	uint32_t count, cap;
 	struct buf queue;       /* messages for when the client is idle */
 	struct buf early;       /* its own ones on channels that its open transaction listens on */
-	uint32_t own_pid;       /* its ReadyForQuery is due: of the server that ran it; else 0 */
+	bool is_ready_due;      /* ReadyForQuery, once all is heard */
+	uint32_t own_pid;       /* ... of its own, too: from the server that ran it; else 0 */
+	bool has_heard;         /* all that was notified before the request that is served now */
+	bool was_inside;        /* a transaction, as that request came: it hears at its end */
 	bool is_full;           /* it ran over: the client is about to be closed */
 };
 
@@ -349,7 +352,7 @@ static void forget_if_idle(struct client *c)
 {
 	struct listening *l = c->listening;
 
-	if (l->subscriptions.count || l->queue.len || l->own_pid)
+	if (l->subscriptions.count || l->queue.len || l->is_ready_due)
 		return;
 	c->listening = NULL;
 	atomic_fetch_sub(&c->proxy->shared->listener_count, 1);
@@ -394,7 +397,7 @@ void listen_fini(struct client *c)
 	if (!c->listening)
 		return;
 	drop_actions(c->listening);
-	c->listening->own_pid = 0;
+	c->listening->is_ready_due = false;
 	unsubscribe_where(c, false);
 	unsubscribe_where(c, true);
 	buf_clear(&c->listening->queue);
@@ -427,38 +430,62 @@ void listen_flush(struct client *c)
 		forget_if_idle(c);
 }
 
-/* ---- its own ones before its ReadyForQuery ---- */
+/* ---- what comes before an answer: all that was there before the request, its own before its end ---- */
+
+static void catch_up(struct client *c);
+
+bool listen_must_hear(struct client *c)
+{
+	struct listening *l = c->listening;
+
+	l->was_inside = c->txn.state == TXN_OPEN || c->txn.state == TXN_FAILED;
+	if (!l->subscriptions.count || l->has_heard || l->was_inside || c->state != CLIENT_IDLE)
+		return false;
+	catch_up(c);
+	return true;
+}
+
+void listen_served(struct client *c)
+{
+	c->listening->has_heard = false;
+}
 
 bool listen_holds_ready(struct client *c, char status)
 {
 	struct listening *l = c->listening;
+	bool has_own = c->has_notified && !c->had_error;
 
-	if (__builtin_expect(!c->has_notified, 1) || status != 'I')
+	if (__builtin_expect(!c->has_notified && !l, 1) || status != 'I')
 		return false;
 	c->has_notified = false;
-	if (!l || !l->subscriptions.count || c->had_error || (c->pins & PIN_LISTEN) ||
-	    c->tenant->pool_mode == POOL_MODE_SESSION || replies_count(&c->server->replies) != 1)
+	if (!l || !l->subscriptions.count || !(has_own || l->was_inside) ||
+	    (c->pins & PIN_LISTEN) || c->tenant->pool_mode == POOL_MODE_SESSION ||
+	    replies_count(&c->server->replies) != 1)
 		return false;
-	l->own_pid = c->server->pid;
+	l->was_inside = false;
+	l->is_ready_due = true;
+	l->own_pid = has_own ? c->server->pid : 0;
 	return true;
 }
 
 static void heard(struct client *c)
 {
 	struct listening *l = c->listening;
+	bool is_ready_due = l->is_ready_due;
 
 	loop_timer_cancel(&c->timer);
 	client_set_state(c, CLIENT_IDLE);
-	if (l && l->queue.len) {
+	if (l->queue.len && c->txn.state == TXN_IDLE) {
 		conn_send_copy(&c->conn, buf_slice(&l->queue));
 		buf_clear(&l->queue);
 	}
-	if (l) {
-		l->own_pid = 0;
-		if (!l->count)
-			forget_if_idle(c);
-	}
-	client_send_ready(c);
+	l->own_pid = 0;
+	l->is_ready_due = false;
+	l->has_heard = !is_ready_due;
+	if (!l->count)
+		forget_if_idle(c);
+	if (is_ready_due)
+		client_send_ready(c);
 	if (c->proxy->is_draining && client_may_leave(c))
 		client_close(c, CLOSE_SHUTDOWN, NULL);
 	else
@@ -470,16 +497,20 @@ static void on_catch_up_late(struct loop_timer *timer)
 	heard(list_entry(timer, struct client, timer));
 }
 
-void listen_end_request(struct client *c)
+static void catch_up(struct client *c)
 {
 	const struct proxy_hooks *hooks = c->proxy->shared->hooks;
 
-	listen_flush(c);
-	if (!c->listening || !c->listening->own_pid)
-		return;
 	client_set_state(c, CLIENT_WAIT_HEARD);
 	loop_timer_arm(c->proxy->loop, &c->timer, CATCH_UP_BOUND_US, on_catch_up_late);
 	hooks->catch_up(c->proxy->shared->hooks_ctx, c->tenant->database, c->id);
+}
+
+void listen_end_request(struct client *c)
+{
+	listen_flush(c);
+	if (c->listening && c->listening->is_ready_due)
+		catch_up(c);
 }
 
 void listen_caught_up(struct proxy *p, uint64_t client_id)

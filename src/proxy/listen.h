@@ -36,6 +36,12 @@ void listen_show(struct client *c);
 void listen_commit(struct client *c);
 void listen_rollback(struct client *c);
 /*
+ * A listener's request outside a transaction: all that was notified before is heard before its
+ * answer begins, as from PostgreSQL. True: it waits for that first. Ask only a client with channels.
+ */
+bool listen_must_hear(struct client *c);
+void listen_served(struct client *c); /* that request is served */
+/*
  * It hears of its own notifications before the ReadyForQuery that ends their transaction, as from
  * PostgreSQL. True: that message isn't passed on now, but when all is heard.
  */

@@ -296,6 +296,7 @@ static bool serve_planned(struct client *c, const struct request *req, struct pl
 			mem_free(c->begin_sql);
 			c->begin_sql = mem_slicedup(plan->only_text);
 		}
+		listen_flush(c);
 		client_send_ready(c);
 		return true;
 	}
@@ -328,9 +329,13 @@ static bool serve_query(struct client *c, const struct request *req)
 		return true;
 	}
 
+	if (c->listening && listen_must_hear(c))
+		return false;
 	plan_make(&plan, c, req);
 	is_done = serve_planned(c, req, &plan);
 	plan_fini(&plan);
+	if (is_done && c->listening)
+		listen_served(c);
 	return is_done;
 }
 

@@ -235,6 +235,28 @@ def test_own_notifications_come_before_the_answer_ends(weir):
 
 
 @quick
+def test_what_was_notified_before_is_heard_before_the_answer(weir, tier):
+    """By another session, whatever the listener asks: a server's answer, a kept one, pgweir's own."""
+    ways = {"a query": [query("SELECT 1")], "the same query": [query("SELECT 1")],
+            "extended messages": [parse("", "SELECT 1"), bind("", ""), execute(), SYNC],
+            "a pipeline": [parse("", "SELECT 1"), bind("", ""), execute(), SYNC, query("SELECT 1")],
+            "a setting": [query("SHOW application_name")], "a transaction": [query("BEGIN")],
+            "its end": [query("COMMIT")], "an UNLISTEN": [query("UNLISTEN early")]}
+    with Listener(weir) as listener, tier.connect() as other:
+        for turn in range(10):
+            equal(listener.sql("LISTEN early"), (None, ["LISTEN"], "I"))
+            for number, (way, messages) in enumerate(ways.items()):
+                if way == "its end":    # inside, nothing is heard until then
+                    listener.sql("SELECT 1")
+                other.execute(f"NOTIFY early, '{turn} {number}'")
+                listener.run(*messages)
+                equal(listener.heard, [("early", f"{turn} {number}")], way)
+                listener.heard.clear()
+                if way == "a pipeline":
+                    equal(listener.run(), (None, ["SELECT 1"], "I"))
+
+
+@quick
 def test_listen_by_extended_messages(weir):
     settle(weir)
     with Listener(weir) as a, Listener(weir) as b:
