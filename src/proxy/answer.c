@@ -18,7 +18,7 @@
 #include "proxy/cached.h"
 #include "proxy/failure.h"
 #include "proxy/link.h"
-#include "proxy/listen.h"
+#include "proxy/hear.h"
 #include "proxy/login.h"
 #include "proxy/rewrite.h"
 #include "proxy/track.h"
@@ -372,7 +372,7 @@ static void request_done(struct stream *st, struct client *c)
 	client_set_state(c, CLIENT_IDLE);
 	c->idle_us = loop_now_us(c->proxy->loop);
 	if (c->listening)
-		listen_end_request(c);
+		hear_end_request(c);
 	has_more = conn_kept_bytes(&c->conn) > 0;
 	if (client_is_free(c) && s->txn_status == 'I' && (!has_more || link_is_wanted_back(c)))
 		link_release(c);
@@ -400,7 +400,7 @@ static void take_ready(struct stream *st, const struct frame *f)
 	}
 	s->txn_status = status;
 	s->is_copy_in = false;
-	if (was_internal || !c || listen_holds_ready(c, status))
+	if (was_internal || !c || hear_holds_ready(c, status))
 		swallow(st, f->whole.len);
 	else
 		st->at += f->whole.len;

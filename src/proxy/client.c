@@ -18,6 +18,7 @@
 #include "proxy/held.h"
 #include "proxy/keydata.h"
 #include "proxy/link.h"
+#include "proxy/hear.h"
 #include "proxy/listen.h"
 #include "proxy/login.h"
 #include "proxy/replication.h"
@@ -82,7 +83,7 @@ static void on_drained(struct conn *conn)
 	if (c->server)
 		conn_resume_read(&c->server->conn);
 	if (c->listening)
-		listen_flush(c);
+		hear_flush(c);
 }
 
 static void on_tls_hello(struct conn *conn)

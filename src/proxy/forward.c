@@ -13,6 +13,7 @@
 #include "proxy/held.h"
 #include "proxy/keep.h"
 #include "proxy/link.h"
+#include "proxy/hear.h"
 #include "proxy/listen.h"
 #include "proxy/rewrite.h"
 #include "proxy/track.h"
@@ -328,7 +329,7 @@ void forward_request(struct client *c, const struct request *req, const struct p
 	if (c->txn.state == TXN_DEFERRED)
 		send_begin(c);
 	if (plan->txn.may_write)
-		listen_note_writer(c);
+		hear_note_writer(c);
 	if (plan->is_ddl)
 		vacate_for(c, plan);
 	c->has_notified |= plan->may_notify;

@@ -12,11 +12,6 @@
 #include "proxy/client.h"
 #include "proxy/plan.h"
 
-struct notification {
-	uint32_t pid; /* of the server process that notified */
-	const char *channel, *payload;
-};
-
 /* The request is nothing but LISTEN and UNLISTEN, and they are pgweir's to do. */
 bool listen_is_ours(const struct client *c, const struct request *req, const struct plan *plan);
 /* Answers all of it. False: nothing was done, the client waits for the tier's session. */
@@ -35,31 +30,11 @@ void listen_show(struct client *c);
 /* The end of the transaction. settings.marks says how much of it a savepoint has left. */
 void listen_commit(struct client *c);
 void listen_rollback(struct client *c);
-/*
- * A listener's request outside a transaction: all that was notified before is heard before its
- * answer begins, as from PostgreSQL. True: it waits for that first. Ask only a client with channels.
- */
-bool listen_must_hear(struct client *c);
-void listen_served(struct client *c); /* that request is served */
-/*
- * It hears of its own notifications before the ReadyForQuery that ends their transaction, as from
- * PostgreSQL. True: that message isn't passed on now, but when all is heard.
- */
-bool listen_holds_ready(struct client *c, char status);
-/* All of its requests are answered, but for such a message. */
-void listen_end_request(struct client *c);
-/* The client is idle: what was kept for it leaves. */
-void listen_flush(struct client *c);
 void listen_fini(struct client *c);
 size_t listen_count(const struct client *c); /* channels */
 
-/* The request may notify: whose it is, is told to those who hear of it. */
-void listen_note_writer(struct client *c);
-
-/* From the tier: its session listens; something was notified. */
+/* From the tier: its session listens. */
 void listen_is_live(struct proxy *p, const char *database, const char *channel);
-void listen_caught_up(struct proxy *p, uint64_t client_id);
-void listen_notified(struct proxy *p, const char *database, const struct notification *n);
 
 bool listen_channel_equal(const struct map_node *node, const void *key); /* for proxy.c's map */
 

@@ -15,12 +15,13 @@ src_proxy_libproxy_a_SOURCES = \
 	src/proxy/gate.c src/proxy/gate.h \
 	src/proxy/hosts.c src/proxy/hosts.h \
 	src/proxy/gauges.c src/proxy/gauges.h \
+	src/proxy/hear.c src/proxy/hear.h \
 	src/proxy/held.c src/proxy/held.h \
 	src/proxy/keep.c src/proxy/keep.h \
 	src/proxy/keydata.c \
 	src/proxy/keydata.h \
 	src/proxy/link.c src/proxy/link.h \
-	src/proxy/listen.c src/proxy/listen.h \
+	src/proxy/listen.c src/proxy/listen.h src/proxy/listen_priv.h \
 	src/proxy/local.c src/proxy/local.h \
 	src/proxy/login.c src/proxy/login.h src/proxy/login_priv.h \
 	src/proxy/options.c src/proxy/options.h \

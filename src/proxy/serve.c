@@ -19,6 +19,7 @@
 #include "proxy/held.h"
 #include "proxy/keep.h"
 #include "proxy/link.h"
+#include "proxy/hear.h"
 #include "proxy/listen.h"
 #include "proxy/local.h"
 #include "proxy/pins.h"
@@ -296,7 +297,7 @@ static bool serve_planned(struct client *c, const struct request *req, struct pl
 			mem_free(c->begin_sql);
 			c->begin_sql = mem_slicedup(plan->only_text);
 		}
-		listen_flush(c);
+		hear_flush(c);
 		client_send_ready(c);
 		return true;
 	}
@@ -329,13 +330,13 @@ static bool serve_query(struct client *c, const struct request *req)
 		return true;
 	}
 
-	if (c->listening && listen_must_hear(c))
+	if (c->listening && hear_first(c))
 		return false;
 	plan_make(&plan, c, req);
 	is_done = serve_planned(c, req, &plan);
 	plan_fini(&plan);
 	if (is_done && c->listening)
-		listen_served(c);
+		hear_served(c);
 	return is_done;
 }
 
@@ -599,7 +600,7 @@ size_t serve_bytes(struct client *c, struct slice bytes)
 	}
 	c->is_serving = false;
 	if (c->listening)
-		listen_flush(c);
+		hear_flush(c);
 	return c->state == CLIENT_CLOSED ? bytes.len : used;
 }
 
@@ -616,7 +617,7 @@ void serve_held(struct client *c)
 	} while (c->state == CLIENT_IDLE);
 	c->is_serving = false;
 	if (c->listening)
-		listen_flush(c);
+		hear_flush(c);
 	if (c->state == CLIENT_CLOSED)
 		c->is_retrying = false;
 	else if (!c->is_retrying && c->state == CLIENT_IDLE)

@@ -5,6 +5,7 @@
 #include "worker/broadcast.h"
 
 #include "base/mem.h"
+#include "proxy/hear.h"
 #include "proxy/listen.h"
 #include "tier/catalog.h"
 #include "tier/pg_session.h"
@@ -39,13 +40,13 @@ static void run_notification(struct task *t, struct proxy *p)
 {
 	struct notification *n = t->ptr;
 
-	listen_notified(p, t->text, n);
+	hear_notified(p, t->text, n);
 	mem_free(n);
 }
 
 static void run_caught_up(struct task *t, struct proxy *p)
 {
-	listen_caught_up(p, t->number);
+	hear_caught_up(p, t->number);
 }
 
 static void run_settings(struct task *t, struct proxy *p)
