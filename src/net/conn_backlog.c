@@ -8,6 +8,7 @@
  */
 #include "base/mem.h"
 #include "net/conn_priv.h"
+#include "net/tls_session.h"
 
 enum { CONN_BACKLOG_FIRST = 4096 };
 
@@ -112,6 +113,13 @@ void conn_backlog_append(struct conn *conn, struct slice bytes)
 		conn->is_congested = true;
 }
 
+/* Until its end the session itself writes nothing. */
+void conn_backlog_set_sealed(struct conn *conn, size_t bytes)
+{
+	conn->backlog->sealed = bytes;
+	tls_session_hold(conn->tls, bytes > 0);
+}
+
 ssize_t conn_backlog_transmit(struct conn *conn)
 {
 	struct conn_backlog *b = conn->backlog;
@@ -121,6 +129,6 @@ ssize_t conn_backlog_transmit(struct conn *conn)
 		return conn_transmit(conn, b->data + b->off, b->end - b->off);
 	sent = conn_transmit_sealed(conn, b->data + b->off, b->sealed);
 	if (sent > 0)
-		b->sealed -= (size_t)sent;
+		conn_backlog_set_sealed(conn, b->sealed - (size_t)sent);
 	return sent;
 }

@@ -59,15 +59,9 @@ static ssize_t receive_result(struct conn *conn, ssize_t got)
 	}
 }
 
-static void hold_behind_backlog(struct conn *conn)
-{
-	tls_session_hold(conn->tls, conn->backlog && conn->backlog->sealed > 0);
-}
-
 static ssize_t tls_receive(struct conn *conn, void *at, size_t room)
 {
 	conn->loop->stats.reads++;
-	hold_behind_backlog(conn);
 	return receive_result(conn, tls_session_read(conn->tls, at, room));
 }
 
@@ -92,10 +86,8 @@ static ssize_t plain_transmit(struct conn *conn, const void *bytes, size_t len)
 
 static ssize_t tls_transmit(struct conn *conn, const void *bytes, size_t len)
 {
-	ssize_t sent;
+	ssize_t sent = tls_session_write(conn->tls, bytes, len);
 
-	tls_session_hold(conn->tls, false); /* what was sealed before has left; a read may have held */
-	sent = tls_session_write(conn->tls, bytes, len);
 	switch (sent) {
 	case TLS_WANT_READ:
 	case TLS_WANT_WRITE:
@@ -119,10 +111,8 @@ ssize_t conn_transmit(struct conn *conn, const void *bytes, size_t len)
 
 ssize_t conn_open_records(struct conn *conn, struct slice *records, void *at, size_t room)
 {
-	ssize_t got;
+	ssize_t got = tls_session_open(conn->tls, records, at, room);
 
-	hold_behind_backlog(conn);
-	got = tls_session_open(conn->tls, records, at, room);
 	/* What is left of the records would be lost. Nothing that we agree to makes reading write. */
 	if (got == TLS_WANT_WRITE && records->len > 0)
 		return CONN_IO_TLS;

@@ -309,7 +309,7 @@ void conn_sent(struct conn *conn, struct slice bytes, int result)
 	if (!conn->backlog)
 		return;
 	if (conn->tls)
-		conn->backlog->sealed = conn_backlog_bytes(conn);
+		conn_backlog_set_sealed(conn, conn_backlog_bytes(conn));
 	conn_write_arm(conn);
 }
 

@@ -251,6 +251,28 @@ Test(tls, closing_behind_half_a_record_is_an_end_of_stream)
 	pair_end(&p);
 }
 
+/* Read while it waited, and then sent whole: what ends the session is still told. */
+Test(tls, close_is_told_behind_half_a_record_that_left)
+{
+	struct pair p;
+	int socket;
+
+	pair_with_half_a_record(&p);
+	conn_send(&p.client.conn, slice_str("bye"));
+	peer_turns(p.loop, 2);
+	socket = dup(conn_fd(&p.server.conn)); /* the stream itself goes on */
+	conn_close_after_flush(&p.server.conn);
+	conn_resume_read(&p.client.conn);
+	cr_assert(peer_wait(&p.server, "closed(0)"));
+	cr_assert_str_eq(p.server.trace, "ready() bytes(bye) closed(0)");
+	peer_turns(p.loop, 4); /* the socket has room again */
+	conn_close(&p.server.conn);
+	peer_turns(p.loop, 4);
+	cr_assert_str_eq(p.client.trace, "ready() closed(-6)");
+	close(socket);
+	pair_end(&p);
+}
+
 /* Behind a pause the end waits until what came before it was taken. */
 Test(tls, paused_reader_hears_of_the_end_behind_the_bytes)
 {
