@@ -325,6 +325,24 @@ static void take_long_error(struct stream *st, size_t total, size_t left)
 	pass_message(st, total, left);
 }
 
+/* Only these three may be long: others that are would pass with their meaning unseen. */
+static void take_long(struct stream *st, char type, size_t total, size_t left)
+{
+	switch (type) {
+	case BE_ERROR:
+		take_long_error(st, total, left);
+		break;
+	case BE_PARAMETER_STATUS:
+	case BE_NOTIFICATION:
+		pass_message(st, total, left);
+		break;
+	default:
+		failure_protocol(st->s);
+		st->is_over = true;
+		break;
+	}
+}
+
 static void take_parameter(struct stream *st, const struct frame *f)
 {
 	struct reply_segment *seg = current(st);
@@ -393,7 +411,7 @@ static void take_ready(struct stream *st, const struct frame *f)
 	enum reply_kind kind = seg ? (enum reply_kind)seg->kind : REPLY_SIMPLE;
 	char status;
 
-	if (!seg || kind == REPLY_BEGIN || backend_read_ready(f->body, &status) != WEIR_OK) {
+	if (!seg || !seg->has_sync || backend_read_ready(f->body, &status) != WEIR_OK) {
 		failure_protocol(s);
 		st->is_over = true;
 		return;
@@ -581,14 +599,14 @@ static bool next_message(struct stream *st, size_t len)
 	total = FRAME_HEADER_BYTES + (size_t)head.body_len;
 	if (__builtin_expect(st->s->watch, 0) && is_watched(st, head.type))
 		return take_watched(st, &head, rest);
-	if (head.type == BE_ERROR && total > LOOKED_AT_MAX) {
-		take_long_error(st, total, rest.len);
-		return true;
-	}
-	if (!is_looked_at[(unsigned char)head.type] || total > LOOKED_AT_MAX) {
+	if (!is_looked_at[(unsigned char)head.type]) {
 		if (__builtin_expect(st->s->is_counted, 0))
 			count_statement(st, head.type);
 		pass_message(st, total, rest.len);
+		return true;
+	}
+	if (total > LOOKED_AT_MAX) {
+		take_long(st, head.type, total, rest.len);
 		return true;
 	}
 	if (total > rest.len)

@@ -7,6 +7,7 @@
 
 #include "base/assert.h"
 #include "base/buf.h"
+#include "pool/description.h"
 #include "wire/backend.h"
 #include "wire/build.h"
 #include "wire/frame.h"
@@ -88,6 +89,7 @@ static void read_backend(struct slice body)
 		(void)command_tag_rows(text);
 	backend_read_error(body, &error);
 	WEIR_ASSERT(error.sqlstate.len == PG_SQLSTATE_LEN && error.severity.len > 0);
+	WEIR_ASSERT(description_of_columns(body) && description_of_parameters(body));
 	check_row(body);
 }
 

@@ -7,6 +7,7 @@
 # its program to FUZZ_TARGETS and its line below.
 
 FUZZ_TARGETS = \
+	test/fuzz/fuzz_answer \
 	test/fuzz/fuzz_auth_files \
 	test/fuzz/fuzz_cluster \
 	test/fuzz/fuzz_config \
@@ -33,6 +34,9 @@ test_fuzz_fuzz_backend_SOURCES = test/fuzz/fuzz_backend.c $(FUZZ_MAIN)
 test_fuzz_fuzz_backend_CPPFLAGS = $(TEST_CPPFLAGS) -I$(top_srcdir)/k8s/apps $(JANSSON_CFLAGS)
 test_fuzz_fuzz_backend_LDADD = $(FINAI_LIBS) $(FINAI_SYSTEM_LIBS) $(FUZZ_LDFLAGS)
 
+test_fuzz_fuzz_answer_SOURCES = test/fuzz/fuzz_answer.c test/fuzz/tier_of_one.c \
+	test/fuzz/tier_of_one.h $(FUZZ_MAIN)
+test_fuzz_fuzz_answer_CPPFLAGS = $(TEST_CPPFLAGS)
 test_fuzz_fuzz_entry_SOURCES = test/fuzz/fuzz_entry.c $(FUZZ_MAIN)
 test_fuzz_fuzz_entry_CPPFLAGS = $(TEST_CPPFLAGS)
 test_fuzz_fuzz_config_SOURCES = test/fuzz/fuzz_config.c $(FUZZ_MAIN)
