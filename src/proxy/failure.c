@@ -204,8 +204,8 @@ static void lost_error(const struct client *c, const struct msg_error *from, str
 }
 
 /*
- * One error (`e`, or `raw` as a server sent it), and the ReadyForQuery of every request that was
- * under way.
+ * One error (`e`, or `raw` as a server sent it, in any memory), and the ReadyForQuery of every
+ * request that was under way.
  */
 static void answer_requests(struct client *c, struct server *s, const struct pg_error *e,
 			    struct slice raw)
@@ -223,7 +223,7 @@ static void answer_requests(struct client *c, struct server *s, const struct pg_
 		if (is_first && e)
 			client_send_error(c, "ERROR", e);
 		else if (is_first)
-			conn_send(&c->conn, raw);
+			conn_send_copy(&c->conn, raw);
 		is_first = false;
 		if (has_sync)
 			conn_send(&c->conn, c->is_txn_lost ? wire_ready_failed : wire_ready_idle);

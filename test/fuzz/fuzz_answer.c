@@ -183,6 +183,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		.is_replication = (how & 6) == 6,
 		.has_own_log_in = how & 8,
 		.has_3_2 = how & 16,
+		.has_settings = how & 32,
 	};
 
 	if (size < 3 || size > INPUT_MAX)

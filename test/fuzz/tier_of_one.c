@@ -200,10 +200,11 @@ static void accept_server(void)
 static void connect_client(struct party *c)
 {
 	const struct slice pairs[] = {
-		slice_str("user"),     slice_str("ann"),      slice_str("database"),
-		slice_str("app"),      slice_str("DateStyle"), slice_str("ISO"),
-		slice_str("replication"), slice_str("database"),
+		slice_str("user"), slice_str("ann"), slice_str("database"), slice_str("app"),
+		slice_str(tier.ways.is_replication ? "replication" : "DateStyle"),
+		slice_str(tier.ways.is_replication ? "database" : "ISO"),
 	};
+	bool has_more = tier.ways.is_replication || tier.ways.has_settings;
 	struct buf b;
 	int fds[2];
 
@@ -214,7 +215,7 @@ static void connect_client(struct party *c)
 	proxy_accept(tier.proxy, fds[1], true);
 	buf_init(&b, CHUNK_BYTES);
 	build_startup(&b, tier.ways.has_3_2 ? PG_PROTOCOL_3_2 : PG_PROTOCOL_3_0, pairs,
-	              tier.ways.is_replication ? 4 : 3);
+	              has_more ? 3 : 2);
 	send_all(c, buf_slice(&b));
 	buf_fini(&b);
 	tier_settle();

@@ -18,6 +18,7 @@ struct tier_ways {
 	bool is_replication;  /* the clients ask for it */
 	bool has_own_log_in;  /* servers are told nothing by themselves when they are opened */
 	bool has_3_2;         /* clients speak protocol 3.2 */
+	bool has_settings;    /* they bring one, so that the first server is asked for it */
 };
 
 void tier_open(const struct tier_ways *ways);
