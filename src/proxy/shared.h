@@ -28,7 +28,7 @@ struct proxy_hooks {
 	void (*suspect)(void *ctx, const char *cluster, uint16_t node_id);
 	void (*catalog_stale)(void *ctx, const char *database);
 	void (*probe)(void *ctx, const char *cluster);
-	/* See listen.h and hear.h; hear_caught_up follows the second, behind all that was notified before. */
+	/* See listen.h, hear.h; hear_caught_up follows the second, behind what was notified before. */
 	void (*listen)(void *ctx, const char *database, const char *channel, bool is_on);
 	void (*catch_up)(void *ctx, const char *database, uint64_t client_id);
 	/* Asks for the user's secret by auth_query of a database entry; login_secret answers. */
