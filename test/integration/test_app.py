@@ -423,11 +423,9 @@ def test_a_full_queue(weir, tier):
             until("the first holds the connection", 10, lambda: a.metrics()["finai_db_pool_in_use"] == 1)
             threads[1].start()
             until("the second waits", 10, lambda: a.metrics()["finai_db_queue_length"] >= 1)
-            began = time.monotonic()
             reply = a.ask("/api/quotes")
-            problem(reply, 503)
+            problem(reply, 503)    # a deadline's would be 504
             equal(reply.headers["Retry-After"], "1")
-            check(time.monotonic() - began < 5, "at once, not at its deadline")
             check(a.metrics()["finai_db_queue_refused_total"] >= 1, "counted")
         for t in threads:
             t.join(patient(30))
@@ -437,7 +435,7 @@ def test_a_full_queue(weir, tier):
 @quick
 def test_a_deadline(weir, tier):
     """A request ends in time though its transaction waits; the next ones go on."""
-    with backend(weir, tier, db_pool_size=2, request_timeout_ms=1500) as a:
+    with backend(weir, tier, db_pool_size=2, request_timeout_ms=4000) as a:
         with Lock(tier, 53):
             reply = a.transfer(53, 54, "1")
             problem(reply, 504)
@@ -450,7 +448,7 @@ def test_a_deadline(weir, tier):
 def test_a_drain_loses_no_request(weir, tier):
     """Clients that stop coming once it is unready, as behind a Service, see no error; what is open ends."""
     lost, answers, unready = [], [0] * 6, threading.Event()
-    with backend(weir, tier, drain_delay_ms=1500) as a:
+    with backend(weir, tier, drain_delay_ms=5000) as a:
         def hammer(number):
             client = a.client()
             while not unready.is_set():
@@ -505,11 +503,13 @@ def test_where_reads_go(weir, tier):
             return {n: after[name.format(n)] - before[name.format(n)]
                     for n in ("routed_replica", "routed_primary", "cache_hits_local")}
         client = a.client()
-        change("/api/quotes")    # the first ones fill the cache
-        hits = change("/api/quotes")
-        check(hits["cache_hits_local"] >= 15, hits)
-        reads = change("/api/accounts/7")
-        check(reads["routed_replica"] >= 20 and reads["cache_hits_local"] == 0, reads)
+        until("quotes from the cache", 10, lambda: change("/api/quotes")["cache_hits_local"] >= 15)
+
+        def on_replicas():
+            reads = change("/api/accounts/7")
+            equal(reads["cache_hits_local"], 0, "balances from the cache")
+            return reads["routed_replica"] >= 20
+        until("balances from replicas", 10, on_replicas)    # not from one that a busy machine holds up
         for path in ("/api/accounts/7", "/api/quotes"):
             reads = change(path, Cache_Control="no-cache")
             check(reads["routed_primary"] >= 20 and reads["cache_hits_local"] == 0, reads)
@@ -520,12 +520,13 @@ def test_quotes_move(weir, tier):
     """The feed's writes void what pgweir keeps: a price is never older than the last round."""
     with backend(weir, tier, quote_feed_ms=200) as a:
         client, moments, prices = a.client(), set(), set()
-        for _ in range(40):
+
+        def moved():
             quotes = client.ask("/api/quotes").json["quotes"]
             moments.add(quotes[0]["as_of"])
             prices.add(tuple(q["price"] for q in quotes))
-            time.sleep(0.05)
-        check(len(moments) >= 4 and len(prices) >= 3, f"{len(moments)} moments, {len(prices)} sets of prices")
+            return len(moments) >= 4 and len(prices) >= 3
+        until("four moments, three sets of prices", 10, moved)
         check(a.metrics()["finai_quote_feed_rounds_total"] >= 4, "rounds")
     with tier.connect() as conn:
         equal(conn.execute("SELECT count(*) FROM finai.quotes WHERE price NOT BETWEEN opened * 0.8 AND opened * 1.2"
@@ -623,7 +624,7 @@ def test_readiness_without_database(weir, tier, start):
     weir.need_pgweir()
     backend(weir, tier).stop()
     other = start(OPTIONS)
-    with App(other, ready_grace_ms=3000, request_timeout_ms=1000) as a:
+    with App(other, ready_grace_ms=6000, request_timeout_ms=1000) as a:
         other.stop()
         equal(a.ask("/readyz").status, 200, "within the grace")
         problem(a.ask("/api/quotes"), 503)

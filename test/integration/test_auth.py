@@ -315,7 +315,7 @@ def test_auth_query_timeout(start, tier):
     """What takes too long is given up, and its session closed; the others aren't disturbed."""
     with Roles(tier, q_scram="LOGIN PASSWORD 'one'") as admin:
         weir = start({"auth_query": Gate.QUERY, "auth_query_connections": "1",
-                      "auth_query_timeout": "0.3", "failover_wait_timeout": "1", **QUERY})
+                      "auth_query_timeout": "0.7", "failover_wait_timeout": "4", **QUERY})
         with Gate(admin, weir), begin_log_in(weir, "slow_1") as slow:
             equal(whoami(weir, "q_scram", "one"), "q_scram")
             kind, body = slow.read()

@@ -168,7 +168,7 @@ def test_dns_nxdomain_ttl(start, tier, sub):
     for ttl in (600, 0):
         with two_places(tier) as port, sub(f"dns::dns_nxdomain_ttl={ttl}"):
             names.forget()
-            weir = names.start(options(port, dns_nxdomain_ttl=ttl, failover_wait_timeout=1, workers=1))
+            weir = names.start(options(port, dns_nxdomain_ttl=ttl, failover_wait_timeout=1 if ttl else 4, workers=1))
             raises(None, lambda w=weir: w.connect(dbname="named"))
             failures = sum("name_not_found" in li for li in weir.log_lines())
             names.set("127.0.0.1")

@@ -241,7 +241,7 @@ def test_daemon_mode(start, folder, sub):
 
 @quick
 def test_log_settings(start, sub):
-    weir = start({"verbose": 1, "query_wait_timeout": 1, "default_pool_size": 1, "split": "off"})
+    weir = start({"verbose": 1, "query_wait_timeout": 3, "default_pool_size": 1, "split": "off"})
     with sub("habits::verbose is debug"):
         with weir.connect() as conn, weir.console() as console:
             conn.execute("SELECT 1")

@@ -4,7 +4,6 @@ by an ini like etc/minimal.ini."""
 import os
 import signal
 import subprocess
-import time
 
 import psycopg
 
@@ -61,10 +60,17 @@ def test_minimal_ini(start, folder, sub):
                 conn.execute("INSERT INTO plain_rows VALUES (%s, 0)", (i,))
                 equal(conn.execute("SELECT count(*) FROM plain_rows").fetchone(), (i + 1,))
         with sub("plain::local cache"), weir.connect() as conn, tier.connect() as direct:
-            time.sleep(1)
             sql = "SELECT v FROM plain_rows WHERE k = 1"
-            for _ in range(6):
+
+            def hits():
+                with weir.console(user="app") as console:
+                    return dict(row[:2] for row in console.execute("SHOW CACHE"))["hits_local"]
+
+            def is_hit():
+                before = hits()
                 conn.execute(sql)
+                return int(hits()) > int(before)
+            until("a hit", 20, is_hit, 0.1)
             direct.execute("UPDATE plain_rows SET v = 5")
             equal(conn.execute(sql).fetchone(), (0,))
             conn.execute("UPDATE plain_rows SET v = 6")

@@ -82,7 +82,7 @@ def test_waiting_in_order(start):
 
 
 def test_query_wait_timeout(start):
-    weir = start({"default_pool_size": 1, "query_wait_timeout": 1})
+    weir = start({"default_pool_size": 1, "query_wait_timeout": 3})
     holder, waiter = weir.connect(), weir.connect()
     holder.execute("BEGIN")
     holder.execute("SELECT txid_current()")

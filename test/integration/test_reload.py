@@ -292,7 +292,7 @@ def one_server_each(weir, user, count):
 
 @limit(120)
 def test_sizes_of_one_user(start, sub):
-    base = {"default_pool_size": 3, "split": "off", "workers": 1, "query_wait_timeout": 3,
+    base = {"default_pool_size": 3, "split": "off", "workers": 1, "query_wait_timeout": 5,
             "reserve_pool_timeout": 1}
     for line, want in (("pool_size=1", 1), ("pool_size=1 reserve_pool_size=1", 2),
                        ("max_user_connections=2", 2), ("pool_size=-1", 3)):
@@ -335,7 +335,7 @@ def test_zero_is_no_limit(start, sub):
 @limit(90)
 def test_modes_and_waits_of_one_user(start, sub):
     weir = start({"split": "off", "workers": 1, "default_pool_size": 1,
-                  "users": ["app = pool_mode=session", "postgres = query_wait_timeout=1"]})
+                  "users": ["app = pool_mode=session", "postgres = query_wait_timeout=3"]})
     with sub("reload::[users] pool_mode"), weir.connect() as conn:
         conn.execute("SELECT 1")
         row, = [r for r in weir.show("CLIENTS") if r["user"] == "app"]

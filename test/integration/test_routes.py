@@ -89,6 +89,15 @@ class Runner:
             return None, states
         return ("primary" if self.nodes.primary in found else "replica"), states
 
+    def run_again(self, route, how, sql):
+        """The same; a read that no replica got is repeated: one that a busy machine holds up isn't asked."""
+        for _ in range(10 if self.weir.is_pgweir and route == "replica" else 1):
+            role, states = self.run(route, how, sql)
+            if role != "primary" or states:
+                break
+            time.sleep(0.2)
+        return role, states
+
 
 @quick
 @limit(240)
@@ -102,7 +111,7 @@ def test_where_statements_run(session, tier, sub):
         for number, _, route, how, sql in rows:
             with sub(f"routes::run line {number} {sql[:70]}"):
                 try:
-                    role, states = runner.run(route, how, sql)
+                    role, states = runner.run_again(route, how, sql)
                 except (Closed, socket.timeout) as e:
                     runner.fresh()
                     raise AssertionError(f"the session ended: {e!r}") from None

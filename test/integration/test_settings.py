@@ -88,7 +88,7 @@ def test_a_forced_user_has_one_pool(start, tier):
     """However many users log in, pool_size is a limit of the role on the server."""
     line = [f"forced = cluster=main dbname=app user=app password={servers.USERS['app']} "
             "pool_size=2 split=off"]
-    weir = start({"databases": line, "query_wait_timeout": 1})
+    weir = start({"databases": line, "query_wait_timeout": 3})
     with Busy(weir, 1, dbname="forced"), Busy(weir, 1, dbname="forced", user="postgres") as busy:
         equal(busy[0].execute("SELECT current_user").fetchone(), ("app",))
         equal(len(servers_of(weir, "forced")), 2)

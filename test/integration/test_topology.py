@@ -166,7 +166,7 @@ def test_a_replica_called_leader_gets_no_writes(tier, start):
 
 @limit(60)
 def test_two_leaders_are_none_and_reads_go_on(tier, start):
-    with faked(tier, start) as (fake, weir, conn):
+    with faked(tier, start, failover_wait_timeout=6) as (fake, weir, conn):
         names = replica_and_leader(fake)
         with weir.connect(dbname="faked") as other, weir.connect(dbname="hasty") as hasty:
             fake.change = lambda doc: lead(doc, names)
@@ -174,7 +174,7 @@ def test_two_leaders_are_none_and_reads_go_on(tier, start):
             equal(other.execute("SELECT 1").fetchone(), (1,), "a read without a primary")
             began = time.monotonic()
             raises("57P03", write, hasty, text="no primary is available")
-            check(time.monotonic() - began < 1.5, "a database's own failover_wait_timeout holds")
+            check(time.monotonic() - began < 5, "a database's own failover_wait_timeout holds")
             waits(other, "two leaders")
         fake.change = None
         fake.wait_asked()
