@@ -10,6 +10,7 @@
 
 #include "base/assert.h"
 #include "base/slice.h"
+#include "fuzz/fake_time.h"
 #include "fuzz/tier_of_one.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -127,15 +128,23 @@ static void say_of(unsigned who, bool is_client, const struct message *m)
 
 static void happen(unsigned who, uint8_t event)
 {
-	switch (event % 4) {
+	static const uint64_t spans_us[8] = {
+		[3] = 20 * 1000, [4] = 110 * 1000, [5] = 1100 * 1000, [7] = 31 * 1000 * 1000,
+	};
+
+	switch (event % 8) {
 	case 0:
 		tier_client_hang_up(who % TIER_CLIENTS);
 		break;
 	case 1:
 		tier_server_hang_up(who);
 		break;
-	default:
+	case 2:
+	case 6:
 		tier_notify(event & 4 ? "a" : "b");
+		break;
+	default:
+		fake_time_pass_us(spans_us[event % 8]);
 		break;
 	}
 }
@@ -188,6 +197,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (size < 3 || size > INPUT_MAX)
 		return 0;
+	fake_time_begin();
 	tier_open(&ways);
 	tier_client_send(0, slice_of("", 0));
 	for (unsigned i = 0; i < STEPS_MAX && in.at < in.end; i++)

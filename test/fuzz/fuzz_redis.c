@@ -2,7 +2,7 @@
 /*
  * What a Redis may send: replies of any bytes, cut at places that the input
  * chooses, give the same values as in one piece, to a deep reader too; a map of
- * slots and a redirection are whole or refused; and messages on the
+ * slots, a greeting and a redirection are whole or refused; and messages on the
  * invalidation channel are understood as what they encode, or not at all.
  */
 #include "base/assert.h"
@@ -102,6 +102,31 @@ static void check_deep(struct slice bytes)
 	redis_reader_destroy(r);
 }
 
+/* A server that greets with these replies, to a link for commands or to one that is subscribed. */
+static void check_greeting(struct slice bytes, const char *channel)
+{
+	const struct greet_options o = { .password = "secret", .channel = channel };
+	struct redis_reader *r = redis_reader_create(REPLY_MAX);
+	enum weir_err err = redis_reader_feed(r, bytes);
+	enum greet_verdict verdict = GREET_MORE;
+	const struct redis_reply *reply;
+	struct greet g;
+	struct buf out;
+
+	buf_init(&out, ENCODED_MAX);
+	greet_begin(&g, &o, &out);
+	while (verdict == GREET_MORE && err == WEIR_OK &&
+	       (err = redis_reader_next(r, &reply)) == WEIR_OK) {
+		verdict = greet_take(&g, reply);
+		WEIR_ASSERT((verdict == GREET_REFUSED) == (g.why != NULL));
+	}
+	if (verdict == GREET_DONE && err == WEIR_OK && redis_reader_next(r, &reply) == WEIR_OK)
+		WEIR_ASSERT(!greet_is_same(&g, &reply->value) || !g.is_replica);
+	WEIR_ASSERT(strlen(g.run_id) <= GREET_ID_LEN && strlen(g.replid) <= GREET_ID_LEN);
+	redis_reader_destroy(r);
+	buf_fini(&out);
+}
+
 static void check_texts(struct slice bytes)
 {
 	struct redirect to;
@@ -131,6 +156,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	check_replies(slice_of(data, size));
 	check_deep(slice_of(data, size));
+	check_greeting(slice_of(data, size), NULL);
+	check_greeting(slice_of(data, size), "p:i");
 	check_texts(slice_of(data, size));
 	check_change(slice_of(data, size));
 	return 0;

@@ -9,6 +9,7 @@
 FUZZ_TARGETS = \
 	test/fuzz/fuzz_answer \
 	test/fuzz/fuzz_auth_files \
+	test/fuzz/fuzz_cache \
 	test/fuzz/fuzz_cluster \
 	test/fuzz/fuzz_config \
 	test/fuzz/fuzz_connstr \
@@ -34,9 +35,12 @@ test_fuzz_fuzz_backend_SOURCES = test/fuzz/fuzz_backend.c $(FUZZ_MAIN)
 test_fuzz_fuzz_backend_CPPFLAGS = $(TEST_CPPFLAGS) -I$(top_srcdir)/k8s/apps $(JANSSON_CFLAGS)
 test_fuzz_fuzz_backend_LDADD = $(FINAI_LIBS) $(FINAI_SYSTEM_LIBS) $(FUZZ_LDFLAGS)
 
-test_fuzz_fuzz_answer_SOURCES = test/fuzz/fuzz_answer.c test/fuzz/tier_of_one.c \
-	test/fuzz/tier_of_one.h $(FUZZ_MAIN)
+test_fuzz_fuzz_answer_SOURCES = test/fuzz/fuzz_answer.c test/fuzz/fake_time.c test/fuzz/fake_time.h \
+	test/fuzz/tier_of_one.c test/fuzz/tier_of_one.h $(FUZZ_MAIN)
 test_fuzz_fuzz_answer_CPPFLAGS = $(TEST_CPPFLAGS)
+test_fuzz_fuzz_cache_SOURCES = test/fuzz/fuzz_cache.c test/fuzz/fake_time.c test/fuzz/fake_time.h \
+	test/fuzz/tiny_redis.c test/fuzz/tiny_redis.h $(FUZZ_MAIN)
+test_fuzz_fuzz_cache_CPPFLAGS = $(TEST_CPPFLAGS)
 test_fuzz_fuzz_entry_SOURCES = test/fuzz/fuzz_entry.c $(FUZZ_MAIN)
 test_fuzz_fuzz_entry_CPPFLAGS = $(TEST_CPPFLAGS)
 test_fuzz_fuzz_config_SOURCES = test/fuzz/fuzz_config.c $(FUZZ_MAIN)

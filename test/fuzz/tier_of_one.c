@@ -25,6 +25,7 @@
 #include "pool/ledger.h"
 #include "pool/session.h"
 #include "proxy/client.h"
+#include "proxy/hear.h"
 #include "proxy/listen.h"
 #include "proxy/proxy.h"
 #include "tier/catalog_build.h"
@@ -270,14 +271,14 @@ static void answer_hooks(void)
 	if (channel[0])
 		listen_is_live(tier.proxy, "app", channel);
 	if (caught_up)
-		listen_caught_up(tier.proxy, caught_up);
+		hear_caught_up(tier.proxy, caught_up);
 }
 
 void tier_notify(const char *channel)
 {
 	struct notification n = { SERVER_PID + tier.server_count, channel, "payload" };
 
-	listen_notified(tier.proxy, "app", &n);
+	hear_notified(tier.proxy, "app", &n);
 }
 
 /* --- what is there once --- */
