@@ -95,7 +95,8 @@ void conn_write_ready(struct conn *conn);
 bool conn_backlog_need(struct conn *conn); /* false: no memory */
 /* Without memory the connection fails. */
 void conn_backlog_append(struct conn *conn, struct slice bytes);
-void conn_backlog_set_sealed(struct conn *conn, size_t bytes); /* so many in front, records of TLS */
+/* So many in front are records of TLS. */
+void conn_backlog_set_sealed(struct conn *conn, size_t bytes);
 ssize_t conn_backlog_transmit(struct conn *conn); /* as conn_transmit, of what it holds */
 void conn_backlog_drop(struct conn *conn);
 void conn_write_arm(struct conn *conn); /* call only with a backlog */

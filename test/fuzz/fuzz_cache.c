@@ -36,7 +36,16 @@ enum {
 };
 
 /* The low three bits of a step's first byte; the high ones are its number. */
-enum { STEP_ANSWER, STEP_ANSWER_ALL, STEP_ASK, STEP_STORE, STEP_CHANGE, STEP_TIME, STEP_FAULT, STEP_LIE };
+enum {
+	STEP_ANSWER,
+	STEP_ANSWER_ALL,
+	STEP_ASK,
+	STEP_STORE,
+	STEP_CHANGE,
+	STEP_TIME,
+	STEP_FAULT,
+	STEP_LIE,
+};
 
 struct asker {
 	struct cache_lookup lookup;
