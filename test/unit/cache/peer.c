@@ -9,7 +9,11 @@
 #include "base/clock.h"
 #include "net/loop.h"
 
-enum { STEP_US = 5000, LIMIT_US = 10 * 1000 * 1000 };
+enum {
+	STEP_US = 5000,
+	STEPS_MIN = 40, /* of a longer wait: who gets no processor has had no time */
+	LIMIT_US = 60 * 1000 * 1000,
+};
 
 struct wait {
 	struct loop_timer timer;
@@ -17,13 +21,15 @@ struct wait {
 	until_fn *holds;
 	void *arg;
 	uint64_t end_us;
+	unsigned steps; /* to be made even when the time is over */
 };
 
 static void on_step(struct loop_timer *timer)
 {
 	struct wait *w = (struct wait *)(void *)timer;
 
-	if (w->holds(w->arg) || clock_monotonic_us() > w->end_us)
+	w->steps -= w->steps > 0;
+	if (w->holds(w->arg) || (!w->steps && clock_monotonic_us() > w->end_us))
 		loop_stop(w->loop);
 	else
 		loop_timer_arm(w->loop, timer, STEP_US, on_step);
@@ -37,8 +43,13 @@ static bool never(void *arg)
 
 static void run(struct loop *loop, until_fn *holds, void *arg, uint64_t limit_us)
 {
+	uint64_t steps = limit_us / STEP_US;
 	struct wait w = {
-		.loop = loop, .holds = holds, .arg = arg, .end_us = clock_monotonic_us() + limit_us
+		.loop = loop,
+		.holds = holds,
+		.arg = arg,
+		.end_us = clock_monotonic_us() + limit_us,
+		.steps = steps < STEPS_MIN ? (unsigned)steps : STEPS_MIN,
 	};
 
 	loop_timer_arm(loop, &w.timer, 1, on_step);

@@ -31,8 +31,9 @@ void peer_open(struct peer *p, struct loop *loop, uint16_t port,
 void peer_close(struct peer *p);
 
 typedef bool until_fn(void *arg);
-/* Runs the loop until it holds; ends the test after 10 s. */
+/* Runs the loop until it holds; ends the test after a minute. */
 void run_until(struct loop *loop, until_fn *holds, void *arg);
+/* And for so many steps that the others get their turns. */
 void run_for_ms(struct loop *loop, unsigned ms);
 void peer_until_connected(struct peer *p);
 

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { SLOTS = 16384, TRIES = 600, TRY_US = 20000, REPLY_MAX = 8192, ID_LEN = 40 };
+enum { SLOTS = 16384, TRIES = 3000, TRY_US = 20000, REPLY_MAX = 8192, ID_LEN = 40 };
 
 static unsigned first_slot(const struct redis_cluster *c, unsigned master)
 {

@@ -15,7 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { START_TRIES = 200, TRY_US = 20000, PORT_TRIES = 5 };
+enum { START_TRIES = 1500, TRY_US = 20000, PORT_TRIES = 5 };
 
 /* Below the range that the kernel gives to outgoing connections (ip(7)): one of those could
  * take the port before the server does. */

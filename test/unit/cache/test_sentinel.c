@@ -45,7 +45,7 @@ static void until_replica_is_up(void)
 {
 	char reply[4096];
 
-	for (unsigned i = 0; i < 500; i++) {
+	for (unsigned i = 0; i < 3000; i++) {
 		redis_server_command(&servers[1], reply, sizeof reply, "INFO replication");
 		if (strstr(reply, "master_link_status:up"))
 			return;
@@ -60,7 +60,7 @@ static void until_sentinels_agree(void)
 	char reply[4096];
 
 	for (unsigned i = 0; i < SENTINELS; i++)
-		for (unsigned n = 0; n < 500; n++) {
+		for (unsigned n = 0; n < 3000; n++) {
 			redis_server_command(&sentinels[i], reply, sizeof reply, "INFO sentinel");
 			if (strstr(reply, "slaves=1,sentinels=3"))
 				break;

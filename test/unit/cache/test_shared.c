@@ -57,7 +57,7 @@ static void stop(void)
 
 static void short_timeout(struct cache_options *o)
 {
-	o->redis.timeout_ms = 20;
+	o->redis.timeout_ms = 200;
 }
 
 static void fill(struct peer *p, uint64_t n, uint32_t oid, const char *text)

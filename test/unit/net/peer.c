@@ -12,7 +12,7 @@
 
 #include "net/loop_priv.h"
 
-enum { PEER_WAIT_TURNS = 2000, PEER_WAIT_US = 1000 };
+enum { PEER_WAIT_TURNS = 20000, PEER_WAIT_US = 1000 };
 
 const struct conn_limits peer_limits = {
 	.max_kept_bytes = 1024 * 1024,

@@ -16,7 +16,7 @@
 #include "net/resolver.h"
 #include "peer.h"
 
-enum { WAIT_TURNS = 5000 };
+enum { WAIT_TURNS = 20000 };
 
 struct got {
 	int count;
@@ -80,7 +80,7 @@ static enum weir_err get(struct loop *loop, const char *host, uint16_t port, con
 	return http_get_start(loop, o, &request);
 }
 
-Test(http, get_is_answered, .timeout = 20)
+Test(http, get_is_answered, .timeout = 60)
 {
 	struct loop *loop = peer_loop();
 	struct http_server *server = serve(loop);
@@ -96,7 +96,7 @@ Test(http, get_is_answered, .timeout = 20)
 	loop_destroy(loop);
 }
 
-Test(http, any_status_is_an_answer, .timeout = 20)
+Test(http, any_status_is_an_answer, .timeout = 60)
 {
 	struct loop *loop = peer_loop();
 	struct http_server *server = serve(loop);
@@ -128,7 +128,7 @@ Test(http, name_is_resolved, .timeout = 60)
 	loop_destroy(loop);
 }
 
-Test(http, long_body_is_a_limit, .timeout = 20)
+Test(http, long_body_is_a_limit, .timeout = 60)
 {
 	struct loop *loop = peer_loop();
 	struct http_server *server = serve(loop);
@@ -179,7 +179,7 @@ static struct got script(const char *text, bool is_closing, unsigned timeout_ms)
 	return got;
 }
 
-Test(http, body_without_length_ends_with_the_stream, .timeout = 20)
+Test(http, body_without_length_ends_with_the_stream, .timeout = 60)
 {
 	struct got got = script("HTTP/1.0 200 OK\r\n\r\n{\"a\":1}", true, 0);
 
@@ -187,14 +187,14 @@ Test(http, body_without_length_ends_with_the_stream, .timeout = 20)
 	cr_assert_str_eq(got.body, "{\"a\":1}");
 }
 
-Test(http, length_ends_the_body, .timeout = 20)
+Test(http, length_ends_the_body, .timeout = 60)
 {
 	struct got got = script("HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nokrubbish", false, 0);
 
 	cr_assert_str_eq(got.body, "ok");
 }
 
-Test(http, broken_answers, .timeout = 20)
+Test(http, broken_answers, .timeout = 60)
 {
 	cr_assert_eq(script("SSH-2.0-x\r\n\r\n", false, 0).err, WEIR_ERR_PROTOCOL);
 	cr_assert_eq(script("HTTP/1.0 200 OK\r\n", true, 0).err, WEIR_ERR_CLOSED);
@@ -203,7 +203,7 @@ Test(http, broken_answers, .timeout = 20)
 	cr_assert_eq(script("HTTP/1.0 200 OK\r\n", false, 50).err, WEIR_ERR_TIMEOUT);
 }
 
-Test(http, refused_connection_and_url, .timeout = 20)
+Test(http, refused_connection_and_url, .timeout = 60)
 {
 	struct loop *loop = peer_loop();
 	struct http_server *server = serve(loop);
@@ -225,7 +225,7 @@ Test(http, refused_connection_and_url, .timeout = 20)
 	loop_destroy(loop);
 }
 
-Test(http, cancelled_request_is_silent, .timeout = 20)
+Test(http, cancelled_request_is_silent, .timeout = 60)
 {
 	struct loop *loop = peer_loop();
 	struct http_server *server = serve(loop);

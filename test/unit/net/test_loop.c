@@ -74,7 +74,7 @@ static void *stop_it(void *arg)
 	return NULL;
 }
 
-Test(loop, stop_from_another_thread, .timeout = 10)
+Test(loop, stop_from_another_thread, .timeout = 60)
 {
 	struct loop *loop = peer_loop();
 	pthread_t thread;
@@ -91,7 +91,7 @@ static void stop_now(struct peer *peer, struct slice bytes)
 	loop_stop(peer->loop);
 }
 
-Test(loop, stop_ends_after_the_turn, .timeout = 10)
+Test(loop, stop_ends_after_the_turn, .timeout = 60)
 {
 	struct loop *loop = peer_loop();
 	struct peer p;

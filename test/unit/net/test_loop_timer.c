@@ -30,7 +30,7 @@ static void on_due(struct loop_timer *timer)
 		loop_stop(c->loop);
 }
 
-Test(loop_timer, is_due_once_and_not_early, .timeout = 10)
+Test(loop_timer, is_due_once_and_not_early, .timeout = 60)
 {
 	struct loop *loop = peer_loop();
 	struct clockwork c = { .loop = loop };
@@ -46,7 +46,7 @@ Test(loop_timer, is_due_once_and_not_early, .timeout = 10)
 	loop_destroy(loop);
 }
 
-Test(loop_timer, arms_again_from_its_callback, .timeout = 10)
+Test(loop_timer, arms_again_from_its_callback, .timeout = 60)
 {
 	struct loop *loop = peer_loop();
 	struct clockwork c = { .loop = loop, .again = 3 };
@@ -57,7 +57,7 @@ Test(loop_timer, arms_again_from_its_callback, .timeout = 10)
 	loop_destroy(loop);
 }
 
-Test(loop_timer, a_due_timer_can_be_cancelled_by_another, .timeout = 10)
+Test(loop_timer, a_due_timer_can_be_cancelled_by_another, .timeout = 60)
 {
 	struct loop *loop = peer_loop();
 	struct clockwork second = { .loop = loop };
@@ -73,7 +73,7 @@ Test(loop_timer, a_due_timer_can_be_cancelled_by_another, .timeout = 10)
 	loop_destroy(loop);
 }
 
-Test(loop_timer, rearming_moves_it, .timeout = 10)
+Test(loop_timer, rearming_moves_it, .timeout = 60)
 {
 	struct loop *loop = peer_loop();
 	struct clockwork c = { .loop = loop };
@@ -86,7 +86,7 @@ Test(loop_timer, rearming_moves_it, .timeout = 10)
 	loop_destroy(loop);
 }
 
-Test(loop_timer, a_later_rotation_is_not_due_now, .timeout = 10)
+Test(loop_timer, a_later_rotation_is_not_due_now, .timeout = 60)
 {
 	struct loop *loop = peer_loop();
 	struct clockwork soon = { .loop = loop }, later = { .loop = loop };

@@ -60,7 +60,7 @@ static void *send_all(void *arg)
 	return NULL;
 }
 
-Test(mailbox, everything_arrives_in_order, .timeout = 30)
+Test(mailbox, everything_arrives_in_order, .timeout = 60)
 {
 	struct receiver r = { .loop = peer_loop() };
 	struct mailbox *mailbox = mailbox_create(r.loop, &r);

@@ -16,7 +16,7 @@
 #include "net/resolver.h"
 #include "peer.h"
 
-enum { TTL_US = 60 * 1000000, WAIT_TURNS = 5000 };
+enum { TTL_US = 60 * 1000000, WAIT_TURNS = 20000 };
 
 #define MOVING "moving.test"
 static const char *moving_to; /* the address behind that name; NULL: no such name */

@@ -400,7 +400,7 @@ static void open_blocking(struct peer *p, struct loop *loop)
 	p->raw = fds[1];
 }
 
-Test(ring, close_is_heard_before_the_loop_sleeps, .timeout = 30)
+Test(ring, close_is_heard_before_the_loop_sleeps, .timeout = 60)
 {
 	struct loop *loop = peer_loop();
 	struct peer peers[2];
@@ -425,7 +425,7 @@ static void *run_loop(void *loop)
 	return NULL;
 }
 
-Test(ring, loop_of_a_thread_that_left_is_destroyed_by_another, .timeout = 30)
+Test(ring, loop_of_a_thread_that_left_is_destroyed_by_another, .timeout = 60)
 {
 	struct loop *loop = peer_loop();
 	struct peer p;

@@ -109,7 +109,7 @@ static void deaf_open(struct peer *p, struct loop *loop)
 	p->on_closed = stop_loop;
 }
 
-Test(ring_full, failure_of_an_early_submission_is_told_before_the_wait, .timeout = 20)
+Test(ring_full, failure_of_an_early_submission_is_told_before_the_wait, .timeout = 60)
 {
 	struct loop *loop = peer_loop();
 	static struct crowd c;

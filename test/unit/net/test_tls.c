@@ -342,7 +342,7 @@ static const struct {
 	{ TLS_MODE_VERIFY_FULL, "db.test", true, false },
 };
 
-Test(tls, server_certificate_is_checked_by_mode, .timeout = 30)
+Test(tls, server_certificate_is_checked_by_mode, .timeout = 60)
 {
 	for (size_t i = 0; i < WEIR_COUNTOF(checks); i++) {
 		struct pair p;
