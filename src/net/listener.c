@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
  * Listening sockets. Each readiness accepts a bounded number of connections,
- * so that a flood can't starve the loop. Out of descriptors or memory: all
+ * so that a flood can't starve the loop: one, and twice as many as in the turn
+ * before, if that one accepted all that it might. So clients that come one by
+ * one cost one call each, without a second one that finds nobody. Out of descriptors or memory: all
  * sockets rest for a moment, since level-triggered readiness would spin.
  *
  * Linux gives an accepted socket the options of the listening one, so they are
@@ -42,6 +44,8 @@ struct listener_socket {
 	struct watch watch;
 	int fd; /* owned */
 	bool is_unix;
+	unsigned accepts;   /* at most, when it was ready last */
+	uint64_t last_turn; /* of the loop, when all of them were there */
 };
 
 struct listener {
@@ -106,13 +110,25 @@ static bool is_shortage(int err)
 	return err == EMFILE || err == ENFILE || err == ENOBUFS || err == ENOMEM;
 }
 
+static void budget(struct listener_socket *s, uint64_t turn)
+{
+	bool is_burst = s->accepts > 0 && turn - s->last_turn == 1;
+
+	if (!is_burst)
+		s->accepts = 1;
+	else if (s->accepts < LISTENER_ACCEPTS_PER_EVENT)
+		s->accepts *= 2;
+}
+
 static void on_accept_event(int fd, short what, void *arg)
 {
 	struct listener_socket *s = arg;
 	struct listener *l = s->listener;
+	uint64_t turn = loop_stats(l->loop)->turns;
 
 	(void)what;
-	for (int i = 0; i < LISTENER_ACCEPTS_PER_EVENT; i++) {
+	budget(s, turn);
+	for (unsigned i = 0; i < s->accepts; i++) {
 		int accepted = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 		if (accepted < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
@@ -125,6 +141,7 @@ static void on_accept_event(int fd, short what, void *arg)
 			continue; /* that one is gone: ECONNABORTED and the like */
 		l->on_accept(l->receiver, accepted, s->is_unix);
 	}
+	s->last_turn = turn;
 }
 
 /* --- opening --- */

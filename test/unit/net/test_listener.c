@@ -72,6 +72,27 @@ Test(listener, accepts_tcp_non_blocking)
 	loop_destroy(loop);
 }
 
+Test(listener, accepts_more_from_turn_to_turn_while_there_are_more)
+{
+	struct listener_options o = { .addresses = "127.0.0.1", .backlog = 8 };
+	static const int counts[] = { 1, 3, 7, 8, 8 };
+	struct accepted a = { 0 };
+	struct loop *loop = peer_loop();
+	struct listener *l = open_or_die(loop, &o, &a);
+	int fds[8];
+
+	for (size_t i = 0; i < WEIR_COUNTOF(fds); i++)
+		fds[i] = dial(listener_port(l));
+	for (size_t i = 0; i < WEIR_COUNTOF(counts); i++) {
+		peer_turns(loop, 1);
+		cr_assert_eq(a.count, counts[i], "%d after turn %zu", a.count, i);
+	}
+	for (size_t i = 0; i < WEIR_COUNTOF(fds); i++)
+		close(fds[i]);
+	listener_close(l);
+	loop_destroy(loop);
+}
+
 static int option_of(int fd, int level, int option)
 {
 	int value = -1;
