@@ -1,15 +1,21 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * Immutable sets of reported parameters: one block each, names and values
- * NUL-terminated behind an index. A change makes a new block; sets are small
- * (PostgreSQL 15 reports 14 of them) and changes are rare.
+ * Immutable sets of reported parameters: one block each, an index and behind it
+ * the messages that report them, as a log-in sends them. A change makes a new
+ * block; sets are small (PostgreSQL 15 reports 14 of them) and changes are rare.
  */
 #include "pool/params.h"
 
+#include <endian.h>
 #include <stdatomic.h>
 #include <stdint.h>
 
 #include "base/mem.h"
+#include "wire/backend.h"
+#include "wire/frame.h"
+
+/* Of a message: type, length, and the NULs behind name and value. */
+enum { PARAM_OVERHEAD = 1 + FRAME_LENGTH_BYTES + 2 };
 
 struct param {
 	uint32_t name_at, name_len;
@@ -66,7 +72,11 @@ static uint32_t params_text_add(struct params *p, struct slice s)
 static void params_add(struct params *p, struct slice name, struct slice value)
 {
 	struct param *slot = &p->index[p->count++];
+	uint32_t len = htobe32((uint32_t)(name.len + value.len + PARAM_OVERHEAD - 1));
 
+	p->text[p->text_len++] = BE_PARAMETER_STATUS;
+	memcpy(p->text + p->text_len, &len, sizeof len);
+	p->text_len += FRAME_LENGTH_BYTES;
 	slot->name_at = params_text_add(p, name);
 	slot->name_len = (uint32_t)name.len;
 	slot->value_at = params_text_add(p, value);
@@ -78,11 +88,11 @@ struct params *params_with(const struct params *old, struct slice name, struct s
 	struct params *p;
 	bool replaced = false;
 
-	if (name.len + value.len + 2 > PARAMS_TEXT_MAX - old->text_len)
+	if (name.len + value.len + PARAM_OVERHEAD > PARAMS_TEXT_MAX - old->text_len)
 		return NULL;
 	if (old->count == PARAMS_MAX && params_find(old, name).ptr == NULL)
 		return NULL;
-	p = params_alloc(old->text_len + name.len + value.len + 2);
+	p = params_alloc(old->text_len + name.len + value.len + PARAM_OVERHEAD);
 	for (size_t i = 0; i < old->count; i++) {
 		bool same = slice_equal(params_name(old, i), name);
 
@@ -117,6 +127,11 @@ struct slice params_find(const struct params *p, struct slice name)
 		if (slice_equal(params_name(p, i), name))
 			return params_value(p, i);
 	return slice_of(NULL, 0);
+}
+
+struct slice params_messages(const struct params *p)
+{
+	return p ? slice_of(p->text, p->text_len) : slice_of(NULL, 0);
 }
 
 unsigned params_server_major(const struct params *p)

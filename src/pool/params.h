@@ -27,6 +27,8 @@ struct slice params_name(const struct params *p, size_t i);
 struct slice params_value(const struct params *p, size_t i);
 /* ptr NULL: no such parameter. */
 struct slice params_find(const struct params *p, struct slice name);
+/* All of them as ParameterStatus messages. */
+struct slice params_messages(const struct params *p);
 /* PostgreSQL's: 15 of "15.8 (Debian 15.8-1)", 18 of "18beta1"; 0: not reported. */
 unsigned params_server_major(const struct params *p);
 

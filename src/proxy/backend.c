@@ -321,6 +321,9 @@ void backend_learn_parameter(struct server *s, struct slice body)
 
 	if (backend_read_parameter(body, &m) != WEIR_OK)
 		return;
+	/* What the application talks to is one server that takes writes. */
+	if (slice_is(m.name, "in_hot_standby"))
+		m.value = slice_str("off");
 	if (slice_equal(params_find(s->params, m.name), m.value) && m.value.len)
 		return;
 	changed = params_with(s->params, m.name, m.value);

@@ -111,14 +111,7 @@ static void send_welcome(struct client *c, const struct params *params)
 
 	buf_init(&b, LOGIN_OUT_MAX);
 	buf_append_slice(&b, wire_auth_ok);
-	for (size_t i = 0; i < params_count(params); i++) {
-		struct slice name = params_name(params, i), value = params_value(params, i);
-
-		/* What the application talks to is one server that takes writes. */
-		if (slice_is(name, "in_hot_standby"))
-			value = slice_str("off");
-		build_parameter_status(&b, name, value);
-	}
+	buf_append_slice(&b, params_messages(params));
 	pid = keydata_publish(c);
 	build_backend_key_data(&b, pid, keydata_secret(c));
 	append_login_notice(&b, l->settings->config->global.login_notify_message);

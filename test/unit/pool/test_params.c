@@ -35,6 +35,21 @@ Test(params, a_change_keeps_the_place_and_the_old_set)
 	cr_assert_null(p);
 }
 
+Test(params, all_are_reported_by_messages_at_hand)
+{
+	static const char first[] = "S\0\0\0\21TimeZone\0UTC";
+	static const char both[] = "S\0\0\0\22TimeZone\0CEST\0S\0\0\0\10is\0";
+	struct params *p = params_empty();
+
+	cr_assert_eq(params_messages(p).len, 0);
+	change(&p, "TimeZone", "UTC");
+	cr_assert(slice_equal(params_messages(p), slice_of(first, sizeof(first))));
+	change(&p, "TimeZone", "CEST");
+	change(&p, "is", "");
+	cr_assert(slice_equal(params_messages(p), slice_of(both, sizeof(both))));
+	params_put(&p);
+}
+
 Test(params, an_empty_value_is_a_value)
 {
 	struct params *p = params_empty();
@@ -69,6 +84,7 @@ Test(params, nothing_is_an_empty_set_too)
 
 	cr_assert_eq(params_count(none), 0);
 	cr_assert_null(params_find(none, slice_str("x")).ptr);
+	cr_assert_eq(params_messages(none).len, 0);
 	cr_assert_null(params_get(none));
 	params_put(&none);
 }
