@@ -102,8 +102,8 @@ const struct tls_session *conn_tls(const struct conn *conn); /* NULL: plain, or 
 /* The handshake failed since the peer's certificate isn't to be trusted; until conn_close. */
 bool conn_tls_is_refused(const struct conn *conn);
 /*
- * The peer may begin with a TLS handshake, unasked: the first byte is looked at before it is read.
- * If it is a handshake record's, on_tls_hello is called instead of on_bytes, and starts TLS or
+ * The peer may begin with a TLS handshake, unasked. If the first byte is a handshake record's,
+ * on_tls_hello is called instead of on_bytes, and starts TLS, which is given what was read, or
  * closes. At once after conn_open.
  */
 void conn_expect_tls(struct conn *conn);

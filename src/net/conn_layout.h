@@ -30,7 +30,7 @@ struct conn {
 	bool is_delivering : 1; /* inside on_bytes */
 	bool is_congested : 1;
 	bool is_handshaking : 1;
-	bool expects_tls : 1; /* the first byte hasn't been looked at */
+	bool expects_tls : 1; /* nothing has been read */
 	uint8_t spans_order;  /* more_spans has room for CONN_FIRST_SPANS << (this - 1); 0: none */
 	uint32_t send_round; /* the ring's submission that sends for us; 0: none yet */
 	uint32_t span_count;

@@ -104,7 +104,7 @@ void conn_write_disarm(struct conn *conn);
 
 /* conn_tls.c */
 void conn_tls_step(struct conn *conn);  /* the handshake, from the loop */
-bool conn_tls_hello(struct conn *conn); /* expects_tls: true: the byte was one, and is dealt with */
+size_t conn_tls_first(struct conn *conn, struct slice bytes); /* expects_tls: as on_bytes */
 ssize_t conn_receive(struct conn *conn, void *at, size_t room);
 ssize_t conn_transmit(struct conn *conn, const void *bytes, size_t len);
 /* As conn_receive, of records that a ring received: what was looked at is taken away from them. */

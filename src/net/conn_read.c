@@ -131,7 +131,7 @@ static void kept_consume(struct conn *conn, size_t len)
 static bool deliver(struct conn *conn, struct slice bytes, size_t *consumed)
 {
 	conn->is_delivering = true;
-	*consumed = conn->ops->on_bytes(conn, bytes);
+	*consumed = conn->expects_tls ? conn_tls_first(conn, bytes) : conn->ops->on_bytes(conn, bytes);
 	if (!conn->is_delivering)
 		return false;
 	conn->is_delivering = false;
@@ -274,15 +274,13 @@ void conn_read_ready(struct conn *conn)
 		conn_tls_step(conn);
 		return;
 	}
-	if (conn->expects_tls && conn_tls_hello(conn))
-		return;
 	if (conn->loop->turn_read_bytes > LOOP_TURN_READ_MAX) {
 		if (conn_tls_has_pending(conn))
 			conn_wake(conn, CONN_WAKE_READ);
 		return;
 	}
 	for (int i = 0; i < CONN_READS_PER_EVENT; i++) {
-		if (!read_once(conn))
+		if (!read_once(conn) || conn->is_handshaking)
 			return;
 	}
 	if (conn_tls_has_pending(conn))
@@ -291,7 +289,7 @@ void conn_read_ready(struct conn *conn)
 
 void conn_read_now(struct conn *conn)
 {
-	if (conn->state == CONN_OPEN && !conn->loop->ring) /* the ring asks and waits in one call */
+	if (conn->state == CONN_OPEN)
 		conn_read_ready(conn);
 }
 
@@ -302,7 +300,7 @@ ssize_t conn_read_asks(struct conn *conn)
 	size_t room;
 
 	/* What the session holds is read without the ring. */
-	if (conn->expects_tls || conn->is_handshaking || conn_tls_has_pending(conn))
+	if (conn->is_handshaking || conn_tls_has_pending(conn))
 		return -1;
 	room = read_room(conn);
 	if (room == 0)

@@ -174,16 +174,19 @@ static void handshake_done(struct conn *conn)
 		conn->ops->on_tls_ready(conn);
 }
 
-void conn_tls_step(struct conn *conn)
+static void handshake_result(struct conn *conn, int rc)
 {
-	int rc = tls_session_handshake(conn->tls);
-
 	if (rc == 0)
 		handshake_done(conn);
 	else if (rc == TLS_WANT_READ || rc == TLS_WANT_WRITE)
 		handshake_wait(conn, rc);
 	else
 		conn_fail_now(conn, rc == TLS_CLOSED ? WEIR_ERR_CLOSED : WEIR_ERR_TLS);
+}
+
+void conn_tls_step(struct conn *conn)
+{
+	handshake_result(conn, tls_session_handshake(conn->tls));
 }
 
 bool conn_tls_is_refused(const struct conn *conn)
@@ -197,23 +200,17 @@ void conn_expect_tls(struct conn *conn)
 	conn->expects_tls = true;
 }
 
-/* What isn't a handshake, an end of stream too, is left to be read as ever. */
-bool conn_tls_hello(struct conn *conn)
+size_t conn_tls_first(struct conn *conn, struct slice bytes)
 {
 	enum { TLS_RECORD_HANDSHAKE = 22 }; /* ContentType, RFC 8446, section 5.1 */
-	uint8_t first;
-	ssize_t got;
 
-	do
-		got = recv(conn->fd, &first, 1, MSG_PEEK);
-	while (got < 0 && errno == EINTR);
-	if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
-		return true;
 	conn->expects_tls = false;
-	if (got != 1 || first != TLS_RECORD_HANDSHAKE)
-		return false;
+	if (bytes.ptr[0] != TLS_RECORD_HANDSHAKE)
+		return conn->ops->on_bytes(conn, bytes);
 	conn->ops->on_tls_hello(conn);
-	return true;
+	if (conn->state == CONN_OPEN && conn->is_handshaking)
+		handshake_result(conn, tls_session_hello(conn->tls, bytes));
+	return bytes.len;
 }
 
 enum weir_err conn_start_tls(struct conn *conn, struct tls_context *ctx, const char *host)

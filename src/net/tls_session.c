@@ -187,6 +187,22 @@ int tls_session_handshake(struct tls_session *s)
 	return 0;
 }
 
+/* It asks for more when it has taken all, so only a peer who doesn't read leaves some over. */
+int tls_session_hello(struct tls_session *s, struct slice first)
+{
+	int rc;
+
+	s->wire.input = first;
+	rc = tls_session_handshake(s);
+	if (s->wire.input.len > 0 && !s->is_broken) {
+		log_info("tls_failed", "step=hello reason=\"%zu bytes too many\"", s->wire.input.len);
+		s->is_broken = true;
+		rc = TLS_FAILED;
+	}
+	s->wire.input = slice_of(NULL, 0);
+	return rc;
+}
+
 ssize_t tls_session_read(struct tls_session *s, void *out, size_t size)
 {
 	int rc;

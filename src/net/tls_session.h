@@ -31,6 +31,8 @@ void tls_session_destroy(
 	struct tls_session *session); /* sends close_notify if the socket takes it */
 
 int tls_session_handshake(struct tls_session *session); /* 0: done */
+/* Its first step, with what was read of the socket before. */
+int tls_session_hello(struct tls_session *session, struct slice first);
 /* It may be put away while it isn't used, by the loop whose thread uses it; until it leaves. */
 void tls_session_enter(struct tls_session *session, struct loop *loop);
 void tls_session_leave(struct tls_session *session);

@@ -41,7 +41,7 @@ static int on_read(BIO *bio, char *at, int room)
 	BIO_clear_retry_flags(bio);
 	if (room <= 0)
 		return 0;
-	if (w->is_fed)
+	if (w->is_fed || w->input.len > 0)
 		return read_input(w, bio, at, (size_t)room);
 	got = recv(w->fd, at, (size_t)room, 0);
 	if (got < 0 && is_to_retry())

@@ -4,7 +4,7 @@
  * ring carries the bytes. Embedded in its session; its kind of BIO belongs to
  * the context. For tls.c and tls_session.c alone.
  *
- *   reading   from the socket, or of `input` alone while it is_fed
+ *   reading   from `input`, and then, unless it is_fed, from the socket
  *   writing   to the socket, or behind out[out_len) while `out` is set; while
  *             is_held nothing, since older bytes still wait for the socket
  */
@@ -24,7 +24,7 @@ struct tls_wire {
 	bool is_eof;
 	bool is_fed;
 	bool is_held;
-	struct slice input; /* borrowed while it is fed */
+	struct slice input; /* borrowed for the call */
 	char *out;          /* borrowed for the call; NULL: the socket */
 	size_t out_len, out_cap;
 };

@@ -678,6 +678,53 @@ Test(tls, a_handshake_that_comes_unasked)
 	pair_end(&p);
 }
 
+/* A client's hello, heard by nobody but us. */
+static size_t hello_bytes(struct pair *p, char *out, size_t size)
+{
+	struct peer client;
+	size_t len;
+
+	peer_open(&client, p->loop);
+	cr_assert_eq(conn_start_tls(&client.conn, p->client_ctx, "db.test"), WEIR_OK);
+	peer_turns(p->loop, 2);
+	len = peer_hear(&client, out, size);
+	cr_assert_gt(len, 3);
+	peer_close(&client);
+	return len;
+}
+
+Test(tls, an_unasked_handshake_in_two_pieces)
+{
+	char hello[4096];
+	struct pair p;
+	size_t len;
+
+	pair_make(&p, TLS_MODE_REQUIRE, TLS_MODE_REQUIRE);
+	say_hello(&p);
+	len = hello_bytes(&p, hello, sizeof(hello));
+	conn_send(&p.client.conn, slice_of(hello, 3));
+	peer_turns(p.loop, 3);
+	cr_assert_str_eq(p.server.trace, "hello()");
+	cr_assert_str_eq(p.client.trace, "");
+	conn_send(&p.client.conn, slice_of(hello + 3, len - 3));
+	peer_turns(p.loop, 4);
+	cr_assert_str_eq(p.server.trace, "hello()");
+	cr_assert_eq(strncmp(p.client.trace, "bytes(\x16\x03\x03", 9), 0, "the server's answer");
+	pair_end(&p);
+}
+
+Test(tls, what_calls_itself_a_handshake_and_is_none)
+{
+	struct pair p;
+
+	pair_make(&p, TLS_MODE_REQUIRE, TLS_MODE_REQUIRE);
+	say_hello(&p);
+	conn_send(&p.client.conn, slice_of("\x16\x03\x01\0\4ping", 9));
+	peer_turns(p.loop, 4);
+	cr_assert_eq(strncmp(p.server.trace, "hello() closed(", 15), 0, "%s", p.server.trace);
+	pair_end(&p);
+}
+
 Test(tls, plain_bytes_where_a_handshake_may_come)
 {
 	struct pair p;
