@@ -6,7 +6,8 @@
  *
  * OpenSSL looks algorithms up by name at every use unless it is given one that
  * was looked up before; that was a third of a log-in's instructions. So they are
- * looked up once, at the first use, and live as long as the process.
+ * looked up once, at the first use, and live as long as the process. Small
+ * random numbers are fetched ahead, as many as a system call brings at no more cost.
  */
 #include "auth/crypto.h"
 
@@ -18,7 +19,11 @@
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 
-enum { SHA256_BLOCK_BYTES = 64 };
+enum {
+	SHA256_BLOCK_BYTES = 64,
+	RANDOM_SMALL_BYTES = 31, /* nonces, salts, cancel keys; keys are longer */
+	RANDOM_AHEAD_BYTES = 256,
+};
 
 static const char base64_alphabet[] =
 	"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -27,6 +32,12 @@ static struct {
 	pthread_once_t once;
 	EVP_MD *sha256; /* owned, never freed */
 } known = { .once = PTHREAD_ONCE_INIT };
+
+/* Random bytes for several log-ins, of this thread: bytes[0..left). */
+static _Thread_local struct {
+	size_t left;
+	uint8_t bytes[RANDOM_AHEAD_BYTES];
+} ahead;
 
 static void know(void)
 {
@@ -130,7 +141,7 @@ enum weir_err crypto_md5_hex(struct slice a, struct slice b, char out[CRYPTO_MD5
 	return WEIR_OK;
 }
 
-void crypto_random(void *out, size_t len)
+static void random_fetch(void *out, size_t len)
 {
 	uint8_t *at = out;
 
@@ -143,6 +154,22 @@ void crypto_random(void *out, size_t len)
 			len -= (size_t)got;
 		}
 	}
+}
+
+/* What is given is forgotten here, so that it is as secret as if it had just been fetched. */
+void crypto_random(void *out, size_t len)
+{
+	if (len > RANDOM_SMALL_BYTES) {
+		random_fetch(out, len);
+		return;
+	}
+	if (ahead.left < len) {
+		random_fetch(ahead.bytes, sizeof(ahead.bytes));
+		ahead.left = sizeof(ahead.bytes);
+	}
+	ahead.left -= len;
+	memcpy(out, ahead.bytes + ahead.left, len);
+	OPENSSL_cleanse(ahead.bytes + ahead.left, len);
 }
 
 bool crypto_equal(struct slice a, struct slice b)
@@ -172,7 +199,7 @@ size_t crypto_base64_encode(struct slice data, char *out)
 /* The six bits of a character; -1: not of the alphabet. */
 static int base64_value(char c)
 {
-	static const int8_t values[128] = {
+	static const int8_t values[UCHAR_MAX + 1] = {
 		-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
 		-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
 		-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, 62, -1, -1, -1, 63,
@@ -181,34 +208,42 @@ static int base64_value(char c)
 		15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, -1, -1, -1, -1, -1,
 		-1, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40,
 		41, 42, 43, 44, 45, 46, 47, 48, 49, 50, 51, -1, -1, -1, -1, -1,
+		[128 ... UCHAR_MAX] = -1,
 	};
-	unsigned char at = (unsigned char)c;
 
-	return at < sizeof(values) ? values[at] : -1;
+	return values[(unsigned char)c];
 }
 
-/* One group of four into `bytes` bytes; false: foreign characters or stray bits. */
-static bool base64_group(const char *in, size_t bytes, uint8_t *out)
+/* Four characters into three bytes; false: foreign ones. */
+static bool base64_whole(const char *in, uint8_t out[3])
 {
 	int a = base64_value(in[0]), b = base64_value(in[1]);
-	int c = bytes > 1 ? base64_value(in[2]) : 0, d = bytes > 2 ? base64_value(in[3]) : 0;
-	uint32_t v;
+	int c = base64_value(in[2]), d = base64_value(in[3]);
 
 	if ((a | b | c | d) < 0)
 		return false;
-	v = (uint32_t)a << 18 | (uint32_t)b << 12 | (uint32_t)c << 6 | (uint32_t)d;
-	out[0] = (uint8_t)(v >> 16);
-	if (bytes > 1)
-		out[1] = (uint8_t)(v >> 8);
-	if (bytes > 2)
-		out[2] = (uint8_t)v;
-	return bytes == 3 || (v & (bytes == 2 ? 0xffu : 0xffffu)) == 0;
+	out[0] = (uint8_t)(a << 2 | b >> 4);
+	out[1] = (uint8_t)(b << 4 | c >> 2);
+	out[2] = (uint8_t)(c << 6 | d);
+	return true;
+}
+
+/* The last four, padded, into one or two bytes; false: foreign ones, or stray bits. */
+static bool base64_padded(const char *in, size_t bytes, uint8_t *out)
+{
+	char full[4] = { in[0], in[1], bytes == 2 ? in[2] : 'A', 'A' };
+	uint8_t three[3];
+
+	if (!base64_whole(full, three))
+		return false;
+	memcpy(out, three, bytes);
+	return three[bytes] == 0;
 }
 
 enum weir_err crypto_base64_decode(struct slice text, uint8_t *out, size_t max, size_t *len)
 {
 	size_t pad = 0;
-	size_t total;
+	size_t total, whole;
 
 	if (text.len % 4 != 0)
 		return WEIR_ERR_PROTOCOL;
@@ -217,13 +252,13 @@ enum weir_err crypto_base64_decode(struct slice text, uint8_t *out, size_t max, 
 	total = text.len / 4 * 3 - pad;
 	if (total > max)
 		return WEIR_ERR_LIMIT;
-	for (size_t i = 0, done = 0; i < text.len; i += 4) {
-		size_t bytes = total - done < 3 ? total - done : 3;
-
-		if (!base64_group(text.ptr + i, bytes, out + done))
+	whole = total / 3;
+	for (size_t i = 0; i < whole; i++) {
+		if (!base64_whole(text.ptr + 4 * i, out + 3 * i))
 			return WEIR_ERR_PROTOCOL;
-		done += bytes;
 	}
+	if (pad && !base64_padded(text.ptr + 4 * whole, 3 - pad, out + 3 * whole))
+		return WEIR_ERR_PROTOCOL;
 	*len = total;
 	return WEIR_OK;
 }

@@ -2,7 +2,8 @@
 /*
  * The few primitives that log-in needs. crypto.c is the only file of pgweir,
  * beside net's TLS, that includes OpenSSL. All lengths are explicit; results
- * go to caller's memory. No state but what OpenSSL was asked for once, any thread.
+ * go to caller's memory. No state but what OpenSSL was asked for once, and each
+ * thread's own random bytes. Any thread.
  */
 #ifndef WEIR_AUTH_CRYPTO_H
 #define WEIR_AUTH_CRYPTO_H

@@ -2,6 +2,7 @@
 /* Primitives against published vectors; base64 both ways and malformed. */
 #include <criterion/criterion.h>
 
+#include <pthread.h>
 #include <stdio.h>
 
 #include "auth/crypto.h"
@@ -14,6 +15,40 @@ static void expect_hex(const uint8_t *got, size_t len, const char *hex)
 	for (size_t i = 0; i < len; i++)
 		(void)snprintf(text + 2 * i, 3, "%02x", got[i]);
 	cr_assert_str_eq(text, hex);
+}
+
+/* Many of each size, so that what is fetched ahead is used up between. */
+Test(crypto, random_bytes_come_once)
+{
+	enum { COUNT = 200, SIZES = 3 };
+	static const size_t sizes[SIZES] = { 8, 18, 40 };
+	static uint8_t given[SIZES][COUNT][40];
+
+	for (int i = 0; i < COUNT; i++)
+		for (int s = 0; s < SIZES; s++)
+			crypto_random(given[s][i], sizes[s]);
+	for (int s = 0; s < SIZES; s++)
+		for (int i = 0; i < COUNT; i++)
+			for (int j = 0; j < i; j++)
+				cr_assert_neq(memcmp(given[s][i], given[s][j], sizes[s]), 0);
+}
+
+static void *take_eight(void *out)
+{
+	crypto_random(out, 8);
+	return NULL;
+}
+
+Test(crypto, threads_are_given_different_random_bytes)
+{
+	uint8_t given[2][8];
+	pthread_t threads[2];
+
+	for (int i = 0; i < 2; i++)
+		cr_assert_eq(pthread_create(&threads[i], NULL, take_eight, given[i]), 0);
+	for (int i = 0; i < 2; i++)
+		pthread_join(threads[i], NULL);
+	cr_assert_neq(memcmp(given[0], given[1], sizeof(given[0])), 0);
 }
 
 Test(crypto, sha256_of_fips_180)
