@@ -196,6 +196,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		.has_own_log_in = how & 8,
 		.has_3_2 = how & 16,
 		.has_settings = how & 32,
+		.is_on_ring = how & 64,
 	};
 
 	if (size < 3 || size > INPUT_MAX)

@@ -360,13 +360,28 @@ static void show_catalog(void)
 	catalog_put(&c);
 }
 
+/* Where the system has no ring, all is on epoll. */
+static struct loop *make_loop(bool is_on_ring)
+{
+	struct loop_options o = {
+		.backend = is_on_ring ? LOOP_RING : LOOP_EPOLL,
+		.read_bytes = 4096,
+		.scratch_bytes = CHUNK_BYTES,
+		.ring_buffers = 16,
+		.ring_buffer_bytes = 4096,
+	};
+	struct loop *loop = loop_create(&o);
+
+	if (loop || !is_on_ring)
+		return loop;
+	o.backend = LOOP_EPOLL;
+	return loop_create(&o);
+}
+
 void tier_open(const struct tier_ways *ways)
 {
 	const struct cache_options cache = {
 		.local_bytes = 65536, .entry_bytes = 4096, .ttl_ms = 30000, .min_hits = 1,
-	};
-	const struct loop_options loop = {
-		.backend = LOOP_EPOLL, .read_bytes = 4096, .scratch_bytes = CHUNK_BYTES,
 	};
 	struct settings *s;
 
@@ -385,7 +400,7 @@ void tier_open(const struct tier_ways *ways)
 	tier.shared.cache = cache_create(&cache);
 	tier.shared.worker_count = 1;
 	tier.shared.hooks = &hooks;
-	tier.loop = loop_create(&loop);
+	tier.loop = make_loop(ways->is_on_ring);
 	tier.proxy = tier.shared.proxies[0] = proxy_create(&tier.shared, 0, tier.loop, s);
 	show_topology();
 	show_catalog();

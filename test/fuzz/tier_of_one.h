@@ -14,6 +14,7 @@
 enum { TIER_CLIENTS = 2, TIER_SERVERS = 3 };
 
 struct tier_ways {
+	bool is_on_ring;      /* io_uring */
 	bool is_session_pool;
 	bool is_replication;  /* the clients ask for it */
 	bool has_own_log_in;  /* servers are told nothing by themselves when they are opened */
