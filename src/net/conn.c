@@ -86,18 +86,33 @@ static void conn_detach(struct conn *conn)
 	conn_backlog_drop(conn);
 }
 
-void conn_close(struct conn *conn)
+/* Returns the socket, which is nobody's. */
+static int conn_strip(struct conn *conn)
 {
-	if (conn->state == CONN_CLOSED)
-		return;
-	WEIR_ASSERT(conn->magic == CONN_MAGIC);
+	int fd = conn->fd;
+
+	WEIR_ASSERT(conn->magic == CONN_MAGIC && conn->state != CONN_CLOSED);
 	conn_detach(conn);
 	if (conn->tls)
 		tls_session_destroy(conn->tls);
 	conn->tls = NULL;
-	close(conn->fd);
 	conn->fd = -1;
 	conn->state = CONN_CLOSED;
+	return fd;
+}
+
+void conn_close(struct conn *conn)
+{
+	if (conn->state != CONN_CLOSED)
+		close(conn_strip(conn));
+}
+
+int conn_leave(struct conn *conn)
+{
+	int fd = conn_strip(conn);
+
+	(void)shutdown(fd, SHUT_WR); /* fails where the peer has gone: its end is read next */
+	return fd;
 }
 
 void conn_close_after_flush(struct conn *conn)

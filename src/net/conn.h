@@ -63,6 +63,11 @@ enum weir_err conn_connect(struct conn *conn, struct loop *loop, const struct so
                            const struct conn_limits *limits) WEIR_MUST_CHECK;
 void conn_close(struct conn *conn); /* drops what is unsent */
 /*
+ * Closes it but for the socket, which the caller has now, for a conn_open: the peer reads what has
+ * left and then the end, and what it says until its own end comes as raw bytes, sealed ones by TLS.
+ */
+int conn_leave(struct conn *conn) WEIR_MUST_CHECK;
+/*
  * Reads no more and sends what is queued, bounded by a timer of 5 s. Then on_closed follows from
  * the loop (WEIR_OK: all left), in which the owner calls conn_close as ever.
  */

@@ -211,6 +211,34 @@ Test(conn, export_and_adopt)
 	loop_destroy(second);
 }
 
+Test(conn, leave_ends_our_side_only)
+{
+	struct loop *loop = peer_loop();
+	struct peer p, heir;
+	char heard[64];
+
+	peer_open(&p, loop);
+	peer_say(&p, "one");
+	conn_send(&p.conn, slice_str("last words"));
+	peer_turns(loop, 2);
+	conn_send(&p.conn, slice_str("too late"));
+	peer_wrap(&heir, loop, conn_leave(&p.conn));
+	cr_assert_not(conn_is_open(&p.conn));
+	peer_turns(loop, 2);
+	peer_hear(&p, heard, sizeof(heard));
+	cr_assert_str_eq(heard, "last words");
+	cr_assert_eq(read(p.raw, heard, sizeof(heard)), 0, "the end");
+	peer_say(&p, "two");
+	cr_assert(peer_wait(&heir, "bytes(two)"), "%s", heir.trace);
+	peer_hang_up(&p);
+	cr_assert(peer_wait(&heir, "closed("), "%s", heir.trace);
+	cr_assert_str_eq(p.trace, "bytes(one)");
+	conn_close(&heir.conn);
+	peer_turns(loop, 1);
+	peer_close(&p);
+	loop_destroy(loop);
+}
+
 Test(conn, not_idle_while_bytes_are_kept_or_queued)
 {
 	struct loop *loop = peer_loop();
