@@ -402,22 +402,27 @@ void cached_note_writes(struct client *c, const struct plan *plan)
 	judge_tables_add(c->writes, &plan->writes);
 }
 
+bool cached_writes(const struct client *c, struct cache_deps *out)
+{
+	const struct judge_tables *w = c->writes;
+
+	if (!w || (!w->is_unknown && !w->count))
+		return false;
+	*out = (struct cache_deps){ .database = slice_str(c->tenant->scope), .is_ddl = c->has_ddl };
+	if (!w->is_unknown) {
+		out->table_count = w->count;
+		memcpy(out->tables, w->oids, w->count * sizeof w->oids[0]);
+	}
+	return true;
+}
+
 void cached_invalidate(struct client *c)
 {
-	struct cache_deps deps = { 0 };
+	struct cache_deps deps;
 
-	if (!c->writes)
-		return;
-	deps.database = slice_str(c->tenant->scope);
-	deps.is_ddl = c->has_ddl;
-	if (!c->writes->is_unknown) {
-		deps.table_count = c->writes->count;
-		memcpy(deps.tables, c->writes->oids,
-		       c->writes->count * sizeof c->writes->oids[0]);
-	}
-	if (c->writes->is_unknown || c->writes->count)
+	if (cached_writes(c, &deps))
 		cache_invalidate(c->proxy->cache, &deps);
-	if (c->txn.state == TXN_IDLE) {
+	if (c->txn.state == TXN_IDLE && !c->txn.may_have_written) {
 		mem_free(c->writes);
 		c->writes = NULL;
 	}

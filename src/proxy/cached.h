@@ -9,6 +9,8 @@
 #include "proxy/client.h"
 #include "proxy/plan.h"
 
+struct cache_deps;
+
 enum cached_step {
 	CACHED_FORWARD,  /* not cacheable, or a miss: run it */
 	CACHED_ANSWERED, /* the client has its answer */
@@ -25,6 +27,9 @@ void cached_end(struct client *c);           /* forgets all; frees */
 
 /* Tables that the request may change, until its transaction ends. */
 void cached_note_writes(struct client *c, const struct plan *plan);
-void cached_invalidate(struct client *c);    /* they are committed */
+/* The same as the cache is told it; false: none. The database's name is the tenant's. */
+bool cached_writes(const struct client *c, struct cache_deps *out);
+/* They are committed. Kept, to be told again, while the tracker holds that more may have been written. */
+void cached_invalidate(struct client *c);
 
 #endif

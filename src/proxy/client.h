@@ -102,6 +102,7 @@ struct client {
 	bool is_console_alias : 1;       /* it asked for the console by PgBouncer's name */
 	bool is_read_request : 1;        /* the request that runs reads only */
 	bool had_error : 1;              /* in the request that runs */
+	bool may_commit : 1;             /* what is under way may, or anything of it */
 	bool has_inner_commit : 1;       /* the request may commit a part of it, and then fail */
 	bool is_rollback_request : 1;    /* the request that runs is a ROLLBACK */
 	bool is_commit_request : 1;      /* ... or a COMMIT */

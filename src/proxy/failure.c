@@ -17,6 +17,7 @@
 #include "proxy/held.h"
 #include "proxy/link.h"
 #include "proxy/local.h"
+#include "proxy/orphan.h"
 #include "proxy/replication.h"
 #include "proxy/rewrite.h"
 #include "proxy/serve.h"
@@ -283,6 +284,7 @@ static void lost_with_client(struct server *s, struct client *c, const struct ms
 	}
 	lost_error(c, error, &e);
 	link_cut(c);
+	orphan_leave(c, s);
 	cached_end(c);
 	if (must_close_client(c, s)) {
 		if (error && !c->is_commit_request) /* as the session would end without us */
@@ -328,8 +330,10 @@ void failure_protocol(struct server *s)
 
 	log_warn("server_protocol", "id=%llu host=%s port=%u", (unsigned long long)s->id,
 		 s->host, s->port);
-	if (c)
+	if (c) {
 		link_cut(c);
+		orphan_leave(c, s);
+	}
 	backend_close(s, CLOSE_SERVER_PROTOCOL);
 	if (c)
 		client_close(c, CLOSE_SERVER_PROTOCOL, NULL);
@@ -355,6 +359,7 @@ void failure_internal_error(struct client *c, const struct reply_segment *seg, s
 	log_warn("session_sync_failed", "id=%llu kind=%s", (unsigned long long)c->id,
 		 is_sync ? "settings" : "begin");
 	s->is_dirty = true;
+	orphan_leave(c, s);
 	c->is_txn_lost = c->txn.state != TXN_IDLE; /* its BEGIN was answered, and nothing ran since */
 	track_lost(c);
 	cached_end(c);

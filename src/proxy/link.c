@@ -14,6 +14,7 @@
 #include "proxy/keep.h"
 #include "proxy/keydata.h"
 #include "proxy/login.h"
+#include "proxy/orphan.h"
 #include "proxy/replication.h"
 #include "proxy/rewrite.h"
 #include "proxy/serve.h"
@@ -355,6 +356,7 @@ void link_client_gone(struct client *c)
 	}
 	is_busy = replies_count(&s->replies) || s->pass_left || s->is_copy_in || c->stream_left;
 	if (is_busy) {
+		orphan_leave(c, s);
 		backend_close(s, CLOSE_SERVER_DIRTY);
 		return;
 	}

@@ -25,6 +25,7 @@ src_proxy_libproxy_a_SOURCES = \
 	src/proxy/local.c src/proxy/local.h \
 	src/proxy/login.c src/proxy/login.h src/proxy/login_priv.h \
 	src/proxy/options.c src/proxy/options.h \
+	src/proxy/orphan.c src/proxy/orphan.h \
 	src/proxy/pins.c src/proxy/pins.h \
 	src/proxy/plan.c src/proxy/plan.h \
 	src/proxy/proxy.c src/proxy/proxy.h \

@@ -27,6 +27,7 @@
 #include "proxy/link.h"
 #include "proxy/listen.h"
 #include "proxy/login.h"
+#include "proxy/orphan.h"
 #include "proxy/replication.h"
 #include "proxy/tenant.h"
 #include "sql/statement.h"
@@ -192,6 +193,7 @@ struct proxy *proxy_create(struct proxy_shared *shared, unsigned index, struct l
 	list_init(&p->catalogs);
 	list_init(&p->spare_requests);
 	list_init(&p->cancelers);
+	list_init(&p->orphans);
 	gates_init(&p->gates);
 	map_init(&p->clients_by_id, client_id_equal);
 	map_init(&p->channels, listen_channel_equal);
@@ -236,6 +238,7 @@ void proxy_close_all(struct proxy *p)
 	map_foreach(&p->pools, m)
 		close_servers(&map_entry(m, struct tenant_pool, by_ledger)->pool);
 	cancel_close_all(p);
+	orphan_close_all(p);
 }
 
 void proxy_destroy(struct proxy *p)

@@ -80,6 +80,7 @@ struct proxy {
 	struct cache_worker *cache;  /* NULL: off */
 	struct list spare_requests;  /* held-request blocks */
 	struct list cancelers;       /* cancel requests on their way */
+	struct list orphans;         /* requests whose servers were given up, see orphan.h */
 	struct loop_timer housekeeping;
 	struct conn_limits client_limits, server_limits;
 	uint32_t rotation;

@@ -58,6 +58,7 @@ struct proxy_shared { /* borrowed by every proxy: outlives them */
 	unsigned worker_count;
 	struct proxy *proxies[64];      /* by worker index, set before the threads start */
 	_Atomic uint32_t client_count;  /* connected, all workers */
+	_Atomic uint32_t orphan_count;  /* see orphan.h, all workers */
 	_Atomic uint32_t listener_count; /* clients that listen, all workers */
 	struct notifier notifiers[NOTIFIERS];
 	const struct proxy_hooks *hooks;

@@ -353,10 +353,19 @@ static bool may_unpin(uint32_t flags)
 			 STATEMENT_LARGE)) != 0;
 }
 
+/* Outside a transaction, or it may end one; what follows that in the same go counts too. */
+static bool may_commit(const struct client *c, uint32_t flags)
+{
+	return c->txn.state != TXN_OPEN ||
+	       (flags & (STATEMENT_COMMIT | STATEMENT_ROLLBACK | STATEMENT_CHAIN | STATEMENT_TWO_PHASE |
+			 STATEMENT_TXN_INSIDE_MULTI | STATEMENT_UNPARSED | STATEMENT_LARGE));
+}
+
 void track_request_sent(struct client *c, const struct plan *plan)
 {
 	uint32_t flags = plan->txn.flags;
 
+	c->may_commit |= may_commit(c, flags);
 	c->has_inner_commit |= has_inner_end(c, &plan->txn);
 	c->has_ddl |= plan->is_ddl;
 	c->wants_catalog |= plan->wants_catalog;
@@ -469,13 +478,13 @@ static bool may_doubt_catalog(struct tenant *t, uint64_t now_us)
 }
 
 /* DDL is committed now, or the request names what the catalog lacks: the tier reads it again. */
-static void ask_for_catalog(struct client *c)
+static void ask_for_catalog(struct client *c, bool has_more)
 {
 	const struct proxy_hooks *hooks = c->proxy->shared->hooks;
 	struct tenant *t = c->tenant;
 	bool is_due = c->has_ddl || may_doubt_catalog(t, loop_now_us(c->proxy->loop));
 
-	c->has_ddl = false;
+	c->has_ddl &= has_more;
 	c->wants_catalog = false;
 	if (is_due)
 		hooks->catalog_stale(c->proxy->shared->hooks_ctx, t->database);
@@ -484,7 +493,10 @@ static void ask_for_catalog(struct client *c)
 void track_ready(struct client *c, struct server *s, char status)
 {
 	struct txn_end end = txn_ready(&c->txn, status);
+	bool has_more = replies_count(&s->replies) > 0;
 
+	if (has_more) /* perhaps it was one of those: see cached_invalidate */
+		c->txn.may_have_written |= end.has_written;
 	if (!c->had_error)
 		request_succeeded(c, s);
 	else
@@ -498,8 +510,9 @@ void track_ready(struct client *c, struct server *s, char status)
 		cached_invalidate(c);
 	}
 	if (end.is_over && (c->has_ddl || c->wants_catalog))
-		ask_for_catalog(c);
+		ask_for_catalog(c, has_more);
 	request_forget(c);
+	c->may_commit &= has_more;
 }
 
 static void count_times(struct client *c)
@@ -548,4 +561,5 @@ void track_lost(struct client *c)
 	}
 	rollback_settings(c);
 	request_forget(c);
+	c->may_commit = false;
 }

@@ -322,9 +322,10 @@ static void on_drain_poll(struct loop_timer *timer)
 {
 	struct control *c = list_entry(timer, struct control, drain_timer);
 	uint32_t left = atomic_load(&c->shared.client_count);
+	uint32_t orphans = atomic_load(&c->shared.orphan_count);
 
-	if (left == 0 || loop_now_us(c->loop) >= c->drain_until_us) {
-		log_info("drained", "clients_left=%u", left);
+	if (left + orphans == 0 || loop_now_us(c->loop) >= c->drain_until_us) {
+		log_info("drained", "clients_left=%u orphans_left=%u", left, orphans);
 		drain_end(c);
 		return;
 	}
