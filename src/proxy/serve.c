@@ -315,6 +315,15 @@ static bool serve_planned(struct client *c, const struct request *req, struct pl
 	return serve_forward(c, req, plan, tp.node);
 }
 
+/* Answered here: the unnamed statement of an earlier request ends as it would on a server. */
+static void end_unnamed(struct client *c, const struct request *req, const struct plan *plan)
+{
+	if (req->kind != REQUEST_QUERY && !plan->has_parse)
+		return;
+	prepared_put(&c->unnamed);
+	c->is_unnamed_live = false;
+}
+
 static bool serve_query(struct client *c, const struct request *req)
 {
 	struct plan plan;
@@ -334,6 +343,8 @@ static bool serve_query(struct client *c, const struct request *req)
 		return false;
 	plan_make(&plan, c, req);
 	is_done = serve_planned(c, req, &plan);
+	if (is_done && c->state == CLIENT_IDLE)
+		end_unnamed(c, req, &plan);
 	plan_fini(&plan);
 	if (is_done && c->listening)
 		hear_served(c);

@@ -133,6 +133,20 @@ def test_a_simple_query_ends_the_unnamed_statement(weir):
 
 
 @quick
+def test_what_pgweir_answers_ends_the_unnamed_statement(weir, sub):
+    """BEGIN needs no server yet."""
+    with sub("a simple query"), logged_in(weir) as raw:
+        ask(raw, parse("", "SELECT 1"))
+        raw.send(query("BEGIN"))
+        raw.read_until("Z")
+        equal(first_error(ask(raw, bind("", ""), execute())), "26000")
+    with sub("its next Parse"), logged_in(weir) as raw:
+        ask(raw, parse("", "SELECT 1"))
+        ask(raw, parse("", "BEGIN"), bind("", ""), execute())
+        equal(values(ask(raw, bind("", ""), execute())), [])
+
+
+@quick
 def test_queries_of_pgweir_do_not_end_the_unnamed_statement(start, sub):
     """On a server that the client keeps: values of sequences are discarded in front of a request, and behind one it
     is asked whether the lock is still there."""
