@@ -22,6 +22,7 @@ struct run {
 	struct slice sql;
 	struct statement *statement;
 	struct slice bind, types; /* empty in a simple query */
+	struct prepared *prepared; /* whose types they are; NULL: the request's own */
 };
 
 enum { PARSED_HERE_MAX = 16 };
@@ -66,6 +67,7 @@ static void take_effects(struct folding *f, const struct run *run)
 		.at = plan->completions,
 		.bind = run->bind,
 		.types = run->types,
+		.prepared = run->prepared ? prepared_get(run->prepared) : NULL,
 	};
 }
 
@@ -315,6 +317,7 @@ static void fold_named(struct folding *f, struct slice name, const struct slice 
 	run.sql = p->text;
 	run.statement = p->statement;
 	run.types = p->param_types;
+	run.prepared = p;
 	fold_run(f, &run);
 }
 
@@ -478,7 +481,9 @@ void plan_make(struct plan *plan, struct client *c, const struct request *req)
 void plan_fini(struct plan *plan)
 {
 	statement_put(&plan->only);
-	for (uint32_t i = 0; i < plan->effect_count; i++)
+	for (uint32_t i = 0; i < plan->effect_count; i++) {
 		statement_put(&plan->effects[i].statement);
+		prepared_put(&plan->effects[i].prepared);
+	}
 	plan->effect_count = 0;
 }

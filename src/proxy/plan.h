@@ -18,6 +18,7 @@ struct plan_effects { /* a statement that does something to the session */
 	uint32_t at;                 /* statements of the request that run before it */
 	struct slice bind;           /* body of its Bind; empty: none */
 	struct slice types;          /* OIDs that its Parse gave */
+	struct prepared *prepared;   /* counted: whose they are; NULL: the request's own */
 };
 
 struct plan {

@@ -147,6 +147,21 @@ def test_what_pgweir_answers_ends_the_unnamed_statement(weir, sub):
 
 
 @quick
+def test_an_unnamed_statement_replaced_behind_its_use(weir):
+    """In one request; what it set, by its parameters' types, is the session's."""
+    with logged_in(weir) as raw:
+        for value in ("first", "second"):
+            ask(raw, parse("", "SELECT set_config($1, $2, false)", (25, 25)))
+            raw.send(bind("", "", ["pgweir_test.replaced", value]), execute(), parse("", "SHOW pgweir_test.replaced"),
+                     SYNC)
+            raw.read_until("Z")
+            for _ in range(3):
+                with weir.connect() as other:
+                    other.execute("SELECT 1")
+                equal(values(ask(raw, parse("", "SHOW pgweir_test.replaced"), bind("", ""), execute())), [[value]])
+
+
+@quick
 def test_queries_of_pgweir_do_not_end_the_unnamed_statement(start, sub):
     """On a server that the client keeps: values of sequences are discarded in front of a request, and behind one it
     is asked whether the lock is still there."""
