@@ -29,7 +29,7 @@ void cached_end(struct client *c);           /* forgets all; frees */
 void cached_note_writes(struct client *c, const struct plan *plan);
 /* The same as the cache is told it; false: none. The database's name is the tenant's. */
 bool cached_writes(const struct client *c, struct cache_deps *out);
-/* They are committed. Kept, to be told again, while the tracker holds that more may have been written. */
+/* They are committed. Kept, to be told again, while the tracker holds that more may be written. */
 void cached_invalidate(struct client *c);
 
 #endif
