@@ -6,7 +6,6 @@ SIGTERM; its exit status and its log (sanitizer reports, failed assertions) are
 part of the result. With `against="direct"` the `weir` of the tests is the
 primary itself: that shows whether a test asks for what PostgreSQL does.
 """
-import contextlib
 import json
 import os
 import pwd
@@ -70,15 +69,19 @@ class Tier:
         return psycopg.connect(host="127.0.0.1", port=port or self.primary_port(), user=user,
                                password=servers.USERS[user], dbname=dbname, autocommit=True, **kw)
 
+    def runs_on(self, name, text):
+        """A node that is just being rebuilt, after a failover, runs nothing."""
+        try:
+            with self.connect(servers.pg_port(self.state, name), user="postgres") as node:
+                return node.execute("SELECT 1 FROM pg_stat_activity WHERE state = 'active' AND pid <> pg_backend_pid() "
+                                    "AND query LIKE %s", (f"%{text}%",)).fetchone() is not None
+        except psycopg.OperationalError:
+            return False
+
     def wait_running(self, text, seconds=20):
         """Until a statement with this in its text runs on a node, so that a cancel or an end meets it."""
-        with contextlib.ExitStack() as stack:
-            state = self.state
-            nodes = [stack.enter_context(self.connect(servers.pg_port(state, name), user="postgres"))
-                     for name in servers.node_names(state)]
-            until(f"{text} to run", seconds, lambda: any(node.execute(
-                "SELECT 1 FROM pg_stat_activity WHERE state = 'active' AND query LIKE %s",
-                (f"%{text}%",)).fetchone() for node in nodes))
+        until(f"{text} to run", seconds,
+              lambda: any(self.runs_on(name, text) for name in servers.node_names(self.state)))
 
     def when_running(self, text, act):
         """A thread that calls act() once such a statement runs."""
