@@ -49,24 +49,6 @@ void hear_flush(struct client *c)
 
 /* ---- before an answer: what was there before the request; its own before its end ---- */
 
-static void catch_up(struct client *c);
-
-bool hear_first(struct client *c)
-{
-	struct listening *l = c->listening;
-
-	l->was_inside = c->txn.state == TXN_OPEN || c->txn.state == TXN_FAILED;
-	if (!l->subscriptions.count || l->has_heard || l->was_inside || c->state != CLIENT_IDLE)
-		return false;
-	catch_up(c);
-	return true;
-}
-
-void hear_served(struct client *c)
-{
-	c->listening->has_heard = false;
-}
-
 bool hear_holds_ready(struct client *c, char status)
 {
 	struct listening *l = c->listening;
@@ -121,6 +103,22 @@ static void catch_up(struct client *c)
 	client_set_state(c, CLIENT_WAIT_HEARD);
 	loop_timer_arm(c->proxy->loop, &c->timer, CATCH_UP_BOUND_US, on_catch_up_late);
 	hooks->catch_up(c->proxy->shared->hooks_ctx, c->tenant->database, c->id);
+}
+
+bool hear_first(struct client *c)
+{
+	struct listening *l = c->listening;
+
+	l->was_inside = c->txn.state == TXN_OPEN || c->txn.state == TXN_FAILED;
+	if (!l->subscriptions.count || l->has_heard || l->was_inside || c->state != CLIENT_IDLE)
+		return false;
+	catch_up(c);
+	return true;
+}
+
+void hear_served(struct client *c)
+{
+	c->listening->has_heard = false;
 }
 
 void hear_end_request(struct client *c)
@@ -257,4 +255,3 @@ void hear_notified(struct proxy *p, const char *database, const struct notificat
 	       (full = full_client(ch)) != NULL)
 		overflow(full);
 }
-
