@@ -14,6 +14,7 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "pool/datestyle.h"
+#include "sql/quote.h"
 
 struct setting {
 	const char *name;  /* owned by the state's block */
@@ -277,6 +278,12 @@ static void append_setting_name(struct buf *out, const char *name)
 
 static void append_reset(struct buf *out, const struct setting *s)
 {
+	if (quote_cuts_name(s->name)) {
+		buf_append_str(out, "SELECT pg_catalog.set_config(");
+		session_quote_literal(out, slice_str(s->name));
+		buf_append_str(out, ", NULL, false);");
+		return;
+	}
 	buf_append_str(out, "RESET ");
 	append_setting_name(out, s->name);
 	buf_append_u8(out, ';');

@@ -278,17 +278,6 @@ static void add_set_from_param(struct analysis *a, const char *name, uint16_t pa
 	analysis_last_effect(a)->value_param = param;
 }
 
-/* SET would cut it, as it does with identifiers, and set_config doesn't. */
-static bool is_cut_name(const char *name)
-{
-	enum { IDENTIFIER_MAX = 63 };
-	size_t len = 0;
-
-	for (; *name && len <= IDENTIFIER_MAX; name++)
-		len = *name == '.' ? 0 : len + 1;
-	return len > IDENTIFIER_MAX;
-}
-
 static void set_config(struct analysis *a, const struct tree_node *const arg[3], bool is_certain)
 {
 	int is_local = bool_constant(arg[2]);
@@ -296,7 +285,7 @@ static void set_config(struct analysis *a, const struct tree_node *const arg[3],
 	uint16_t param = param_number(arg[1]);
 
 	name = name ? analysis_lower(a, name) : "";
-	is_certain = is_certain && *name && !is_cut_name(name);
+	is_certain = is_certain && *name && !quote_cuts_name(name);
 	value = value && is_certain ? config_value(a, name, value) : NULL;
 	if (is_local == 1 || (is_local == 0 && value))
 		add_set(a, name, value, is_local == 1);

@@ -91,3 +91,13 @@ void quote_config_value(struct buf *b, const char *name, struct slice value)
 		put_identifier(b, &value);
 	}
 }
+
+bool quote_cuts_name(const char *name)
+{
+	enum { IDENTIFIER_MAX = 63 };
+	size_t len = 0;
+
+	for (; *name && len <= IDENTIFIER_MAX; name++)
+		len = *name == '.' ? 0 : len + 1;
+	return len > IDENTIFIER_MAX;
+}

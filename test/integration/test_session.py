@@ -339,3 +339,15 @@ def test_set_of_a_hidden_function(weir):
             check(other.execute("SHOW TimeZone").fetchone() != ("Asia/Tokyo",), "leaked")
     conns[0].execute("DROP FUNCTION it_set()")
     leave(conns)
+
+
+@quick
+def test_a_setting_with_a_name_longer_than_an_identifier(start):
+    """RESET would cut the name: it is taken back all the same, and stays its session's."""
+    weir = start({"default_pool_size": 1, "split": "off"})
+    name = "pgweir_" + "n" * 70 + ".x"
+    show = "SELECT coalesce(current_setting(%s, true), '')"
+    with weir.connect(options=f"-c {name}=own") as a, weir.connect() as b:
+        for _ in range(2):
+            equal(a.execute(show, (name,)).fetchone(), ("own",))
+            equal(b.execute(show, (name,)).fetchone(), ("",))
