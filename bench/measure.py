@@ -35,8 +35,10 @@ def percentile(values, share):
 def pgbench(stage, scenario, target, seconds, prefix=(), log=True):
     """Runs it; (finished process, prefix of its logs)."""
     logs = os.path.join(stage.dir, "pgbench_log")
+    # A thread of pgbench logs in one client at a time.
+    threads = scenario.clients if scenario.script == "login" else min(2, scenario.clients)
     argv = [*prefix, "pgbench", "-n", *stage.scripts(scenario, target), "-M", scenario.mode,
-            "-c", str(scenario.clients), "-j", str(min(2, scenario.clients)), "-T", str(max(1, round(seconds)))]
+            "-c", str(scenario.clients), "-j", str(threads), "-T", str(max(1, round(seconds)))]
     if scenario.script == "login":
         argv += ["-C"]    # a connection per transaction
     if log:

@@ -60,8 +60,9 @@ def scenarios():
                 found.append(Scenario(f"pg/finai/{mode}/32", server, "finai", mode, 32))
         found.append(Scenario(f"{server}/tls/simple/32", server, "select", "simple", 32, has_tls=True))
         found.append(Scenario(f"{server}/copy", server, "copy"))
-    found.append(Scenario("scram/login/plain/8", "scram", "login", "simple", 8))
-    found.append(Scenario("scram/login/tls/8", "scram", "login", "simple", 8, has_tls=True))
+    for clients in (2, 32):
+        found.append(Scenario(f"scram/login/plain/{clients}", "scram", "login", "simple", clients))
+        found.append(Scenario(f"scram/login/tls/{clients}", "scram", "login", "simple", clients, has_tls=True))
     return found
 
 
@@ -103,6 +104,28 @@ def find_program(names):
     return None
 
 
+def tier(folder, *command):
+    done = subprocess.run([TIER, *command, "--dir", os.path.join(folder, "tier")], text=True,
+                          capture_output=True, stdin=subprocess.DEVNULL, timeout=120)
+    if done.returncode != 0:
+        raise BenchError(f"test/tier/tier {command[0]} failed:\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def start_server(folder):
+    """A PostgreSQL of this folder's own; its port."""
+    for _ in range(3):  # the range of ports is a guess; another one if it's taken
+        try:
+            tier(folder, "start", "--plain", "--no-fsync", "--base-port", str(free_base_port()))
+            break
+        except BenchError as e:
+            failure = e
+    else:
+        raise failure
+    env = dict(line[7:].split("=", 1) for line in tier(folder, "env").splitlines() if line.startswith("export "))
+    return int(env["TIER_PRIMARY_PORT"])
+
+
 class Stage:
     """The running servers and poolers; ports and pids of each target."""
 
@@ -131,7 +154,7 @@ class Stage:
                 child.kill()
                 child.wait()
         if self.has_tier:
-            self.tier("stop")
+            tier(self.dir, "stop")
         shutil.rmtree(self.dir, ignore_errors=True)
 
     def targets(self, scenario):
@@ -156,25 +179,9 @@ class Stage:
 
     # --- processes ---
 
-    def tier(self, *command):
-        done = subprocess.run([TIER, *command, "--dir", os.path.join(self.dir, "tier")], text=True,
-                              capture_output=True, stdin=subprocess.DEVNULL, timeout=120)
-        if done.returncode != 0:
-            raise BenchError(f"test/tier/tier {command[0]} failed:\n{done.stdout}{done.stderr}")
-        return done.stdout
-
     def start_pg(self):
-        for _ in range(3):  # the range of ports is a guess; another one if it's taken
-            try:
-                self.has_tier = True
-                self.tier("start", "--plain", "--no-fsync", "--base-port", str(free_base_port()))
-                break
-            except BenchError as e:
-                failure = e
-        else:
-            raise failure
-        env = dict(line[7:].split("=", 1) for line in self.tier("env").splitlines() if line.startswith("export "))
-        self.pg_port = int(env["TIER_PRIMARY_PORT"])
+        self.has_tier = True
+        self.pg_port = start_server(self.dir)
         init = subprocess.run(["pgbench", "-i", "-q", "-s", str(SCALE), *self.address(self.pg_port)], env=self.env(),
                               capture_output=True, text=True, stdin=subprocess.DEVNULL)
         if init.returncode != 0:
