@@ -5,6 +5,7 @@
  */
 #include "fuzz/tiny_redis.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -53,31 +54,30 @@ static unsigned incarnation;
 
 /* --- sockets --- */
 
-static void remove_sockets(void)
-{
-	for (unsigned i = 0; i < TINY_NODES; i++)
-		unlink(paths[i]);
-}
-
+/*
+ * A fuzzer ends without a last word, so the file is gone as soon as it is there: whoever holds it
+ * open is connected to through /proc.
+ */
 static void listen_once(unsigned node)
 {
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), file;
 
-	snprintf(paths[node], PATH_BYTES, "/tmp/pgweir-fuzz-%ld-%u", (long)getpid(), node);
-	memcpy(addr.sun_path, paths[node], PATH_BYTES);
-	listen_fds[node] = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (bind(listen_fds[node], (const struct sockaddr *)&addr, sizeof addr) != 0 ||
-	    listen(listen_fds[node], TINY_CONNS) != 0)
+	snprintf(addr.sun_path, sizeof addr.sun_path, "/tmp/pgweir-fuzz-%ld-%u", (long)getpid(), node);
+	if (bind(fd, (const struct sockaddr *)&addr, sizeof addr) != 0 || listen(fd, TINY_CONNS) != 0)
 		abort();
+	file = open(addr.sun_path, O_PATH | O_CLOEXEC);
+	if (file < 0 || unlink(addr.sun_path) != 0)
+		abort();
+	snprintf(paths[node], PATH_BYTES, "/proc/self/fd/%d", file);
+	listen_fds[node] = fd;
 }
 
 const char *tiny_redis_path(unsigned node)
 {
-	if (listen_fds[0] < 0) {
+	if (listen_fds[0] < 0)
 		for (unsigned i = 0; i < TINY_NODES; i++)
 			listen_once(i);
-		atexit(remove_sockets);
-	}
 	return paths[node];
 }
 
