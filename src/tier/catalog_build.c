@@ -195,10 +195,13 @@ static struct catalog_relation_entry *note_relation(struct catalog *c, const cha
 void catalog_builder_relation(struct catalog_builder *b, uint32_t oid, const char *schema,
 			      const char *name, uint32_t flags)
 {
-	struct catalog_relation_entry *r = note_relation(b->catalog, schema, name);
-	struct catalog_relation_entry *any = note_relation(b->catalog, NULL, name);
-	const struct fact_relation fact = { .oid = oid, .entry = r };
+	struct catalog_relation_entry *r, *any;
+	struct fact_relation fact = { .oid = oid };
 
+	if (oid == 0) /* PostgreSQL has none such; here it stands for not being known */
+		return;
+	r = fact.entry = note_relation(b->catalog, schema, name);
+	any = note_relation(b->catalog, NULL, name);
 	/* The same name twice: a catalog in change; the next reading is right. */
 	if (r->relation.oid != 0)
 		return;

@@ -27,7 +27,7 @@ void catalog_builder_function(struct catalog_builder *b, uint32_t oid, const cha
 /* A function of that name does this to the session: CATALOG_SESSION_ bits. */
 void catalog_builder_function_session(struct catalog_builder *b, const char *schema,
 				      const char *name, uint32_t session);
-/* flags: all but those that edges bring (VOLATILE_VIEW, UNCACHEABLE of views). */
+/* flags: all but those that edges bring (VOLATILE_VIEW, UNCACHEABLE of views). oid 0: none. */
 void catalog_builder_relation(struct catalog_builder *b, uint32_t oid, const char *schema,
 			      const char *name, uint32_t flags);
 /* A write to it does this to the session: CATALOG_SESSION_ bits. */

@@ -10,6 +10,7 @@ FUZZ_TARGETS = \
 	test/fuzz/fuzz_answer \
 	test/fuzz/fuzz_auth_files \
 	test/fuzz/fuzz_cache \
+	test/fuzz/fuzz_catalog \
 	test/fuzz/fuzz_cluster \
 	test/fuzz/fuzz_config \
 	test/fuzz/fuzz_connstr \
@@ -41,6 +42,8 @@ test_fuzz_fuzz_answer_CPPFLAGS = $(TEST_CPPFLAGS)
 test_fuzz_fuzz_cache_SOURCES = test/fuzz/fuzz_cache.c test/fuzz/fake_time.c test/fuzz/fake_time.h \
 	test/fuzz/tiny_redis.c test/fuzz/tiny_redis.h $(FUZZ_MAIN)
 test_fuzz_fuzz_cache_CPPFLAGS = $(TEST_CPPFLAGS)
+test_fuzz_fuzz_catalog_SOURCES = test/fuzz/fuzz_catalog.c $(FUZZ_MAIN)
+test_fuzz_fuzz_catalog_CPPFLAGS = $(TEST_CPPFLAGS)
 test_fuzz_fuzz_entry_SOURCES = test/fuzz/fuzz_entry.c $(FUZZ_MAIN)
 test_fuzz_fuzz_entry_CPPFLAGS = $(TEST_CPPFLAGS)
 test_fuzz_fuzz_config_SOURCES = test/fuzz/fuzz_config.c $(FUZZ_MAIN)

@@ -153,6 +153,29 @@ Test(catalog, a_name_without_schema_stands_for_all_of_that_name)
 	catalog_put(&c);
 }
 
+/* Nobody has oid 0: a server that says so isn't believed, and looking up ends all the same. */
+Test(catalog, a_relation_without_an_oid_is_none)
+{
+	struct catalog_builder *b = catalog_builder_create();
+	struct catalog *c;
+	bool several;
+	size_t n = 0;
+
+	catalog_builder_relation(b, 0, "public", "ghost", 0);
+	catalog_builder_relation(b, 0, "public", "ghost", 0);
+	catalog_builder_relation(b, 7, "public", "real", 0);
+	catalog_builder_relation(b, 8, "public", "real", CATALOG_REL_VIEW);
+	c = catalog_builder_finish(&b);
+	cr_expect_null(catalog_relation(c, "public", "ghost", &several));
+	cr_expect_null(catalog_relation(c, NULL, "ghost", &several));
+	while (n < 9 && catalog_relation_nth(c, "ghost", n))
+		n++;
+	cr_expect_eq(n, 0, "%zu", n);
+	cr_expect_eq(find(c, "real")->oid, 7);
+	cr_expect_null(catalog_relation_nth(c, "real", 1));
+	catalog_put(&c);
+}
+
 Test(catalog, the_worst_overload_of_a_function_counts)
 {
 	struct catalog *c = shop();
