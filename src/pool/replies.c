@@ -78,11 +78,12 @@ enum weir_err replies_push(struct replies *r, enum reply_kind kind, bool has_syn
 	return WEIR_OK;
 }
 
-void replies_add(struct replies *r, enum reply_kind kind, bool has_sync)
+struct reply_segment *replies_add(struct replies *r, enum reply_kind kind, bool has_sync)
 {
 	enum weir_err err = replies_push(r, kind, has_sync);
 
 	WEIR_ASSERT(err == WEIR_OK);
+	return replies_newest(r);
 }
 
 enum weir_err replies_push_op(struct replies *r, enum reply_op_kind kind, uint64_t id)
@@ -163,6 +164,15 @@ uint32_t replies_unasked(const struct replies *r)
 	return count_ops(r, REPLY_OP_ASKED, REPLY_OP_ASKED);
 }
 
+uint32_t replies_unnamed_due(const struct replies *r)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < r->segment_count; i++)
+		n += r->segments[(r->segment_head + i) & (r->segment_cap - 1)].unnamed_due;
+	return n;
+}
+
 void replies_skip_ops(struct replies *r)
 {
 	struct reply_segment *s = replies_current(r);
@@ -175,8 +185,12 @@ void replies_skip_ops(struct replies *r)
 
 void replies_skip_all_ops(struct replies *r)
 {
-	for (uint32_t i = 0; i < r->segment_count; i++)
-		r->segments[(r->segment_head + i) & (r->segment_cap - 1)].op_count = 0;
+	for (uint32_t i = 0; i < r->segment_count; i++) {
+		struct reply_segment *s = &r->segments[(r->segment_head + i) & (r->segment_cap - 1)];
+
+		s->op_count = 0;
+		s->unnamed_due = 0;
+	}
 	r->op_total = 0;
 }
 
@@ -212,6 +226,7 @@ void replies_extend(struct replies *r)
 	}
 	next = &r->segments[(r->segment_head + 1) & (r->segment_cap - 1)];
 	next->op_count += s->op_count;
+	next->unnamed_due += s->unnamed_due;
 	next->has_error |= s->has_error;
 	next->is_started |= s->is_started;
 	pop_segment(r);

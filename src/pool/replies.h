@@ -37,7 +37,8 @@ enum reply_op_kind {
 	/* A Close stands for a Parse the server didn't need: CloseComplete becomes ParseComplete. */
 	REPLY_OP_AS_PARSED,
 	REPLY_OP_CLOSED,       /* forward, and a named statement of the client is closed */
-	REPLY_OP_UNNAMED,      /* forward; skipped by an error: there is no unnamed statement */
+	REPLY_OP_UNNAMED,      /* forward, and a Parse of the unnamed statement is done */
+	REPLY_OP_CLOSED_UNNAMED, /* forward, and the unnamed statement is closed */
 	/* pgweir's own Close in front of a Describe whose answer is looked at ... */
 	REPLY_OP_ASKED,        /* ... and is the client's, of the oldest name asked for */
 	REPLY_OP_LOOK,         /* ... and is pgweir's own: see rewrite.h */
@@ -57,6 +58,7 @@ struct reply_segment {
 	uint16_t early_ends; /* CopyDone, CopyFail sent before the server asked for data ... */
 	uint16_t late_ends;  /* ... and behind the segment's Sync, which PostgreSQL ignores then */
 	uint32_t op_count;
+	uint32_t unnamed_due; /* ParseCompletes of unnamed statements still to come */
 };
 
 struct replies {
@@ -71,8 +73,8 @@ struct replies {
 void replies_init(struct replies *r);
 void replies_fini(struct replies *r);
 enum weir_err replies_push(struct replies *r, enum reply_kind kind, bool has_sync);
-/* Where replies_has_room has been asked, or nothing is expected yet. */
-void replies_add(struct replies *r, enum reply_kind kind, bool has_sync);
+/* Where replies_has_room has been asked, or nothing is expected yet. The new segment. */
+struct reply_segment *replies_add(struct replies *r, enum reply_kind kind, bool has_sync);
 /* Adds an op to the newest segment. */
 enum weir_err replies_push_op(struct replies *r, enum reply_op_kind kind, uint64_t id);
 struct reply_segment *replies_current(struct replies *r); /* oldest; NULL: none expected */
@@ -87,6 +89,7 @@ uint32_t replies_unclosed(const struct replies *r);
 uint32_t replies_unasked(const struct replies *r); /* ... or go in front of a Describe */
 /* The i-th remaining op; those of the current segment come first. */
 struct reply_op replies_op_at(const struct replies *r, uint32_t i);
+uint32_t replies_unnamed_due(const struct replies *r); /* of all segments */
 /* An error skips what is left of the current segment. */
 void replies_skip_ops(struct replies *r);
 void replies_skip_all_ops(struct replies *r);

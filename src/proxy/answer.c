@@ -22,6 +22,7 @@
 #include "proxy/login.h"
 #include "proxy/rewrite.h"
 #include "proxy/track.h"
+#include "proxy/unnamed.h"
 #include "proxy/unpin.h"
 #include "tier/catalog.h"
 #include "wire/backend.h"
@@ -146,25 +147,38 @@ static void watch_description(struct server *s, enum reply_op_kind kind)
 		s->watch |= kind == REPLY_OP_LOOK ? WATCH_LOOK : WATCH_ASKED;
 }
 
+static void unnamed_done(struct reply_segment *seg)
+{
+	if (seg->unnamed_due)
+		seg->unnamed_due--;
+}
+
 /* A Parse or Close was answered. */
-static void take_completion(struct stream *st, const struct frame *f)
+static void take_completion(struct stream *st, struct reply_segment *seg, const struct frame *f)
 {
 	struct server *s = st->s;
 	struct client *c = s->client;
 	size_t total = f->whole.len;
-	enum reply_op_kind kind = (enum reply_op_kind)replies_take_op(&s->replies).kind;
+	enum reply_op_kind kind;
 
+	if (!seg->op_count) { /* it was sent as it came: its statements are unnamed */
+		if (f->type == BE_PARSE_COMPLETE)
+			unnamed_done(seg);
+		st->at += total;
+		return;
+	}
+	kind = (enum reply_op_kind)replies_take_op(&s->replies).kind;
 	switch (kind) {
 	case REPLY_OP_OWN_PARSE:
 	case REPLY_OP_OWN_CLOSE:
 		swallow(st, total);
-		if (current(st)->kind == REPLY_BEGIN && !current(st)->op_count)
+		if (seg->kind == REPLY_BEGIN && !seg->op_count)
 			begin_done(s);
 		return;
 	case REPLY_OP_AS_PARSED:
 		swallow(st, total);
 		if (c) {
-			current(st)->is_started = true;
+			seg->is_started = true;
 			conn_send(&c->conn, wire_parse_complete);
 			confirm_statement(c);
 		}
@@ -181,6 +195,13 @@ static void take_completion(struct stream *st, const struct frame *f)
 	case REPLY_OP_CLOSED:
 		if (c && c->names)
 			prepared_names_confirm_close(c->names);
+		break;
+	case REPLY_OP_UNNAMED:
+		unnamed_done(seg);
+		break;
+	case REPLY_OP_CLOSED_UNNAMED:
+		if (c)
+			unnamed_closed(c, &s->replies);
 		break;
 	default:
 		break;
@@ -480,7 +501,7 @@ static void take_frame(struct stream *st, const struct frame *f)
 	else if (f->type == BE_COPY_IN || f->type == BE_COPY_BOTH)
 		take_copy_in(st, f);
 	else
-		take_completion(st, f);
+		take_completion(st, seg, f);
 }
 
 /* A body that is passed on (or swallowed) as it comes. */

@@ -24,6 +24,7 @@
 #include "proxy/replication.h"
 #include "proxy/serve.h"
 #include "proxy/track.h"
+#include "proxy/unnamed.h"
 #include "wire/build.h"
 
 enum { CLIENT_MESSAGE_MAX = 1 << 20 };
@@ -179,7 +180,7 @@ static void drop_state(struct client *c)
 	session_put(&c->session);
 	session_put(&c->startup);
 	track_fini(c);
-	prepared_put(&c->unnamed);
+	unnamed_free(c);
 	prepared_names_destroy(&c->names);
 	mem_free(c->begin_sql);
 	c->begin_sql = NULL;

@@ -34,6 +34,7 @@ struct login;
 struct look;
 struct names_error;
 struct track;
+struct unnamed;
 
 struct client {
 	unsigned magic;
@@ -58,7 +59,7 @@ struct client {
 	struct session_txn settings;     /* what the open transaction has changed of them */
 	struct track *track;             /* owned: effects of the request that runs; NULL: never any */
 	struct prepared_names *names;    /* owned; NULL until it prepares */
-	struct prepared *unnamed;        /* counted: unnamed statement parsed in an earlier request */
+	struct unnamed *unnamed;         /* owned: see unnamed.h; NULL until it parses one */
 	struct look *look;               /* owned: see rewrite.h; NULL: nothing is looked at */
 	struct held_request *held;       /* owned: copy of the request until its answer begins */
 	struct cached_request *cached;   /* owned: look-up or fill; NULL until it asks the cache */

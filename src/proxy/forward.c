@@ -17,6 +17,7 @@
 #include "proxy/listen.h"
 #include "proxy/rewrite.h"
 #include "proxy/track.h"
+#include "proxy/unnamed.h"
 #include "proxy/vacate.h"
 #include "wire/build.h"
 
@@ -143,11 +144,13 @@ static void send_gate(struct client *c)
 	buf_fini(&b);
 }
 
-static void segment_begin(struct client *c, enum reply_kind kind, bool has_sync)
+static struct reply_segment *segment_begin(struct client *c, enum reply_kind kind, bool has_sync)
 {
-	replies_add(&c->server->replies, kind, has_sync);
+	struct reply_segment *seg = replies_add(&c->server->replies, kind, has_sync);
+
 	if (c->is_gated)
 		send_gate(c);
+	return seg;
 }
 
 /*
@@ -187,20 +190,20 @@ static void send_extended(struct client *c, const struct request *req, const str
 {
 	struct server *s = c->server;
 	bool is_open = is_segment_open(s);
+	struct reply_segment *seg = is_open ? replies_newest(&s->replies) :
+					      segment_begin(c, REPLY_EXTENDED, req->has_sync);
 
-	if (is_open)
-		replies_newest(&s->replies)->has_sync |= req->has_sync;
-	else
-		segment_begin(c, REPLY_EXTENDED, req->has_sync);
+	seg->has_sync |= req->has_sync;
 	if (plan->must_rewrite || (plan->has_live_unnamed && !c->is_unnamed_live) || is_open ||
-	    !req->has_sync || (plan->has_parse && !plan->has_bind)) {
+	    !req->has_sync) {
 		rewrite_send(c, req, plan);
 		return;
 	}
 	conn_send(&s->conn, req->bytes);
-	if (plan->has_parse) {
+	if (plan->unnamed_parses) {
 		c->is_unnamed_live = true;
-		prepared_put(&c->unnamed);
+		unnamed_parsed(c, plan->unnamed_parse);
+		seg->unnamed_due = plan->unnamed_parses;
 	}
 }
 
@@ -226,7 +229,7 @@ static void send_body(struct client *c, const struct request *req, const struct 
 		segment_begin(c, REPLY_SIMPLE, true);
 	else
 		end_by_query(c);
-	prepared_put(&c->unnamed); /* a simple query ends it */
+	unnamed_end(c); /* a simple query ends it */
 	c->is_unnamed_live = false;
 	conn_send(&s->conn, req->bytes);
 }
@@ -315,7 +318,7 @@ void forward_request(struct client *c, const struct request *req, const struct p
 		return;
 	if (!is_first)
 		held_release(c); /* one behind another can't be repeated alone */
-	else if (!plan->has_named_parse)
+	else if (!plan->has_named_parse && !plan->replaces_unnamed)
 		held_take(c, req);
 	forward_session_sync(c);
 	if (plan->runs_code)

@@ -17,6 +17,7 @@ src_proxy_libproxy_a_SOURCES = \
 	src/proxy/gauges.c src/proxy/gauges.h \
 	src/proxy/hear.c src/proxy/hear.h \
 	src/proxy/held.c src/proxy/held.h \
+	src/proxy/unnamed.c src/proxy/unnamed.h \
 	src/proxy/keep.c src/proxy/keep.h \
 	src/proxy/keydata.c \
 	src/proxy/keydata.h \

@@ -5,6 +5,7 @@
  */
 #include "proxy/plan.h"
 
+#include "proxy/unnamed.h"
 #include "sql/prepare.h"
 #include "wire/frame.h"
 #include "wire/frontend.h"
@@ -246,15 +247,26 @@ static bool is_made_by_sql(const struct client *c, struct slice name)
 	return n && n->prepared && n->prepared->is_sql;
 }
 
+static void note_unnamed_parse(struct plan *plan, struct slice body)
+{
+	plan->unnamed_parses++;
+	plan->unnamed_parse = body;
+	plan->replaces_unnamed |= plan->uses_older_unnamed;
+}
+
 static void fold_parse(struct folding *f, struct slice body)
 {
 	struct msg_parse m;
 	struct statement *s;
 
 	f->plan->has_parse = true;
-	if (frontend_read_parse(body, &m) != WEIR_OK)
+	if (frontend_read_parse(body, &m) != WEIR_OK) {
+		note_unnamed_parse(f->plan, slice_of("", 0));
 		return;
-	if (m.name.len) {
+	}
+	if (!m.name.len) {
+		note_unnamed_parse(f->plan, body);
+	} else {
 		f->plan->must_rewrite = true;
 		f->plan->has_named_parse = f->plan->makes_statements = true;
 		if (is_made_by_sql(f->client, m.name))
@@ -297,7 +309,8 @@ static void fold_named(struct folding *f, struct slice name, const struct slice 
 	if (here)
 		return;
 	known = name.len ? prepared_names_find(c->names, name) : NULL;
-	p = known ? known->prepared : name.len ? NULL : c->unnamed;
+	p = known ? known->prepared : name.len ? NULL : unnamed_prepared(c);
+	f->plan->uses_older_unnamed |= !name.len;
 	if (name.len && (!p || p->is_sql)) /* made by SQL, or nobody else's must be found */
 		take_name(f, name);
 	if (name.len || !c->is_unnamed_live)

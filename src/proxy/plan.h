@@ -36,6 +36,10 @@ struct plan {
 	bool is_irregular;           /* which answer belongs to which can't be told */
 	bool must_rewrite;           /* named statements, or an unnamed one of an earlier request */
 	bool has_live_unnamed;       /* one that is on the linked server so far: see link_send_query */
+	bool uses_older_unnamed;     /* ... of an earlier request, wherever it is */
+	bool replaces_unnamed;       /* ... and parses another behind that use */
+	uint32_t unnamed_parses;     /* how many there are ... */
+	struct slice unnamed_parse;  /* ... and the body of the last; empty: it can't be read */
 	bool has_parse, has_bind, has_describe, has_execute, has_named_parse;
 	bool describes_statement;
 	bool is_ddl;

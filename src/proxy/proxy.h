@@ -79,6 +79,7 @@ struct proxy {
 	struct key_cache *login_keys; /* owned: of log-ins to servers */
 	struct cache_worker *cache;  /* NULL: off */
 	struct list spare_requests;  /* held-request blocks */
+	size_t unnamed_bytes;        /* kept of clients' unnamed statements: see unnamed.h */
 	struct list cancelers;       /* cancel requests on their way */
 	struct list orphans;         /* requests whose servers were given up, see orphan.h */
 	struct loop_timer housekeeping;

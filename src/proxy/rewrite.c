@@ -12,6 +12,7 @@
 
 #include "base/mem.h"
 #include "proxy/local.h"
+#include "proxy/unnamed.h"
 #include "wire/build.h"
 #include "wire/frame.h"
 #include "wire/frontend.h"
@@ -24,7 +25,7 @@
 struct look {
 	uint64_t id;           /* of the statement on the server */
 	bool has_sync, is_cut; /* as the request's end */
-	bool is_parse_only, is_plain;
+	bool is_plain;
 	size_t len;
 	char data[];
 };
@@ -34,7 +35,6 @@ struct rewriting {
 	struct server *s;
 	struct buf out;
 	bool has_sync, is_cut; /* the request's end */
-	bool is_parse_only;    /* no Bind: the unnamed statement outlives the request */
 	bool is_plain;         /* statements go by the client's names, see bring.h */
 	const struct description *found; /* of the first Bind's statement, just now; NULL: no look */
 	const char *at, *behind, *end;   /* the Bind at hand, the message behind it, the end of all */
@@ -100,12 +100,12 @@ static struct prepared *intern(struct rewriting *rw, const struct msg_parse *m)
 			       statement_cache_lookup(p->statements, m->sql));
 }
 
-static void rewrite_unnamed_parse(struct rewriting *rw, const struct msg_parse *m)
+static void rewrite_unnamed_parse(struct rewriting *rw, const struct msg_parse *m,
+				  struct slice body)
 {
 	rw->c->is_unnamed_live = true;
-	prepared_put(&rw->c->unnamed);
-	if (rw->is_parse_only)
-		rw->c->unnamed = intern(rw, m);
+	unnamed_parsed(rw->c, body);
+	replies_newest(&rw->s->replies)->unnamed_due++;
 	op(rw, REPLY_OP_UNNAMED, 0);
 	build_parse(&rw->out, m->name, m->sql, m->types);
 }
@@ -174,7 +174,7 @@ static void rewrite_parse(struct rewriting *rw, const struct frame *f)
 	if (m.name.len)
 		rewrite_named_parse(rw, &m);
 	else
-		rewrite_unnamed_parse(rw, &m);
+		rewrite_unnamed_parse(rw, &m, f->body);
 }
 
 /* What a client's name stands for on servers. */
@@ -182,7 +182,7 @@ static struct target target_of(struct rewriting *rw, struct slice name)
 {
 	static const struct description unknown;
 	struct prepared_name *n = name.len ? prepared_names_find(rw->c->names, name) : NULL;
-	struct prepared *p = n ? n->prepared : rw->c->unnamed;
+	struct prepared *p = n ? n->prepared : name.len ? NULL : unnamed_prepared(rw->c);
 	struct target t = { .has = &unknown };
 
 	if (name.len && !n)
@@ -190,7 +190,8 @@ static struct target target_of(struct rewriting *rw, struct slice name)
 	if (name.len ? !n : rw->c->is_unnamed_live)
 		return t;
 	if (!p) { /* another client's unnamed statement may be there: it must not be found */
-		t.name = slice_str(NO_STATEMENT);
+		op(rw, REPLY_OP_OWN_CLOSE, 0);
+		build_close(&rw->out, 'S', name);
 		return t;
 	}
 	if (n && (p->is_sql || rw->is_plain)) { /* it was brought */
@@ -208,7 +209,8 @@ static struct target target_of(struct rewriting *rw, struct slice name)
 static void ensure_parsed(struct rewriting *rw, const struct target *t)
 {
 	if (!t->has)
-		parse_on_server(rw, t->n ? t->n->prepared : rw->c->unnamed, REPLY_OP_OWN_PARSE);
+		parse_on_server(rw, t->n ? t->n->prepared : unnamed_prepared(rw->c),
+				REPLY_OP_OWN_PARSE);
 }
 
 /* pgweir's own Close in front of a Describe says whose the next description is. */
@@ -280,7 +282,7 @@ static bool look_at(struct rewriting *rw, const struct prepared *p)
 		return false;
 	*look = (struct look){
 		.id = p->id, .has_sync = rw->has_sync, .is_cut = rw->is_cut,
-		.is_parse_only = rw->is_parse_only, .is_plain = rw->is_plain, .len = len,
+		.is_plain = rw->is_plain, .len = len,
 	};
 	memcpy(look->data, rw->at, len);
 	rw->c->look = look;
@@ -383,6 +385,7 @@ static void rewrite_close(struct rewriting *rw, const struct frame *f)
 {
 	struct msg_target m;
 	struct prepared_name *n;
+	bool is_unnamed;
 
 	if (frontend_read_target(f->body, &m) == WEIR_OK && m.kind == 'S' && m.name.len &&
 	    (n = prepared_names_find(rw->c->names, m.name)) != NULL) {
@@ -391,10 +394,9 @@ static void rewrite_close(struct rewriting *rw, const struct frame *f)
 		build_close(&rw->out, 'S', slice_str(NO_STATEMENT));
 		return;
 	}
-	op(rw, REPLY_OP_FORWARD, 0);
+	is_unnamed = f->body.len == 2 && f->body.ptr[0] == 'S';
+	op(rw, is_unnamed ? REPLY_OP_CLOSED_UNNAMED : REPLY_OP_FORWARD, 0);
 	buf_append_slice(&rw->out, f->whole);
-	if (f->body.len == 2 && f->body.ptr[0] == 'S') /* the unnamed one */
-		prepared_put(&rw->c->unnamed);
 }
 
 static void rewrite_frame(struct rewriting *rw, const struct frame *f)
@@ -455,7 +457,7 @@ static void rewrite_cut(struct rewriting *rw, struct slice cut)
 		op(rw, REPLY_OP_FORWARD, 0);
 	if (cut.ptr[0] == FE_PARSE) {
 		rw->c->is_unnamed_live = true;
-		prepared_put(&rw->c->unnamed);
+		unnamed_end(rw->c);
 	}
 	buf_append_slice(&rw->out, cut);
 }
@@ -484,7 +486,6 @@ void rewrite_send(struct client *c, const struct request *req, const struct plan
 		.s = c->server,
 		.has_sync = req->has_sync,
 		.is_cut = req->missing > 0,
-		.is_parse_only = !plan->has_bind,
 		.is_plain = plan->shows_prepared,
 	};
 
@@ -515,7 +516,6 @@ void rewrite_looked(struct client *c)
 	prepared_set_describe(&s->prepared, look->id, &found);
 	rw.has_sync = look->has_sync;
 	rw.is_cut = look->is_cut;
-	rw.is_parse_only = look->is_parse_only;
 	rw.is_plain = look->is_plain;
 	rewrite_all(&rw, slice_of(look->data, look->len));
 	mem_free(look);
@@ -558,15 +558,13 @@ void rewrite_query_mark(struct client *c)
 	buf_fini(&rw.out);
 }
 
-static void undo_ops(struct client *c, struct server *s, uint32_t count)
+static void undo_ops(struct server *s, uint32_t count)
 {
 	for (uint32_t i = 0; i < count; i++) {
 		struct reply_op o = replies_op_at(&s->replies, i);
 
 		if (o.id)
 			prepared_set_doubt(&s->prepared, o.id);
-		if (o.kind == REPLY_OP_UNNAMED && c)
-			prepared_put(&c->unnamed);
 	}
 }
 
@@ -586,7 +584,9 @@ void rewrite_undo(struct client *c, struct server *s)
 		prepared_names_refuse(c->names, replies_unconfirmed(&s->replies),
 				      replies_unclosed(&s->replies));
 	}
-	undo_ops(c, s, replies_current(&s->replies)->op_count);
+	if (c)
+		unnamed_refused(c, &s->replies);
+	undo_ops(s, replies_current(&s->replies)->op_count);
 	replies_skip_ops(&s->replies);
 }
 
@@ -596,6 +596,8 @@ void rewrite_undo_all(struct client *c, struct server *s)
 		refuse_asked(c, s, SIZE_MAX);
 		prepared_names_refuse(c->names, SIZE_MAX, SIZE_MAX);
 	}
-	undo_ops(c, s, s->replies.op_total);
+	if (c && replies_unnamed_due(&s->replies))
+		unnamed_end(c);
+	undo_ops(s, s->replies.op_total);
 	replies_skip_all_ops(&s->replies);
 }

@@ -24,6 +24,7 @@
 #include "proxy/local.h"
 #include "proxy/pins.h"
 #include "proxy/track.h"
+#include "proxy/unnamed.h"
 #include "tier/catalog.h"
 #include "wire/build.h"
 #include "wire/frame.h"
@@ -315,12 +316,15 @@ static bool serve_planned(struct client *c, const struct request *req, struct pl
 	return serve_forward(c, req, plan, tp.node);
 }
 
-/* Answered here: the unnamed statement of an earlier request ends as it would on a server. */
-static void end_unnamed(struct client *c, const struct request *req, const struct plan *plan)
+/* Answered here: the unnamed statement ends, or is another, as it would be on a server. */
+static void note_unnamed(struct client *c, const struct request *req, const struct plan *plan)
 {
-	if (req->kind != REQUEST_QUERY && !plan->has_parse)
+	if (req->kind == REQUEST_QUERY)
+		unnamed_end(c);
+	else if (plan->unnamed_parses)
+		unnamed_parsed(c, plan->unnamed_parse);
+	else
 		return;
-	prepared_put(&c->unnamed);
 	c->is_unnamed_live = false;
 }
 
@@ -344,7 +348,7 @@ static bool serve_query(struct client *c, const struct request *req)
 	plan_make(&plan, c, req);
 	is_done = serve_planned(c, req, &plan);
 	if (is_done && c->state == CLIENT_IDLE)
-		end_unnamed(c, req, &plan);
+		note_unnamed(c, req, &plan);
 	plan_fini(&plan);
 	if (is_done && c->listening)
 		hear_served(c);

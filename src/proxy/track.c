@@ -41,7 +41,6 @@ static void clear_statements(struct client *c, struct server *s)
 	plain_names_clear(&s->plain);
 	if (c->names)
 		prepared_names_clear(c->names);
-	prepared_put(&c->unnamed);
 }
 
 static void do_prepare(struct client *c, struct server *s, const struct statement_effect *e)

@@ -35,15 +35,15 @@ ENOUGH = 3    # problems; each may cost a time limit
 TAIL = [SYNC, query("ROLLBACK"), SYNC, query("ROLLBACK"), query("SELECT 'the end'")]
 
 
-def some_message(rng, names):
+def some_message(rng, names, is_keeping):
     kind = rng.choices("PBDECHSQd", (6, 8, 3, 8, 2, 2, 6, 3, 1))[0]
     name, portal = rng.choice(names), rng.choice(PORTALS)
     if kind == "P":
         return parse(name, rng.choice(TEXTS))
-    if kind == "B":    # an unnamed statement lasts where it was only parsed: see batch()
-        return bind(portal, name or "s1", rng.choice([(), (4,), (0,), ("x",)]))
+    if kind == "B":
+        return bind(portal, name if is_keeping else name or "s1", rng.choice([(), (4,), (0,), ("x",)]))
     if kind == "D":
-        return describe("S", name or "s3") if rng.random() < 0.5 else describe("P", portal)
+        return describe("S", name if is_keeping else name or "s3") if rng.random() < 0.5 else describe("P", portal)
     if kind == "E":
         return execute(portal, rng.choice([0, 0, 2]))
     if kind == "C":
@@ -55,7 +55,7 @@ def some_message(rng, names):
     return FLUSH if kind == "H" else SYNC
 
 
-def batch(rng, names):
+def batch(rng, names, is_keeping):
     """Messages as a driver sends them, most of the time."""
     shape = rng.randrange(6)
     name = rng.choice(names)
@@ -65,22 +65,38 @@ def batch(rng, names):
         return [close("S", name), parse(name, rng.choice(TEXTS)), describe("S", name),
                 rng.choice([SYNC, FLUSH])]
     if shape == 2:
-        return [bind("", name or "s2", rng.choice([(), (4,), (0,)])), describe("P", ""), execute(), SYNC]
+        return [bind("", name if is_keeping else name or "s2", rng.choice([(), (4,), (0,)])), describe("P", ""), execute(), SYNC]
     if shape == 3:
         return [query(rng.choice(SIMPLE))]
     if shape == 4:
         return [parse("", rng.choice(TEXTS)), describe("S", ""), SYNC, query("ROLLBACK"),
                 parse("", rng.choice(TEXTS)), SYNC, bind("", "", rng.choice([(), (4,)])),
                 execute(), SYNC]
-    return [some_message(rng, names) for _ in range(rng.randrange(1, 6))]
+    return [some_message(rng, names, is_keeping) for _ in range(rng.randrange(1, 6))]
+
+
+def parse_at_starts(messages):
+    """A Sync in front of an unnamed Parse or a query that an error could skip: PostgreSQL has the older statement
+    then, and pgweir none."""
+    is_open = False
+    for m in messages:
+        if is_open and (m.startswith(b"Q") or m.startswith(b"P\0") and m[5] == 0):
+            yield SYNC
+        is_open = m[:1] not in (b"S", b"Q")
+        yield m
 
 
 def conversation(seed, is_hasty):
-    """Who is hasty doesn't wait for answers, and so can't know which names it has: it has none."""
+    """Who is hasty doesn't wait for answers, and so can't know which names it has: it has none. Every second one
+    uses the unnamed statement in later requests."""
+    is_keeping = seed % 2 == 1
     rng = random.Random(seed)
     names = NAMES[:1] if is_hasty else NAMES
-    steps = [b"".join(sum((batch(rng, names) for _ in range(rng.randrange(1, 4))), []))
+    steps = [sum((batch(rng, names, is_keeping) for _ in range(rng.randrange(1, 4))), [])
              for _ in range(rng.randrange(1, 8))]
+    if is_keeping:
+        steps = [[SYNC] * (n > 0) + list(parse_at_starts(step)) for n, step in enumerate(steps)]
+    steps = [b"".join(step) for step in steps]
     return steps + [b"".join(TAIL)]
 
 

@@ -75,6 +75,24 @@ Test(replies, an_error_skips_the_ops_that_are_left)
 }
 
 /* A queue that is pushed and popped in turns walks round its ring while it grows. */
+Test(replies, parses_due_are_of_all_segments)
+{
+	struct replies r;
+
+	replies_init(&r);
+	replies_add(&r, REPLY_EXTENDED, true)->unnamed_due = 2;
+	replies_add(&r, REPLY_EXTENDED, true)->unnamed_due = 3;
+	cr_assert_eq(replies_unnamed_due(&r), 5);
+	replies_extend(&r);
+	cr_assert_eq(replies_current(&r)->unnamed_due, 5);
+	replies_add(&r, REPLY_EXTENDED, true)->unnamed_due = 1;
+	replies_pop(&r);
+	cr_assert_eq(replies_unnamed_due(&r), 1);
+	replies_skip_all_ops(&r);
+	cr_assert_eq(replies_unnamed_due(&r), 0);
+	replies_fini(&r);
+}
+
 Test(replies, order_survives_growth_and_wrapping)
 {
 	uint64_t pushed = 0, popped = 0;
