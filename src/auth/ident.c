@@ -40,6 +40,50 @@ static enum weir_err read_text(struct text_line *line, const char *what, struct 
 	return err;
 }
 
+/* Behind [:alpha:] and the like inside of brackets; else the next character. */
+static const char *skip_class(const char *at)
+{
+	const char close[] = { at[1], ']', '\0' };
+	const char *end = at[0] == '[' && at[1] && strchr(":.=", at[1]) ? strstr(at + 2, close) : NULL;
+
+	return end ? end + 2 : at + 1;
+}
+
+/* Behind a bracket expression, in which ] may stand first. */
+static const char *skip_brackets(const char *at)
+{
+	at += at[1] == '^' ? 2 : 1;
+	at += *at == ']';
+	while (*at && *at != ']')
+		at = skip_class(at);
+	return *at ? at + 1 : at;
+}
+
+/*
+ * a** and the like: PostgreSQL refuses them, and the C library takes time and memory by powers
+ * for them. One ? behind a repeat is none.
+ */
+static bool has_repeat_of_repeat(const char *at)
+{
+	unsigned repeats = 0;
+
+	while (*at) {
+		bool is_count = at[0] == '{' && at[1] >= '0' && at[1] <= '9';
+		bool is_repeat = is_count || strchr("*+?", *at);
+
+		if (is_repeat && (repeats > 1 || (repeats == 1 && *at != '?')))
+			return true;
+		repeats = is_repeat ? repeats + 1 : 0;
+		if (*at == '[')
+			at = skip_brackets(at);
+		else if (is_count && strchr(at, '}'))
+			at = strchr(at, '}') + 1;
+		else
+			at += at[0] == '\\' && at[1] ? 2 : 1;
+	}
+	return false;
+}
+
 static enum weir_err read_system_user(struct ident *ident, struct text_line *line,
                                       struct ident_line *out)
 {
@@ -53,6 +97,10 @@ static enum weir_err read_system_user(struct ident *ident, struct text_line *lin
 	if (t.text[0] != '/') {
 		out->system_user = arena_strdup(&ident->arena, slice_of(t.text, t.len));
 		return WEIR_OK;
+	}
+	if (has_repeat_of_repeat(t.text + 1)) {
+		out->system_user = ""; /* nothing to free */
+		return text_line_broken(line, "\"%s\": a repeat behind a repeat", t.text);
 	}
 	rc = regcomp(&out->expression, t.text + 1, REG_EXTENDED);
 	if (rc != 0) {

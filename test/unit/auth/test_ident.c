@@ -4,6 +4,7 @@
  * malformed line is an error that names its place.
  */
 #include <criterion/criterion.h>
+#include <stdio.h>
 
 #include "auth/ident.h"
 
@@ -72,6 +73,33 @@ Test(ident, a_name_that_grows_too_long_is_no_match)
 	name[IDENT_NAME_MAX] = '\0';
 	cr_assert(!ident_allows(ident, "m", name, slice_str("a")));
 	ident_destroy(ident);
+}
+
+/* Each doubles what the C library makes of it, or worse: five more of them, and it doesn't end. */
+Test(ident, a_repeat_behind_a_repeat_is_refused)
+{
+	static const struct {
+		const char *expression;
+		bool is_taken;
+	} rows[] = {
+		{ "a*", true },          { "a*?b", true },     { "(a*)*", true },
+		{ "a\\**", true },       { "[*+]*", true },    { "[]*+]+b*", true },
+		{ "[^]**]", true },      { "[[:alpha:]*+]{2}", true }, { "a{12}b{3}", true },
+		{ "a*b*c+d?", true },    { "(.*)++++++b", false },
+		{ "a**", false },        { "a+?*", false },    { "a{2}{3}", false },
+		{ "a?{2}", false },      { "[a]+*", false },   { "a\\***", false },
+		{ "[[:alpha:]]+*", false }, { "a*??", false },
+	};
+
+	for (size_t i = 0; i < WEIR_COUNTOF(rows); i++) {
+		char text[64];
+		struct ident *ident;
+
+		snprintf(text, sizeof text, "m /%s b\n", rows[i].expression);
+		ident = parse(text);
+		cr_expect_eq(ident != NULL, rows[i].is_taken, "%s: %s", text, error);
+		ident_destroy(ident);
+	}
 }
 
 Test(ident, malformed_lines)
