@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * A hostile server behind a whole proxy, and clients that ask in any order. The
+ * A hostile server behind a whole proxy, and clients that ask in any order, or strangers
+ * who have yet to say who they are. The
  * first byte says how the tier is made; then come steps of at least two bytes:
  * what is done and by whom, and which message of a table, or its type, or how
  * many bytes. tier_of_one.c checks what comes back.
@@ -190,9 +191,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct input in = { data, data + size };
 	uint8_t how = byte_next(&in);
+	bool is_of_strangers = how & 128;
 	const struct tier_ways ways = {
+		.is_of_strangers = is_of_strangers,
+		.auth = is_of_strangers ? (enum tier_auth)((how >> 1) % TIER_AUTHS) : TIER_AUTH_ANY,
 		.is_session_pool = how & 1,
-		.is_replication = (how & 6) == 6,
+		.is_replication = !is_of_strangers && (how & 6) == 6,
 		.has_own_log_in = how & 8,
 		.has_3_2 = how & 16,
 		.has_settings = how & 32,

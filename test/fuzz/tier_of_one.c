@@ -16,6 +16,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "admin/admin.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "cache/cache.h"
@@ -61,10 +62,11 @@ static struct {
 	unsigned server_count; /* opened so far */
 	char live_channel[NAME_BYTES]; /* empty: none */
 	uint64_t caught_up;            /* a client's id; 0: none */
+	uint64_t at_console;           /* likewise */
 } tier;
 
 static int listen_fd = -1;
-static struct settings *settings[2]; /* session_pool */
+static struct settings *settings[2][TIER_AUTHS]; /* session_pool */
 static struct resolver *resolver;
 static char host[NAME_BYTES];
 
@@ -120,8 +122,8 @@ static void on_answer(struct party *c, char type)
 {
 	bool is_logged_in = c->ready > 0;
 
-	if (tier.ways.is_replication)
-		return; /* all is the server's to say */
+	if (tier.ways.is_replication || tier.ways.is_of_strangers)
+		return; /* all is the server's to say, or a byte is no message */
 	if (is_logged_in) {
 		WEIR_ASSERT(type != BE_AUTHENTICATION && type != BE_BACKEND_KEY_DATA);
 		WEIR_ASSERT(is_told_unasked(type) || c->has_more || c->due > c->ready);
@@ -154,7 +156,7 @@ static bool receive(struct party *p, on_message *tell)
 
 	if (n > 0 && tell) {
 		watch(p, &p->got, slice_of(bytes, (size_t)n), tell);
-		WEIR_ASSERT(!p->got.is_over || tier.ways.is_replication);
+		WEIR_ASSERT(!p->got.is_over || tier.ways.is_replication || tier.ways.is_of_strangers);
 	}
 	return n > 0;
 }
@@ -198,7 +200,7 @@ static void accept_server(void)
 		log_in_server(s);
 }
 
-static void connect_client(struct party *c)
+static void log_in_client(struct party *c)
 {
 	const struct slice pairs[] = {
 		slice_str("user"), slice_str("ann"), slice_str("database"), slice_str("app"),
@@ -207,19 +209,27 @@ static void connect_client(struct party *c)
 	};
 	bool has_more = tier.ways.is_replication || tier.ways.has_settings;
 	struct buf b;
-	int fds[2];
 
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) != 0)
-		abort();
-	*c = (struct party){ .fd = fds[0], .due = 1 };
-	proxy_expect_client(tier.proxy);
-	proxy_accept(tier.proxy, fds[1], true);
+	c->due = 1;
 	buf_init(&b, CHUNK_BYTES);
 	build_startup(&b, tier.ways.has_3_2 ? PG_PROTOCOL_3_2 : PG_PROTOCOL_3_0, pairs,
 	              has_more ? 3 : 2);
 	send_all(c, buf_slice(&b));
 	buf_fini(&b);
 	tier_settle();
+}
+
+static void connect_client(struct party *c)
+{
+	int fds[2];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) != 0)
+		abort();
+	*c = (struct party){ .fd = fds[0] };
+	proxy_expect_client(tier.proxy);
+	proxy_accept(tier.proxy, fds[1], true);
+	if (!tier.ways.is_of_strangers)
+		log_in_client(c);
 }
 
 /* --- the control plane --- */
@@ -252,26 +262,47 @@ static void on_catch_up(void *ctx, const char *database, uint64_t client_id)
 	tier.caught_up = client_id;
 }
 
+static void on_console(void *ctx, struct proxy *proxy, struct client *client, struct slice sql)
+{
+	(void)ctx;
+	(void)proxy;
+	(void)sql;
+	tier.at_console = client->id;
+}
+
 static const struct proxy_hooks hooks = {
 	.suspect = on_suspect,
 	.catalog_stale = on_name,
 	.probe = on_name,
 	.listen = on_listen,
 	.catch_up = on_catch_up,
+	.console = on_console,
+	.console_greeting = admin_greeting,
+	.console_refuse_extended = admin_refuse_extended,
 };
+
+static void answer_console(uint64_t id)
+{
+	struct client *c = proxy_client_by_id(tier.proxy, id);
+
+	if (c)
+		client_console_reply(c, slice_of("", 0));
+}
 
 static void answer_hooks(void)
 {
 	char channel[NAME_BYTES];
-	uint64_t caught_up = tier.caught_up;
+	uint64_t caught_up = tier.caught_up, at_console = tier.at_console;
 
 	memcpy(channel, tier.live_channel, sizeof channel);
 	tier.live_channel[0] = '\0';
-	tier.caught_up = 0;
+	tier.caught_up = tier.at_console = 0;
 	if (channel[0])
 		listen_is_live(tier.proxy, "app", channel);
 	if (caught_up)
 		hear_caught_up(tier.proxy, caught_up);
+	if (at_console)
+		answer_console(at_console);
 }
 
 void tier_notify(const char *channel)
@@ -298,18 +329,19 @@ static void listen_once(void)
 		abort();
 }
 
-static struct settings *settings_of(bool is_session_pool)
+static struct settings *settings_of(bool is_session_pool, enum tier_auth auth)
 {
+	static const char *const auth_types[TIER_AUTHS] = { "any", "scram-sha-256", "md5", "plain" };
 	struct config_error error;
 	struct config *cfg;
 	struct settings *s;
 	char text[512], why[256];
 
 	snprintf(text, sizeof text,
-	         "[pgweir]\nauth_type = any\npool_mode = %s\nmax_prepared_statements = 2\n"
+	         "[pgweir]\nauth_type = %s\npool_mode = %s\nmax_prepared_statements = 2\n"
 	         "server_tls_sslmode = disable\ncache = on\ncache_min_hits = 1\n"
 	         "[databases]\napp = host=%s port=%d user=joe pool_size=1\n",
-	         is_session_pool ? "session" : "transaction", host, PORT);
+	         auth_types[auth], is_session_pool ? "session" : "transaction", host, PORT);
 	cfg = config_load_text(text, &error);
 	WEIR_ASSERT(cfg != NULL);
 	s = settings_create(cfg, NULL, why, sizeof why);
@@ -325,15 +357,15 @@ static void prepare_once(void)
 	log_set_level(LOG_LEVEL_ERROR);
 	listen_once();
 	resolver = resolver_create(1000000, 1000000);
-	settings[0] = settings_of(false);
-	settings[1] = settings_of(true);
+	for (unsigned i = 0; i < 2 * TIER_AUTHS; i++)
+		settings[i % 2][i / 2] = settings_of(i % 2, (enum tier_auth)(i / 2));
 }
 
 /* --- its life --- */
 
 static void show_topology(void)
 {
-	const char *cluster = settings[0]->config->databases[0].cluster->name;
+	const char *cluster = settings[0][TIER_AUTH_ANY]->config->databases[0].cluster->name;
 	struct topology *t = mem_zalloc(sizeof *t);
 	struct topology_node *n = &t->nodes[0];
 
@@ -386,7 +418,7 @@ void tier_open(const struct tier_ways *ways)
 	struct settings *s;
 
 	prepare_once();
-	s = settings[ways->is_session_pool];
+	s = settings[ways->is_session_pool][ways->auth];
 	memset(&tier, 0, sizeof tier);
 	tier.ways = *ways;
 	for (unsigned i = 0; i < TIER_CLIENTS; i++)
@@ -431,6 +463,7 @@ void tier_settle(void)
 		loop_turn(tier.loop, false);
 		answer_hooks();
 		accept_server();
+		WEIR_ASSERT(tier.ways.auth == TIER_AUTH_ANY || tier.server_count == 0);
 		for (unsigned i = 0; i < TIER_SERVERS; i++)
 			while (receive(&tier.servers[i], NULL))
 				;
