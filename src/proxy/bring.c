@@ -60,22 +60,21 @@ bool bring_is_due(struct client *c, const struct plan *plan)
 	return false;
 }
 
-/* Runs a command of SQL by extended messages. */
-static void run(struct bringing *b, struct slice sql)
+void bring_command(struct buf *out, struct slice sql)
 {
 	static const char no_params[6] = { 0 };
 	size_t start;
 
-	build_close(&b->out, 'S', slice_str(HELPER)); /* one that failed left it behind */
-	build_parse(&b->out, slice_str(HELPER), sql, slice_of("", 0));
-	build_bind_renamed(&b->out, slice_of(HELPER, sizeof HELPER), slice_str(HELPER),
+	build_close(out, 'S', slice_str(HELPER)); /* one that failed left it behind */
+	build_parse(out, slice_str(HELPER), sql, slice_of("", 0));
+	build_bind_renamed(out, slice_of(HELPER, sizeof HELPER), slice_str(HELPER),
 			   slice_of(no_params, sizeof no_params));
-	start = build_begin(&b->out, FE_EXECUTE);
-	build_cstring(&b->out, slice_str(HELPER));
-	buf_append_u32(&b->out, 0);
-	build_end(&b->out, start);
-	build_close(&b->out, 'P', slice_str(HELPER));
-	build_close(&b->out, 'S', slice_str(HELPER));
+	start = build_begin(out, FE_EXECUTE);
+	build_cstring(out, slice_str(HELPER));
+	buf_append_u32(out, 0);
+	build_end(out, start);
+	build_close(out, 'P', slice_str(HELPER));
+	build_close(out, 'S', slice_str(HELPER));
 }
 
 /* Closes come first in the segment: no error of a Parse can skip them. */
@@ -95,7 +94,7 @@ static void make_own(struct bringing *b, struct slice name)
 		return;
 	plain_names_set(&b->s->plain, name, p->id);
 	if (p->is_sql)
-		run(b, p->text);
+		bring_command(&b->out, p->text);
 	else
 		build_parse(&b->out, name, p->text, p->param_types);
 	stat_add(&b->c->tenant->stats->server_parse_count, 1);
@@ -109,7 +108,7 @@ static void bring_all(struct bringing *b)
 {
 	const struct prepared_name *n = NULL;
 
-	run(b, slice_str("DEALLOCATE ALL"));
+	bring_command(&b->out, slice_str("DEALLOCATE ALL"));
 	plain_names_clear(&b->s->plain);
 	prepared_set_clear(&b->s->prepared);
 	while ((n = prepared_names_next(b->c->names, n)) != NULL) {

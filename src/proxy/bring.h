@@ -23,6 +23,8 @@ void bring_failed(struct client *c, struct slice error);
 struct slice bring_error(const struct client *c, const struct msg_error *e);
 /* With the statements that the request makes the client, or all together, would have too many. */
 bool bring_is_over_limit(const struct client *c, const struct request *req);
+/* A command by extended messages: the client's unnamed statement and portal stay. No Sync. */
+void bring_command(struct buf *out, struct slice sql);
 void bring_forget(struct client *c); /* the request is over */
 
 #endif

@@ -24,6 +24,7 @@
 enum {
 	SYNC_SQL_MAX = 8 * SESSION_TEXT_MAX, /* quoting: values twice, dots thrice */
 	GATE_MAX = 256,
+	DISCARD_MAX = 512,
 	BEGIN_ROOM = 256, /* for all but its text */
 };
 
@@ -286,11 +287,16 @@ bool forward_takes_sequences_over(const struct client *c, const struct plan *pla
 static void discard_sequences(struct client *c)
 {
 	struct server *s = c->server;
+	struct buf b;
 
 	if (c->txn.state == TXN_FAILED || is_segment_open(s))
 		return;
 	replies_add(&s->replies, REPLY_SYNC, true);
-	link_send_query(c, slice_str("DISCARD SEQUENCES"));
+	buf_init(&b, DISCARD_MAX);
+	bring_command(&b, slice_str("DISCARD SEQUENCES"));
+	buf_append_slice(&b, wire_sync);
+	conn_send_copy(&s->conn, buf_slice(&b));
+	buf_fini(&b);
 	s->has_sequences = false;
 	s->sequence_client = c->id;
 }

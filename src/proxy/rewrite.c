@@ -395,6 +395,8 @@ static void rewrite_close(struct rewriting *rw, const struct frame *f)
 		return;
 	}
 	is_unnamed = f->body.len == 2 && f->body.ptr[0] == 'S';
+	if (is_unnamed && !rw->c->is_unnamed_live) /* none of it is on the server to be asked */
+		unnamed_end(rw->c);
 	op(rw, is_unnamed ? REPLY_OP_CLOSED_UNNAMED : REPLY_OP_FORWARD, 0);
 	buf_append_slice(&rw->out, f->whole);
 }

@@ -176,6 +176,11 @@ def test_close_ends_it(weir):
         ask(raw, close("S", ""))
         disturb(weir)
         equal(first_error(ask(raw, bind("", ""), execute())), "26000")
+        ask(raw, parse("", "SELECT 1"), bind("", ""), execute())
+        disturb(weir)
+        raw.send(close("S", ""), SYNC, describe("S", ""), SYNC)
+        equal(first_error(raw.read_until("Z")), None)
+        equal(first_error(raw.read_until("Z")), "26000")
 
 
 @quick
@@ -323,3 +328,21 @@ def test_queries_of_pgweir_do_not_end_the_unnamed_statement(start, sub):
         ask(raw, parse("", "SELECT pg_advisory_unlock($1::bigint)"))
         for key in ("1", "2"):
             equal(values(ask(raw, bind("", "", [key]), execute())), [["t"]])
+
+
+@quick
+def test_queries_of_pgweir_do_not_end_the_unnamed_portal(start):
+    """The other session's sequences are forgotten in front of the first request that moves one."""
+    weir = start({"default_pool_size": 1})
+    with weir.connect() as conn:
+        conn.execute("DROP SEQUENCE IF EXISTS unnamed_seq; CREATE SEQUENCE unnamed_seq")
+        conn.execute("SELECT nextval('unnamed_seq')")
+    with logged_in(weir) as raw:
+        ask_simple(raw, "BEGIN READ WRITE")
+        told = ask(raw, parse("", "SELECT generate_series(1, 5)"), bind("", ""), execute("", 2))
+        equal(values(told), [["1"], ["2"]])
+        told = ask(raw, parse("move", "SELECT nextval('unnamed_seq')"), bind("other", "move"), execute("other"))
+        equal(values(told), [["2"]])
+        equal(values(ask(raw, execute("", 2))), [["3"], ["4"]])
+        equal(values(ask_simple(raw, "SELECT currval('unnamed_seq')")), [["2"]])
+        ask_simple(raw, "COMMIT")
