@@ -150,6 +150,17 @@ static bool has_setting_names(const struct session_state *state)
 	return true;
 }
 
+/* As PostgreSQL has it: whatever the client's encoding was, the name is ASCII then. */
+static void check_clean_name(struct session_state **state, unsigned server_major)
+{
+	const char *name;
+
+	options_clean_name(state, server_major);
+	name = session_find(*state, slice_str("application_name"));
+	for (name = name ? name + 1 : ""; *name; name++)
+		WEIR_ASSERT(*name >= ' ' && *name <= '~');
+}
+
 static void check_startup(struct session_table *table, struct slice options)
 {
 	struct proxy_shared shared = { .sessions = table };
@@ -166,6 +177,7 @@ static void check_startup(struct session_table *table, struct slice options)
 	build_startup(&b, PG_PROTOCOL(3, 0), pairs, 2);
 	if (startup_next(buf_slice(&b), &s, &used) == WEIR_OK &&
 	    options_take(&proxy, &s, "ignored", &state, &error) == WEIR_OK) {
+		check_clean_name(&state, options.len % 2 ? 15 : 16);
 		if (has_setting_names(state))
 			check_state(state, false);
 		session_put(&state);
