@@ -2,9 +2,9 @@
 /*
  * User name maps in pg_ident.conf's format (manual, "User Name Maps"): lines of
  * map, system user, database user. A system user that begins with / is an
- * extended regular expression (POSIX, no repeat right behind another), whose first
- * group may stand as \1 in the database user; the database user "all" means any. Loaded maps never change
- * and may be read by any thread.
+ * extended regular expression (POSIX, no repeat right behind another), whose
+ * first group may stand as \1 in the database user; the database user "all"
+ * means any. Loaded maps never change and may be read by any thread.
  */
 #ifndef WEIR_AUTH_IDENT_H
 #define WEIR_AUTH_IDENT_H
