@@ -371,6 +371,8 @@ static void on_transaction(struct analysis *a, const struct tree_node *node)
 		add_savepoint(a, node, STATEMENT_ROLLBACK_TO, EFFECT_ROLLBACK_TO);
 	} else { /* two-phase: only the primary */
 		a->flags |= STATEMENT_TWO_PHASE;
+		if (is_text(kind, "TRANS_STMT_COMMIT_PREPARED"))
+			a->flags |= STATEMENT_DDL; /* may be among what it commits */
 		on_unknown_write(a, node);
 		if (is_text(kind, "TRANS_STMT_PREPARE"))
 			analysis_add_effect(a, EFFECT_COMMIT, NULL, NULL);
