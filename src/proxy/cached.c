@@ -393,23 +393,38 @@ void cached_end(struct client *c)
 	mem_free(r);
 }
 
+static uint64_t generation_of(const struct catalog *catalog)
+{
+	return catalog ? catalog_generation(catalog) : 0;
+}
+
 void cached_note_writes(struct client *c, const struct plan *plan)
 {
+	uint64_t generation = generation_of(c->tenant->catalog);
+
 	if (!c->tenant->has_cache || !plan->txn.may_write)
 		return;
-	if (!c->writes)
+	if (!c->writes) {
 		c->writes = mem_zalloc(sizeof *c->writes);
-	judge_tables_add(c->writes, &plan->writes);
+		c->writes->generation = generation;
+	}
+	judge_tables_add(&c->writes->tables, &plan->writes);
+	c->writes->tables.is_unknown |= c->writes->generation != generation;
+}
+
+bool cached_is_renamed(const struct catalog *catalog, uint64_t generation)
+{
+	return generation_of(catalog) != generation;
 }
 
 bool cached_writes(const struct client *c, struct cache_deps *out)
 {
-	const struct judge_tables *w = c->writes;
+	const struct judge_tables *w = c->writes ? &c->writes->tables : NULL;
 
 	if (!w || (!w->is_unknown && !w->count))
 		return false;
 	*out = (struct cache_deps){ .database = slice_str(c->tenant->scope), .is_ddl = c->has_ddl };
-	if (!w->is_unknown) {
+	if (!w->is_unknown && !cached_is_renamed(c->tenant->catalog, c->writes->generation)) {
 		out->table_count = w->count;
 		memcpy(out->tables, w->oids, w->count * sizeof w->oids[0]);
 	}

@@ -11,6 +11,12 @@
 
 struct cache_deps;
 
+/* Where the catalog has changed since, a table of the same name may have another oid. */
+struct noted_writes {
+	struct judge_tables tables;
+	uint64_t generation; /* of the catalog that has these oids */
+};
+
 enum cached_step {
 	CACHED_FORWARD,  /* not cacheable, or a miss: run it */
 	CACHED_ANSWERED, /* the client has its answer */
@@ -27,6 +33,8 @@ void cached_end(struct client *c);           /* forgets all; frees */
 
 /* Tables that the request may change, until its transaction ends. */
 void cached_note_writes(struct client *c, const struct plan *plan);
+/* The catalog isn't of that generation any more: oids of then may be of tables that are gone. */
+bool cached_is_renamed(const struct catalog *catalog, uint64_t generation);
 /* The same as the cache is told it; false: none. The database's name is the tenant's. */
 bool cached_writes(const struct client *c, struct cache_deps *out);
 /* They are committed. Kept, to be told again, while the tracker holds that more may be written. */

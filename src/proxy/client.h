@@ -29,7 +29,7 @@ enum replication_mode { REPLICATION_NONE, REPLICATION_PHYSICAL, REPLICATION_LOGI
 struct held_request;
 struct listening;
 struct cached_request;
-struct judge_tables;
+struct noted_writes;
 struct login;
 struct look;
 struct names_error;
@@ -63,7 +63,7 @@ struct client {
 	struct look *look;               /* owned: see rewrite.h; NULL: nothing is looked at */
 	struct held_request *held;       /* owned: copy of the request until its answer begins */
 	struct cached_request *cached;   /* owned: look-up or fill; NULL until it asks the cache */
-	struct judge_tables *writes;     /* owned: tables that the open transaction wrote; NULL: none */
+	struct noted_writes *writes;     /* owned: tables that the open transaction wrote; NULL: none */
 	struct listening *listening;     /* owned: channels it listens on; NULL: none */
 	struct login *login;             /* owned: only while LOGIN */
 	char *begin_sql;                 /* owned: BEGIN not sent yet */

@@ -22,6 +22,7 @@ struct orphan {
 	struct proxy *proxy;   /* borrowed */
 	char *scope, *database; /* owned: of the tenant, which may be forgotten meanwhile */
 	struct cache_deps writes; /* its database is `scope` */
+	uint64_t generation;      /* of the catalog that has its tables */
 	struct loop_deferred deferred;
 };
 
@@ -67,6 +68,8 @@ static void on_closed(struct conn *conn, enum weir_err why)
 	struct proxy *p = o->proxy;
 
 	log_debug("orphan_ended", "db=%s why=\"%s\"", o->database, weir_err_text(why));
+	if (cached_is_renamed(proxy_catalog(p, o->database), o->generation))
+		o->writes.table_count = 0; /* all of the database */
 	cache_invalidate(p->cache, &o->writes);
 	if (o->writes.is_ddl)
 		p->shared->hooks->catalog_stale(p->shared->hooks_ctx, o->database);
@@ -93,6 +96,7 @@ void orphan_leave(struct client *c, struct server *s)
 	o->database = mem_strdup(c->tenant->database);
 	o->writes = writes;
 	o->writes.database = slice_str(o->scope);
+	o->generation = c->writes->generation;
 	list_append(&p->orphans, &o->node);
 	metrics_set(p->metrics, METRIC_ORPHANS, p->orphans.count);
 	atomic_fetch_add(&p->shared->orphan_count, 1);

@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: PostgreSQL
 """Writes that PostgreSQL commits after pgweir gave up their server: no result of before survives that."""
+import contextlib
+import socket
 import struct
 import threading
 
 import rawpg
 from lib import equal, limit, until
 from test_cache import Table, ready, warm_up
+from test_lost import Wire
+from test_topology import WHO
 
 OPTIONS = {"cache": "on", "cache_min_hits": 1, "cache_ttl": 600}
 WRITE = "UPDATE {t} SET v = 7 WHERE k = 1"    # waits for the row, which the test locks
@@ -36,12 +40,16 @@ def is_running(tier, name):
         return conn.execute(RUNNING, (f"%{name}%",)).fetchone() is not None
 
 
-def begin(weir, tier, table, *parts):
-    """A client whose write waits for the row that is locked here."""
+def lock(table):
     table.direct.execute("BEGIN")
     table.direct.execute(f"SELECT 1 FROM {table.name} WHERE k = 1 FOR UPDATE")
+
+
+def begin(weir, tier, table, *parts, dbname="app"):
+    """A client whose write waits for the row that is locked here."""
+    lock(table)
     raw = rawpg.Raw(weir.port)
-    equal(raw.log_in(), None)
+    equal(raw.log_in(dbname=dbname), None)
     for part in parts:
         if callable(part):
             part(raw)
@@ -171,3 +179,135 @@ def test_a_drain_waits_for_it(start, tier):
     equal(release.finished.is_set(), True, "it ended after the write")
     release.join()
     equal(table.direct.execute(read(table.name)).fetchone(), (7,))
+
+
+class Tap(Wire):
+    """A relay that knows which connection said what, and can answer in the server's place."""
+
+    def __init__(self, port):
+        self.said, self.deaf_from, self.deaf = {}, None, set()
+        super().__init__(port)
+
+    def pump(self, source, sink, is_answer):
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                if is_answer and source in self.deaf:
+                    continue
+                if not is_answer:
+                    self.hear(source, sink, data)
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_WR)    # a half close comes through as one
+
+    def hear(self, near, far, data):
+        """From the message with the text `deaf_from` on that connection gets no answer but ours."""
+        if self.deaf_from and self.deaf_from in data:
+            self.deaf.add(far)
+        self.said[near] = self.said.get(near, b"") + data
+
+    def answer(self, text, data):
+        near, = [s for s, said in self.said.items() if text.encode() in said]
+        near.sendall(data)
+
+
+def tapped_options(port):
+    return {**OPTIONS, "clusters": [f"tapped = hosts=127.0.0.1:{port} {WHO}"],
+            "databases": ["tapped = cluster=tapped dbname=app"]}
+
+
+@contextlib.contextmanager
+def tapped(tier, start):
+    tap = Tap(tier.primary_port())
+    weir = start(tapped_options(tap.port))
+    try:
+        ready(weir)
+        with weir.connect(dbname="tapped") as reader:
+            yield tap, weir, reader
+    finally:
+        tap.close()
+
+
+def error(severity, sqlstate):
+    fields = {"S": severity, "V": severity, "C": sqlstate, "M": "made by the test"}
+    return rawpg.message("E", b"".join(k.encode() + rawpg.cstr(v) for k, v in fields.items()) + b"\0")
+
+
+GIVEN_UP = {
+    "a message that isn't due": rawpg.message("R", bytes(4)),
+    "a ready that isn't one": rawpg.message("Z", b"II"),
+    "a length that can't be": b"C\0\0\0\3",
+    "a ready of 100 KB": rawpg.message("Z", bytes(100000)),
+    "the session's end": error("FATAL", "XX000"),
+}
+
+
+@limit(180)
+def test_the_server_is_not_understood_or_says_its_end(start, tier, sub):
+    with tapped(tier, start) as (tap, weir, reader):
+        for number, (label, said) in enumerate(GIVEN_UP.items()):
+            with sub(f"orphans::{label}"):
+                table = make(tier, f"orphan_given_up_{number}")
+                warm_up(weir, reader, read(table.name))
+                with begin(weir, tier, table, *ways(table)["simple"][0], dbname="tapped") as raw:
+                    tap.answer(WRITE.format(t=table.name), said)
+                    equal(raw.read()[0], "E")
+                    until("an orphan", 10, lambda: weir.metrics()["pgweir_orphans"] == 1)
+                    hears(tier, table, [(weir, reader)], 7)
+
+
+def a_setting(weir, tap, raw):
+    """That the next server doesn't have; what this says to it isn't heard."""
+    raw.send(rawpg.query("SET statement_timeout = '200s'"))
+    raw.read_until("Z")
+    tap.deaf_from = b"statement_timeout"
+    with weir.console() as console:
+        console.execute("RECONNECT")
+
+
+@limit(120)
+def test_a_setting_in_front_of_it_fails(start, tier):
+    """The client hears that; what it sent behind runs all the same."""
+    with tapped(tier, start) as (tap, weir, reader):
+        table = make(tier, "orphan_setting")
+        warm_up(weir, reader, read(table.name))
+        with begin(weir, tier, table, lambda raw: a_setting(weir, tap, raw), *ways(table)["simple"][0],
+                   dbname="tapped") as raw:
+            tap.answer(WRITE.format(t=table.name), error("ERROR", "57014"))
+            equal([kind for kind, _ in raw.read_until("Z")], ["E", "Z"])
+            until("an orphan", 10, lambda: weir.metrics()["pgweir_orphans"] == 1)
+            hears(tier, table, [(weir, reader)], 7)
+            tap.deaf_from = None
+            equal(raw.rows("SHOW statement_timeout"), [["200s"]], "the session goes on")
+
+
+@limit(120)
+def test_its_node_gets_another_address(start, tier):
+    with tapped(tier, start) as (tap, weir, reader):
+        table = make(tier, "orphan_left")
+        warm_up(weir, reader, read(table.name))
+        with begin(weir, tier, table, *ways(table)["simple"][0], dbname="tapped") as raw:
+            weir.write_ini(tapped_options(tier.primary_port()))
+            weir.reload()
+            equal(rawpg.error_fields(raw.read()[1])["C"], "08006")
+            until("an orphan", 10, lambda: weir.metrics()["pgweir_orphans"] == 1)
+            hears(tier, table, [(weir, reader)], 7)
+
+
+def catalogs_read(weir):
+    return sum(" catalog_read database=app " in line for line in weir.log_lines())
+
+
+@limit(120)
+def test_the_catalog_is_read_again_meanwhile(start, tier):
+    """It was made anew past pgweir, which knew its old oid when the write began."""
+    weir = start(OPTIONS)
+    make(tier, "orphan_renewed")
+    ready(weir)
+    with weir.connect() as reader:
+        warm_up(weir, reader, read("orphan_renewed"))
+        table = make(tier, "orphan_renewed")
+        with begin(weir, tier, table, *ways(table)["simple"][0]):
+            make(tier, "orphan_renewed_not_known")
+            before = catalogs_read(weir)
+            until("the catalog to be read", 40, lambda: reader.execute(
+                "SELECT count(*) FROM orphan_renewed_not_known") and catalogs_read(weir) > before)
+        hears(tier, table, [(weir, reader)], 7)
