@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "net/resolver.h"
 #include "proxy/backend.h"
+#include "proxy/hear.h"
 #include "proxy/keydata.h"
 #include "proxy/link.h"
 #include "wire/build.h"
@@ -142,6 +143,12 @@ static void cancel_client(struct proxy *p, struct client *c)
 	case CLIENT_WAIT_NODE:
 	case CLIENT_WAIT_SERVER:
 		link_cancel_wait(c);
+		break;
+	case CLIENT_WAIT_CACHE:
+		c->is_canceled = true;
+		break;
+	case CLIENT_WAIT_HEARD:
+		c->is_canceled = hear_is_before_request(c);
 		break;
 	default: /* nothing runs: PostgreSQL ignores it too */
 		break;

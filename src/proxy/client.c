@@ -342,6 +342,7 @@ void client_settle(struct client *c)
 	c->avoid_nodes = 0;
 	c->wait_us = 0;
 	c->is_wait_told = false;
+	c->is_canceled = false;
 	c->must_use_primary = false;
 	if (c->txn.state != TXN_DEFERRED) {
 		mem_free(c->begin_sql);

@@ -121,6 +121,11 @@ void hear_served(struct client *c)
 	c->listening->has_heard = false;
 }
 
+bool hear_is_before_request(const struct client *c)
+{
+	return !c->listening->is_ready_due;
+}
+
 void hear_end_request(struct client *c)
 {
 	hear_flush(c);

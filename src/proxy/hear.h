@@ -20,6 +20,8 @@ struct notification {
  */
 bool hear_first(struct client *c);
 void hear_served(struct client *c); /* that request is served */
+/* What waits to hear is a request, not the end of one that is answered. Only in WAIT_HEARD. */
+bool hear_is_before_request(const struct client *c);
 /*
  * What was notified inside a transaction, by itself too, is heard before the ReadyForQuery that
  * ends it, as from PostgreSQL. True: that message isn't passed on now, but when all is heard.

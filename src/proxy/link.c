@@ -514,11 +514,11 @@ void link_wake_held(struct tenant *t)
 
 void link_cancel_wait(struct client *c)
 {
+	c->is_canceled = true;
 	if (c->waiter.state != WAITER_NONE && !ledger_unwait(c->pool->ledger, &c->waiter))
-		return; /* a server is on its way: too late */
+		return; /* a server is on its way: it is told then */
 	link_stop_waiting(c);
 	c->wait_us = 0;
-	c->is_canceled = true;
 	link_make_ready(c);
 }
 

@@ -336,10 +336,11 @@ static bool serve_query(struct client *c, const struct request *req)
 	if (c->is_canceled && c->state == CLIENT_IDLE) {
 		struct pg_error e;
 
-		c->is_canceled = false;
 		pg_error_set(&e, "57014", "canceling statement due to user request");
 		serve_error(c, req, &e);
 		client_settle(c);
+		if (c->listening)
+			hear_served(c);
 		return true;
 	}
 

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: PostgreSQL
 """Cancel requests at any moment, by many: whose statement ends is whose key it was, always."""
+import os
 import random
+import signal
 import struct
 import threading
 import time
 
 from lib import check, equal, limit, quick, until
 from rawpg import SYNC, Raw, bind, error_fields, execute, parse, query, row_values
+from test_listen import settle
 
 OPTIONS = {"default_pool_size": 4, "query_wait_timeout": 60, "db.split": "off"}
 
@@ -125,6 +128,40 @@ def test_cancel_in_a_pipeline(weir, tier):
         first, second = raw.read_until("Z"), raw.read_until("Z")
         equal([error_fields(b)["C"] for k, b in first if k == "E"], ["57014"])
         equal([row_values(b) for k, b in second if k == "D"], [["next"]])
+
+
+def listening_for_all(node):
+    """Its server processes; SELECT 1 is how it is asked whether all has been heard."""
+    return [pid for pid, in node.execute(
+        "SELECT pid FROM pg_stat_activity WHERE application_name = 'pgweir-probe' "
+        "AND datname = 'app' AND query = 'SELECT 1'")]
+
+
+def stopped(pids, signo):
+    for pid in pids:
+        os.kill(pid, signo)
+
+
+@limit(60)
+def test_cancel_before_a_listeners_request_runs(weir, tier):
+    """A listener's request waits to hear of what was notified before; the cancel finds it there."""
+    weir.need_pgweir()
+    settle(weir)
+    with Raw(weir.port) as raw, tier.connect(user="postgres") as node:
+        equal(raw.log_in(), None)
+        raw.rows("LISTEN canceled")
+        pids = until("the session that listens for all", 20,
+                     lambda: is_fine(raw) and listening_for_all(node))
+        stopped(pids, signal.SIGSTOP)
+        try:
+            raw.send(query("SELECT pg_sleep(20)"))
+            until("it to wait, or to run", 10, lambda: any(
+                r["user"] == "app" and r["state"] != "idle" for r in weir.show("CLIENTS")))
+            cancel(weir.port, raw.key)
+        finally:
+            stopped(pids, signal.SIGCONT)
+        equal([error_fields(b)["C"] for k, b in raw.read_until("Z") if k == "E"], ["57014"])
+        check(is_fine(raw), "the next one is canceled too")
 
 
 @limit(60)
