@@ -23,10 +23,11 @@ class Unavailable(Exception):
 
 
 class Outcome:
-    """Whether a test passed, and what it said if not. None for is_ok: it was skipped."""
+    """Whether a test passed, and what it said if not. None for is_ok: it was skipped.
+    said: what must be the same in both runs."""
 
-    def __init__(self, is_ok, text=""):
-        self.is_ok, self.text = is_ok, text
+    def __init__(self, is_ok, text="", said=""):
+        self.is_ok, self.text, self.said = is_ok, text, said
 
 
 def installed(package):

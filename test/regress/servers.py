@@ -33,7 +33,7 @@ log_line_prefix = '%%m [%%p] %%a '
 """
 INI = """
 [pgweir]
-listen_addr =
+listen_addr = 127.0.0.1
 unix_socket_dir = {run}
 listen_port = {port}
 auth_type = trust
