@@ -124,7 +124,8 @@ void shared_set_token(struct node *n, struct slice key, struct slice token, bool
 bool shared_take_redirect(struct cache_worker *w, const struct redis_value *v,
                           struct redirect *out)
 {
-	if (v->type != REDIS_TYPE_ERROR || !redirect_parse(v->text, out)) {
+	/* One that is no cluster's by the configuration names nobody: that is an error like others. */
+	if (v->type != REDIS_TYPE_ERROR || !w->cache->is_cluster || !redirect_parse(v->text, out)) {
 		if (redis_error_is(v, "CLUSTERDOWN"))
 			discover_want(w);
 		return false;

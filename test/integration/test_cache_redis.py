@@ -167,6 +167,36 @@ def test_six_servers(start, tier, sub):
         redis.stop()
 
 
+@limit(240)
+@needs("redis-server", "redis-cli")
+def test_one_of_a_cluster_taken_for_the_only_one(start, tier):
+    """Where it says MOVED nobody follows: that server isn't one that the operator named."""
+    make_table(tier)
+    redis = RedisSet(6, form=True)
+    try:
+        port = [p for p in redis.ports if redis.is_master(p)][0]
+        others = [p for p in redis.ports if p != port]
+        before = {p: connections(redis, p) for p in others}
+        weir = start({**BASE, "cache_redis": f"redis://127.0.0.1:{port}"})
+        wait_connected((weir,))
+        with weir.connect() as conn:
+            wait_cached(conn, weir)
+            for _ in range(3):
+                value = conn.execute("UPDATE rediscl SET v = v + 1 RETURNING v").fetchone()
+                for k in range(1, 51):
+                    equal(conn.execute(READ, (k,)).fetchone(), value)
+        check(cache_metric(weir, "redis_errors_total") > 0, "it said MOVED")
+        equal(cache_metric(weir, "redis_redirections_total"), 0)
+        equal({p: connections(redis, p) for p in others}, before, "others were asked")
+    finally:
+        redis.stop()
+
+
+def connections(redis, port):
+    """Of clients but the one that asks."""
+    return sum("cmd=client" not in line for line in redis.cli(port, "client", "list", "type", "normal").splitlines())
+
+
 @limit(150)
 @needs("redis-server", "redis-cli", "openssl")
 def test_by_tls(start, tier, folder, sub):
