@@ -3,6 +3,7 @@
 import io
 import select
 import threading
+import time
 
 import psycopg2
 import psycopg2.extensions as ext
@@ -257,6 +258,14 @@ def wait(conn):
         select.select(*fds, [], 10)
 
 
+def wait_running(text):
+    conn = connect(True)
+    while not ask(conn, "SELECT 1 FROM pg_stat_activity WHERE state = 'active' AND "
+                  "pid <> pg_backend_pid() AND query LIKE %s", (f"%{text}%",)):
+        time.sleep(0.05)
+    conn.close()
+
+
 def asynchronous():
     conn = psycopg2.connect("", async_=True)
     wait(conn)
@@ -271,7 +280,8 @@ def asynchronous():
             print(e.pgcode)
     conn.poll()
     print([(n.channel, n.payload) for n in conn.notifies])
-    cur.execute("SELECT pg_sleep(20)")
+    cur.execute("SELECT pg_sleep(20), 'asynchronous'")
+    wait_running("pg_sleep(20), 'asynchronous'")    # PostgreSQL drops a cancel that comes before
     conn.cancel()
     told("cancelled", wait, conn)
     cur.execute("SELECT 'x', generate_series(1, 20000)")
