@@ -69,6 +69,12 @@ static bool is_repeatable(const struct client *c, const struct reply_segment *se
 	       is_only_request(c->server);
 }
 
+/* It is as if it had never been sent: what an error undoes may be sent again, a commit not. */
+static bool is_undone(const struct client *c)
+{
+	return !c->has_inner_commit && !c->runs_code;
+}
+
 static bool may_repeat(const struct client *c, const struct reply_segment *seg)
 {
 	return c->retries < CLIENT_RETRIES_MAX && is_repeatable(c, seg);
@@ -100,12 +106,12 @@ bool failure_is_retryable(const struct client *c, const struct reply_segment *se
 	bool on_primary;
 
 	if (failure_is_outdated_plan(c, e)) /* servers that end don't use these up */
-		return c->heals < CLIENT_HEALS_MAX && is_repeatable(c, seg);
+		return c->heals < CLIENT_HEALS_MAX && is_repeatable(c, seg) && is_undone(c);
 	if (!may_repeat(c, seg))
 		return false;
 	on_primary = tenant_pool_of(c->server->pool)->is_primary;
 	if (is_shutdown(e->sqlstate))
-		return true;
+		return is_undone(c);
 	/* SET of what hasn't arrived there yet, a new role. */
 	if (!on_primary &&
 	    (seg->kind == REPLY_SYNC || seg->kind == REPLY_NAMES || track_is_staged(c)))
@@ -274,7 +280,7 @@ static void lost_with_client(struct server *s, struct client *c, const struct ms
 	struct pg_error e;
 
 	if (seg && may_repeat(c, seg) &&
-	    (c->is_read_request || (error && is_shutdown(error->sqlstate)))) {
+	    (c->is_read_request || (error && is_shutdown(error->sqlstate) && is_undone(c)))) {
 		stat_add(&c->tenant->stats->retries_other, 1);
 		request_rewind(c, true);
 		c->retries++;

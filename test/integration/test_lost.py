@@ -7,7 +7,7 @@ import time
 
 from psycopg.pq import TransactionStatus as Status
 
-from lib import equal, limit, quick, raises, until
+from lib import check, equal, limit, quick, raises, until
 
 OPTIONS = {"failover_wait_timeout": 20}
 
@@ -184,3 +184,41 @@ def test_what_a_client_hears(tier, start, sub):
             wire.cut()    # seen by pgweir or not
             equal(conn.execute("SHOW work_mem").fetchone(), ("6MB",))
         conn.execute("DROP TABLE lost")
+
+
+REPEATED = [    # (what it is, text, rows that it leaves when it is ended behind the first)
+    ("a procedure that commits", "CALL lost_commits()", 1),
+    ("a block that commits", "DO $$BEGIN INSERT INTO lost_twice VALUES (1); COMMIT; PERFORM pg_sleep(60); END$$", 1),
+    ("a text with COMMIT in it", "INSERT INTO lost_twice VALUES (1); COMMIT; SELECT pg_sleep(60)", 1),
+    ("a text with BEGIN in it", "BEGIN; INSERT INTO lost_twice VALUES (1); COMMIT; SELECT pg_sleep(60)", 1),
+]
+
+
+@limit(180)
+def test_what_may_have_committed_a_part_is_not_repeated(tier, weir, sub):
+    """Its server ends in an orderly way, 57P01, before anything is answered."""
+    with tier.connect() as admin:
+        admin.execute("DROP TABLE IF EXISTS lost_twice; CREATE TABLE lost_twice (a int)")
+        admin.execute("CREATE OR REPLACE PROCEDURE lost_commits() LANGUAGE plpgsql AS "
+                      "$$BEGIN INSERT INTO lost_twice VALUES (1); COMMIT; PERFORM pg_sleep(60); END$$")
+        for label, text, rows in REPEATED:
+            with sub(label), weir.connect(prepare_threshold=None) as conn:
+                admin.execute("TRUNCATE lost_twice")
+                heard = []
+
+                def run():
+                    try:
+                        conn.execute(text)
+                    except Exception as e:    # noqa: BLE001: looked at below
+                        heard.append(getattr(e, "sqlstate", None))
+                thread = threading.Thread(target=run)
+                thread.start()
+                pid = until("it to sleep behind its commit", 20, lambda: admin.execute(
+                    "SELECT a.pid FROM pg_stat_activity a, lost_twice WHERE wait_event = 'PgSleep' AND "
+                    "pid <> pg_backend_pid()").fetchone())
+                admin.execute("SELECT pg_terminate_backend(%s)", pid)
+                thread.join(30)
+                check(not thread.is_alive(), "it runs again")
+                check(heard in (["08006"], ["08007"]), heard)    # look first, say both
+                equal(admin.execute("SELECT count(*) FROM lost_twice").fetchone(), (rows,))
+        admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'PgSleep'")
