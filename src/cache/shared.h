@@ -127,7 +127,7 @@ unsigned shared_names(const struct cache_deps *deps, struct hash128 out[SHARED_N
 /* Replies that nobody waits for; errors are counted. */
 void shared_send_and_forget(struct node *n);
 void shared_set_token(struct node *n, struct slice key, struct slice token, bool if_absent);
-/* What a reply of a cluster says about the map: a redirection is counted and has the map looked at. */
+/* What a cluster replies about the map: a redirection is counted and has the map looked at. */
 bool shared_take_redirect(struct cache_worker *w, const struct redis_value *v,
                           struct redirect *out);
 
