@@ -25,6 +25,7 @@ enum reply_kind {
 	REPLY_BEGIN,    /* internal: a deferred BEGIN without a Sync; its Close ends it */
 	REPLY_NAMES,    /* internal: statements brought under the client's own names */
 	REPLY_PINS,     /* internal: are the reasons of a pin still there? */
+	REPLY_ABORT,    /* internal: an error that aborts the transaction, as one of pgweir's did */
 	REPLY_RESET,    /* internal: the reset query before reuse */
 	REPLY_CHECK,    /* internal: server_check_query */
 };

@@ -309,7 +309,7 @@ void client_send_notice(struct client *c, const char *severity, const char *sqls
 
 void client_send_ready(struct client *c)
 {
-	char status = txn_status(&c->txn);
+	char status = c->is_txn_lost ? 'E' : txn_status(&c->txn);
 
 	conn_send(&c->conn, status == 'I' ? wire_ready_idle :
 			    status == 'T' ? wire_ready_txn :

@@ -25,7 +25,7 @@
 #include "wire/build.h"
 #include "wire/frame.h"
 
-enum { RESIDUE_BOUND_US = 5000000 };
+enum { RESIDUE_BOUND_US = 5000000, ABORT_MAX = 64 };
 
 bool failure_is_final_login_error(const char *sqlstate)
 {
@@ -380,6 +380,33 @@ void failure_internal_error(struct client *c, const struct reply_segment *seg, s
 	backend_close(s, CLOSE_SERVER_DIRTY);
 	client_set_state(c, CLIENT_IDLE);
 	link_make_ready(c);
+}
+
+/* Binding a statement that never exists is such an error. */
+static void send_abort(struct client *c)
+{
+	struct server *s = c->server;
+	struct buf b;
+
+	replies_add(&s->replies, REPLY_ABORT, true);
+	buf_init(&b, ABORT_MAX);
+	build_bind_renamed(&b, slice_of("", 1), slice_str(REWRITE_NO_STATEMENT),
+			   slice_of("\0\0\0\0\0", 6));
+	buf_append_slice(&b, wire_sync);
+	conn_send_copy(&s->conn, buf_slice(&b));
+	buf_fini(&b);
+	s->txn_status = 'E';
+	(void)txn_ready(&c->txn, 'E');
+}
+
+void failure_abort_txn(struct client *c)
+{
+	if (c->txn.state == TXN_OPEN && c->server) {
+		send_abort(c);
+	} else if (c->txn.state == TXN_DEFERRED) {
+		track_lost(c);
+		c->is_txn_lost = true;
+	}
 }
 
 /* ROLLBACK ends it without an error; so does COMMIT, as in PostgreSQL, if the client knows. */

@@ -22,7 +22,12 @@ bool failure_is_retryable(const struct client *c, const struct reply_segment *se
 void failure_retry(struct client *c, const struct msg_error *e);
 /* The session sync or BEGIN in front of the request failed. error: the whole ErrorResponse. */
 void failure_internal_error(struct client *c, const struct reply_segment *seg, struct slice error);
-/* The client's transaction died with its server: answers this request accordingly. */
+/*
+ * The client hears an error of pgweir's own: its transaction, if it is in one, is aborted as by an
+ * error of PostgreSQL. No request is under way.
+ */
+void failure_abort_txn(struct client *c);
+/* The client's transaction died with its server, or before it had one: answers this request accordingly. */
 bool failure_answer_lost(struct client *c, const struct request *req, const struct plan *plan);
 /* A log-in error that waiting doesn't mend: the clients must hear it. */
 bool failure_is_final_login_error(const char *sqlstate);

@@ -6,6 +6,7 @@
 #include "proxy/local.h"
 
 #include "pool/session.h"
+#include "proxy/failure.h"
 #include "tier/catalog.h"
 #include "wire/build.h"
 #include "wire/frame.h"
@@ -169,6 +170,7 @@ bool local_parse(struct client *c, const struct request *req, const struct plan 
 			pg_error_set(&e, "42P05", "prepared statement \"%.*s\" already exists",
 				     (int)(m.name.len > 64 ? 64 : m.name.len), m.name.ptr);
 			client_send_error(c, "ERROR", &e);
+			failure_abort_txn(c);
 			break;
 		}
 		prepared_names_add(c->names, m.name, &p);

@@ -18,7 +18,6 @@
 #include "wire/frontend.h"
 #include "wire/reader.h"
 
-#define NO_STATEMENT "pgweir_0" /* ids begin at 1 */
 #define OUTDATED "pgweir_outdated" /* there is none either; its error is told as 0A000 */
 
 /* What is left of a request, from the Bind whose statement is looked at. */
@@ -154,7 +153,7 @@ static void rewrite_named_parse(struct rewriting *rw, const struct msg_parse *m)
 		plain_names_set(&rw->s->plain, m->name, PLAIN_UNKNOWN);
 	} else if (c->txn.state != TXN_FAILED && there(rw, p->id)) {
 		op(rw, REPLY_OP_AS_PARSED, 0);
-		build_close(&rw->out, 'S', slice_str(NO_STATEMENT));
+		build_close(&rw->out, 'S', slice_str(REWRITE_NO_STATEMENT));
 	} else {
 		parse_on_server(rw, p, REPLY_OP_PARSED);
 	}
@@ -217,7 +216,7 @@ static void ensure_parsed(struct rewriting *rw, const struct target *t)
 static void mark_describe(struct rewriting *rw, enum reply_op_kind kind)
 {
 	op(rw, kind, 0);
-	build_close(&rw->out, 'S', slice_str(NO_STATEMENT));
+	build_close(&rw->out, 'S', slice_str(REWRITE_NO_STATEMENT));
 }
 
 /*
@@ -391,7 +390,7 @@ static void rewrite_close(struct rewriting *rw, const struct frame *f)
 	    (n = prepared_names_find(rw->c->names, m.name)) != NULL) {
 		op(rw, REPLY_OP_CLOSED, 0);
 		prepared_names_close(rw->c->names, n);
-		build_close(&rw->out, 'S', slice_str(NO_STATEMENT));
+		build_close(&rw->out, 'S', slice_str(REWRITE_NO_STATEMENT));
 		return;
 	}
 	is_unnamed = f->body.len == 2 && f->body.ptr[0] == 'S';
@@ -555,7 +554,7 @@ void rewrite_query_mark(struct client *c)
 
 	buf_init(&rw.out, 64);
 	op(&rw, REPLY_OP_OWN_CLOSE, 0);
-	build_close(&rw.out, 'S', slice_str(NO_STATEMENT));
+	build_close(&rw.out, 'S', slice_str(REWRITE_NO_STATEMENT));
 	conn_send_copy(&c->server->conn, buf_slice(&rw.out));
 	buf_fini(&rw.out);
 }

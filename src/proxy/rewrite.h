@@ -11,6 +11,8 @@
 #include "proxy/plan.h"
 #include "wire/backend.h"
 
+#define REWRITE_NO_STATEMENT "pgweir_0" /* on no server: ids begin at 1 */
+
 void rewrite_send(struct client *c, const struct request *req, const struct plan *plan);
 /* A description came that the client asked for, or that was looked for: the request goes on. */
 void rewrite_asked(struct client *c);

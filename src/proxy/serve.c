@@ -38,6 +38,7 @@ enum {
 void serve_error(struct client *c, const struct request *req, const struct pg_error *e)
 {
 	client_send_error(c, "ERROR", e);
+	failure_abort_txn(c);
 	if (req->kind == REQUEST_EXTENDED && !req->has_sync)
 		c->is_skipping = true;
 	else

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: PostgreSQL
 """Transactions: a server for their whole length, errors and savepoints inside,
 commands that may not run inside, cursors, and statuses as PostgreSQL tells."""
+import threading
+
 import psycopg
+from psycopg.pq import TransactionStatus as Status
 
 from lib import check, equal, quick, raises, until
 from rawpg import FLUSH, SYNC, Raw, bind, error_fields, execute, parse, query, row_values
@@ -381,3 +384,120 @@ def test_a_begin_leaves_no_portal(weir):
         equal([error_fields(body)["C"] for kind, body in got if kind == "E"], ["34000"])
         raw.send(query("ROLLBACK"))
         raw.read_until("Z")
+
+
+def inside(conn):
+    return conn.pgconn.transaction_status
+
+
+def abort_by(conn, sqlstate, sql, **kw):
+    raises(sqlstate, conn.execute, sql, **kw)
+    equal(inside(conn), Status.INERROR, "as after an error of PostgreSQL")
+    raises("25P02", conn.execute, "SELECT 1")
+    equal(inside(conn), Status.INERROR)
+
+
+def ended(conn, end, tag):
+    equal(conn.execute(end).statusmessage, tag)
+    equal(inside(conn), Status.IDLE)
+
+
+TEMPORARY = "CREATE TEMPORARY TABLE tx_refused (a int)"
+
+
+@quick
+def test_an_error_of_pgweir_aborts_the_transaction(start, sub):
+    weir = start({"default_pool_size": 3, "pin_temp_table": "refuse"})
+    with weir.connect(prepare_threshold=None) as conn, weir.connect() as other:
+        fresh(conn, "tx_refuse")
+
+        def rows():
+            return sorted(k for k, in conn.execute("SELECT k FROM tx_refuse").fetchall())
+        for end in ("COMMIT", "ROLLBACK"):
+            with sub(f"its first statement, {end}"):
+                conn.execute("BEGIN")
+                abort_by(conn, "0A000", TEMPORARY)
+                raises("25P02", conn.execute, "INSERT INTO tx_refuse VALUES (1, 1)")
+                ended(conn, end, "ROLLBACK")
+                equal(rows(), [])
+            with sub(f"a later one, {end}"):
+                conn.execute("BEGIN")
+                conn.execute("INSERT INTO tx_refuse VALUES (2, 2)")
+                abort_by(conn, "0A000", TEMPORARY)
+                raises("25P02", conn.execute, "INSERT INTO tx_refuse VALUES (3, 3)")
+                ended(conn, end, "ROLLBACK")
+                equal(rows(), [])
+        with sub("behind a savepoint"):
+            conn.execute("BEGIN")
+            conn.execute("INSERT INTO tx_refuse VALUES (4, 4)")
+            conn.execute("SAVEPOINT a")
+            conn.execute("INSERT INTO tx_refuse VALUES (5, 5)")
+            abort_by(conn, "0A000", TEMPORARY)
+            conn.execute("ROLLBACK TO a")
+            equal(inside(conn), Status.INTRANS)
+            conn.execute("INSERT INTO tx_refuse VALUES (6, 6)")
+            ended(conn, "COMMIT", "COMMIT")
+            equal(rows(), [4, 6])
+        with sub("the transactions behind it"):
+            with conn.transaction():
+                conn.execute("INSERT INTO tx_refuse VALUES (7, 7)")
+            equal(rows(), [4, 6, 7])
+        with sub("settings of the aborted one"):
+            conn.execute("BEGIN")
+            conn.execute("SET work_mem = '7MB'")
+            abort_by(conn, "0A000", TEMPORARY)
+            ended(conn, "COMMIT", "ROLLBACK")
+            equal(conn.execute("SHOW work_mem").fetchone(), other.execute("SHOW work_mem").fetchone())
+        with sub("outside of one"):
+            raises("0A000", conn.execute, TEMPORARY)
+            equal(inside(conn), Status.IDLE)
+
+
+@quick
+def test_an_error_of_pgweir_in_a_batch_aborts_the_transaction(start, sub):
+    weir = start({"default_pool_size": 3, "pin_temp_table": "refuse"})
+    for label, first in (("before it has a server", []), ("on its server", [query("SELECT 1")])):
+        for end in (SYNC, FLUSH):
+            with sub(f"{label}, {'Sync' if end == SYNC else 'Flush'}"), Raw(weir.port) as raw:
+                equal(raw.log_in(), None)
+                for message in [query("BEGIN"), *first]:
+                    raw.send(message)
+                    raw.read_until("Z")
+                raw.send(parse("", TEMPORARY), bind("", ""), execute(), end)
+                equal(error_fields(raw.read_until("E")[-1][1])["C"], "0A000")
+                if end == FLUSH:
+                    raw.send(SYNC)
+                equal(raw.read_until("Z")[-1][1], b"E")
+                raw.send(parse("", "SELECT 1"), bind("", ""), execute(), SYNC)
+                told = raw.read_until("Z")
+                equal([error_fields(b)["C"] for k, b in told if k == "E"], ["25P02"])
+                raw.send(query("COMMIT"))
+                told = raw.read_until("Z")
+                equal([b for k, b in told if k in "CZ"], [b"ROLLBACK\0", b"I"])
+
+
+@quick
+def test_a_wait_that_is_canceled_aborts_the_transaction(start):
+    weir = start({"default_pool_size": 1})
+    with weir.connect() as holder, weir.connect() as conn:
+        holder.execute("BEGIN")
+        holder.execute("CREATE TABLE IF NOT EXISTS tx_holder (a int)")
+        conn.execute("BEGIN READ WRITE")
+        heard = []
+
+        def ask():
+            try:
+                conn.execute("CREATE TABLE IF NOT EXISTS tx_waiter (a int)")
+            except psycopg.Error as e:
+                heard.append(e.sqlstate)
+        thread = threading.Thread(target=ask)
+        thread.start()
+        until("it to wait", 20, lambda: [r for r in weir.show("CLIENTS") if r["state"] == "waiting"])
+        conn.cancel()
+        thread.join(30)
+        equal(heard, ["57014"])
+        equal(inside(conn), Status.INERROR)
+        holder.execute("ROLLBACK")
+        raises("25P02", conn.execute, "SELECT 1")
+        ended(conn, "COMMIT", "ROLLBACK")
+        equal(conn.execute("SELECT 1").fetchone(), (1,))
