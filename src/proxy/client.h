@@ -87,7 +87,7 @@ struct client {
 	uint8_t heals;                   /* ... for statements parsed anew; counted on their own */
 	uint8_t replication;             /* enum replication_mode: see replication.h */
 	bool is_serving : 1;             /* inside serve_bytes */
-	bool is_txn_lost : 1;            /* its server died inside the transaction, or it had none yet */
+	bool is_txn_lost : 1;            /* it is aborted: its server died, or it had none */
 	bool is_loss_untold : 1;         /* ... while it was idle: it hears with its next request */
 	bool is_skipping : 1;            /* error answered here: what comes up to Sync is dropped */
 	bool has_ddl : 1;                /* sent since the last transaction ended */

@@ -27,7 +27,7 @@ void failure_internal_error(struct client *c, const struct reply_segment *seg, s
  * error of PostgreSQL. No request is under way.
  */
 void failure_abort_txn(struct client *c);
-/* The client's transaction died with its server, or before it had one: answers this request accordingly. */
+/* The transaction died with its server, or before it had one: answers this request accordingly. */
 bool failure_answer_lost(struct client *c, const struct request *req, const struct plan *plan);
 /* A log-in error that waiting doesn't mend: the clients must hear it. */
 bool failure_is_final_login_error(const char *sqlstate);
