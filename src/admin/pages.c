@@ -67,7 +67,7 @@ static void cache_exposition(const struct admin_source *source, struct buf *out)
 	gauge(out, "cache_bytes", "gauge", "Bytes of the local store.", c.bytes);
 	gauge(out, "cache_redis_connected", "gauge", "1: connected to Redis.", c.redis_connected);
 	gauge(out, "cache_breaker_open", "gauge", "1: Redis is being skipped.", c.breaker_open);
-	gauge(out, "cache_redis_redirections_total", "counter", "MOVED and ASK answers.",
+	gauge(out, "cache_redis_redirections_total", "counter", "MOVED and ASK answers of a cluster.",
 	      c.redirections);
 	gauge(out, "cache_redis_refreshes_total", "counter",
 	      "Times that it was asked who the masters are.", c.refreshes);
