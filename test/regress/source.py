@@ -4,6 +4,8 @@
 Debian's source package of the installed PostgreSQL has them. It is fetched by
 apt into a cache folder, from the very mirrors that this machine's apt knows,
 with a source list and an index of our own: nothing outside the folder changes.
+Where a mirror hasn't got the source of a fresh security update yet, that of
+another minor release is taken: both runs, the direct one too, have the same.
 pg_regress, pg_isolation_regress and isolationtester are in Debian's packages;
 regress.so and libpq_pipeline are compiled here against the server's headers.
 """
@@ -43,7 +45,7 @@ def shlex_line(argv):
 
 
 def installed_version():
-    """Debian's version of the server that the tests run on, which the source must match."""
+    """Debian's version of the server that the tests run on."""
     return command(["dpkg-query", "-W", "-f", "${Version}", f"postgresql-{MAJOR}"], "/",
                    f"version of postgresql-{MAJOR}").strip()
 
@@ -64,8 +66,33 @@ def write_source_list(path):
             f.write(f"deb-src {signed}{row}\n")
 
 
+def tarball_of(folder, version):
+    return os.path.join(folder, f"postgresql-{MAJOR}_{upstream_of(version)}.orig.tar.bz2")
+
+
+def other_versions(options, folder, version):
+    """Of the source packages that the index has besides this one, in its order."""
+    text = command(["apt-cache", *options, "showsrc", f"postgresql-{MAJOR}"], folder, "versions of the source")
+    known = [line.split()[1] for line in text.splitlines() if line.startswith("Version:")]
+    return [v for v in dict.fromkeys(known) if v != version]
+
+
+def download_first(options, folder, version):
+    """The source of that version, else of another; the version that was to be had."""
+    failure = None
+    for candidate in [version, *other_versions(options, folder, version)]:
+        try:
+            if not os.path.exists(tarball_of(folder, candidate)):
+                command(["apt-get", *options, "source", "--download-only", f"postgresql-{MAJOR}={candidate}"],
+                        folder, f"source package of postgresql-{MAJOR} {candidate}")
+            return candidate
+        except SourceError as e:
+            failure = failure or e
+    raise failure
+
+
 def download(folder, version):
-    """The source package, checked by apt against Debian's signature; the orig tarball's path."""
+    """The source package, checked by apt against Debian's signature; its version."""
     apt = os.path.join(folder, "apt")
     for sub in ("lists/partial", "cache/archives/partial"):
         os.makedirs(os.path.join(apt, sub), exist_ok=True)
@@ -75,10 +102,9 @@ def download(folder, version):
                "-o", f"Dir::State::Lists={apt}/lists", "-o", f"Dir::Cache={apt}/cache",
                "-o", "APT::Sandbox::User=", "-o", "Acquire::Retries=2"]
     command(["apt-get", *options, "update"], folder, "index of Debian's sources")
-    command(["apt-get", *options, "source", "--download-only", f"postgresql-{MAJOR}={version}"],
-            folder, f"source package of postgresql-{MAJOR} {version}")
+    found = download_first(options, folder, version)
     shutil.rmtree(apt)
-    return os.path.join(folder, f"postgresql-{MAJOR}_{upstream_of(version)}.orig.tar.bz2")
+    return found
 
 
 def unpack(tarball, folder, name):
@@ -106,13 +132,17 @@ def compile_programs(tree, out):
 
 def prepare(folder):
     """Everything in the cache folder, made if it isn't there: (tests' tree, programs' folder)."""
-    version = installed_version()
-    name = f"postgresql-{upstream_of(version)}"
-    tree, programs = os.path.join(folder, name), os.path.join(folder, f"programs-{version}")
+    server = version = installed_version()
     os.makedirs(folder, exist_ok=True)
+    if not os.path.exists(tarball_of(folder, version)):
+        version = download(folder, version)
+    if version != server:
+        print(f"# tests of {version}, server {server}", flush=True)
+    name = f"postgresql-{upstream_of(version)}"
+    tree = os.path.join(folder, name)
+    programs = os.path.join(folder, f"programs-{version}-for-{server}")
     if not os.path.isdir(tree):
-        tarball = os.path.join(folder, f"postgresql-{MAJOR}_{upstream_of(version)}.orig.tar.bz2")
-        unpack(tarball if os.path.exists(tarball) else download(folder, version), folder, name)
+        unpack(tarball_of(folder, version), folder, name)
     if not os.path.isdir(programs):
         part = os.path.join(folder, "compiling")
         shutil.rmtree(part, ignore_errors=True)
