@@ -9,7 +9,7 @@ import socket
 import struct
 
 import servers
-from lib import patient
+from lib import equal, patient
 
 
 class Closed(Exception):
@@ -209,3 +209,32 @@ class Scram:
 
     def is_server(self, server_final):
         return server_final == b"v=" + base64.b64encode(self.signature)
+
+
+# ---- conversations ----
+
+def logged_in(weir, user="app", dbname="app", timeout=30, **params):
+    raw = Raw(weir.port, timeout)
+    equal(raw.log_in(user, dbname, **params), None)
+    return raw
+
+
+def ask(raw, *parts):
+    """The answer to one batch."""
+    raw.send(*parts, SYNC)
+    return raw.read_until("Z")
+
+
+def ask_sql(raw, sql):
+    raw.send(query(sql))
+    return raw.read_until("Z")
+
+
+def first_error(messages):
+    """Its SQLSTATE; None: there is none."""
+    return next((error_fields(b)["C"] for k, b in messages if k == "E"), None)
+
+
+def values(messages):
+    """Of all rows."""
+    return [row_values(b) for k, b in messages if k == "D"]

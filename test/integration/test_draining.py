@@ -6,16 +6,10 @@ import signal
 import socket
 
 from lib import check, equal, limit, quick, until
-from rawpg import SYNC, Closed, Raw, bind, error_fields, execute, parse, query, row_values
+from rawpg import SYNC, Closed, bind, error_fields, execute, logged_in, parse, query, row_values
 
 XID = "SELECT txid_current()"
 OPTIONS_ = {"split": "off", "workers": 2, "drain_timeout": 600}
-
-
-def logged_in(weir, database="app"):
-    raw = Raw(weir.port, 30)
-    equal(raw.log_in("app", database), None)
-    return raw
 
 
 def farewell(raw):
@@ -113,7 +107,7 @@ def test_who_waits_is_served(start, sub):
 def test_pinned_sessions(start, sub):
     """They are served until they leave, or until what pins them is gone."""
     weir = start({**OPTIONS_, "databases": ["whole = cluster=main dbname=app pool_mode=session"]})
-    temp, lock, session = logged_in(weir), logged_in(weir), logged_in(weir, "whole")
+    temp, lock, session = logged_in(weir), logged_in(weir), logged_in(weir, dbname="whole")
     answer(temp, query("CREATE TEMP TABLE kept AS SELECT 5 AS k"))
     answer(lock, query("SELECT pg_advisory_lock(4711)"))
     answer(session, query("SET work_mem = '5MB'"))

@@ -1,15 +1,9 @@
 # SPDX-License-Identifier: PostgreSQL
 """What drivers' own test suites do that a splitting pooler easily gets wrong (see test/drivers)."""
 from lib import equal, limit, quick
-from rawpg import SYNC, Raw, error_fields, parse, query
+from rawpg import SYNC, Raw, error_fields, logged_in, parse, query
 
 OPTIONS = {"default_pool_size": 1, "server_round_robin": 1, "databases": ["* = cluster=main"]}
-
-
-def logged_in(weir, **params):
-    raw = Raw(weir.port)
-    equal(raw.log_in(**params), None)
-    return raw
 
 
 def prepare(raw, name, text):

@@ -8,16 +8,10 @@ import threading
 import time
 
 from lib import check, equal, limit, quick
-from rawpg import (FLUSH, SYNC, Raw, bind, close, describe, error_fields, execute, message, parse, query,
-                   row_values)
+from rawpg import (FLUSH, SYNC, bind, close, describe, error_fields, execute, logged_in, message, parse,
+                   query, row_values)
 
 COPY_DONE = message("c")
-
-
-def logged_in(weir, timeout=30):
-    raw = Raw(weir.port, timeout=timeout)
-    equal(raw.log_in(), None)
-    return raw
 
 
 def kinds(messages):

@@ -4,36 +4,12 @@ the difference, else PostgreSQL's 0A000."""
 import struct
 
 from lib import check, equal, limit, quick, until
-from rawpg import (FLUSH, SYNC, Raw, bind, close, describe, error_fields, execute, message, parse,
-                   query, row_values)
+from rawpg import (FLUSH, SYNC, ask, ask_sql, bind, close, describe, error_fields, execute, first_error,
+                   logged_in, message, parse, values)
 
 OPTIONS = {"default_pool_size": 4, "max_prepared_statements": 20, "workers": 1}
 
 CHANGED = "cached plan must not change result type"
-
-
-def logged_in(weir, **params):
-    raw = Raw(weir.port)
-    equal(raw.log_in(**params), None)
-    return raw
-
-
-def ask(raw, *parts):
-    raw.send(*parts, SYNC)
-    return raw.read_until("Z")
-
-
-def ask_sql(raw, text):
-    raw.send(query(text))
-    return raw.read_until("Z")
-
-
-def first_error(messages):
-    return next((error_fields(b)["C"] for k, b in messages if k == "E"), None)
-
-
-def values(messages):
-    return [row_values(b) for k, b in messages if k == "D"]
 
 
 def waiting_pid(admin, table):

@@ -3,30 +3,11 @@
 import threading
 
 from lib import check, equal, limit, quick, raises, until
-from rawpg import (SYNC, Raw, bind, close, describe, error_fields, execute, parse, query,
-                   row_values)
+from rawpg import (ask, ask_sql, bind, close, describe, error_fields, execute, first_error, logged_in, parse,
+                   query, values)
 
 # Few servers for many clients, so that every statement meets foreign servers.
 OPTIONS = {"default_pool_size": 2, "max_prepared_statements": 20}
-
-
-def logged_in(weir):
-    raw = Raw(weir.port)
-    equal(raw.log_in(), None)
-    return raw
-
-
-def ask(raw, *parts):
-    raw.send(*parts, SYNC)
-    return raw.read_until("Z")
-
-
-def first_error(messages):
-    return next((error_fields(b)["C"] for k, b in messages if k == "E"), None)
-
-
-def values(messages):
-    return [row_values(b) for k, b in messages if k == "D"]
 
 
 @quick
@@ -209,11 +190,6 @@ def test_psycopg_default_threshold(weir):
                       (turn * i + k,))
     for conn in conns:
         conn.close()
-
-
-def ask_sql(raw, text):
-    raw.send(query(text))
-    return raw.read_until("Z")
 
 
 def status(messages):

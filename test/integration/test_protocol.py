@@ -6,14 +6,8 @@ import threading
 import psycopg
 
 from lib import check, equal, limit, patient, quick, raises
-from rawpg import (FLUSH, SYNC, Raw, bind, close, describe, error_fields, execute, message, parse,
+from rawpg import (FLUSH, SYNC, bind, close, describe, error_fields, execute, logged_in, message, parse,
                    query, row_values, struct)
-
-
-def logged_in(weir):
-    raw = Raw(weir.port)
-    equal(raw.log_in(), None)
-    return raw
 
 
 def kinds(messages):

@@ -6,7 +6,7 @@ import threading
 import time
 
 from lib import check, equal, limit, patient, quick, until
-from rawpg import SYNC, Raw, bind, execute, parse, query, row_values
+from rawpg import SYNC, Raw, bind, execute, logged_in, parse, query, row_values
 
 XID = "SELECT txid_current()"
 ONE = {"default_pool_size": 1, "split": "off", "query_wait_timeout": 60, "query_wait_notify": 0}
@@ -14,12 +14,6 @@ ONE = {"default_pool_size": 1, "split": "off", "query_wait_timeout": 60, "query_
 
 def waiting(weir, database="app"):
     return sum(r["cl_waiting"] for r in weir.show("POOLS") if r["database"] == database)
-
-
-def logged_in(weir, user="app"):
-    raw = Raw(weir.port, 30)
-    equal(raw.log_in(user), None)
-    return raw
 
 
 def hold(weir, users=("app",)):

@@ -7,7 +7,8 @@ import psycopg
 from psycopg.pq import TransactionStatus as Status
 
 from lib import check, equal, quick, raises, until
-from rawpg import FLUSH, SYNC, Raw, bind, error_fields, execute, parse, query, row_values
+from rawpg import (FLUSH, SYNC, Raw, ask, ask_sql, bind, error_fields, execute, first_error, logged_in, parse, query,
+                   row_values)
 
 OPTIONS = {"default_pool_size": 3}
 
@@ -456,23 +457,18 @@ def test_an_error_of_pgweir_aborts_the_transaction(start, sub):
 @quick
 def test_an_error_of_pgweir_in_a_batch_aborts_the_transaction(start, sub):
     weir = start({"default_pool_size": 3, "pin_temp_table": "refuse"})
-    for label, first in (("before it has a server", []), ("on its server", [query("SELECT 1")])):
+    for label, first in (("before it has a server", []), ("on its server", ["SELECT 1"])):
         for end in (SYNC, FLUSH):
-            with sub(f"{label}, {'Sync' if end == SYNC else 'Flush'}"), Raw(weir.port) as raw:
-                equal(raw.log_in(), None)
-                for message in [query("BEGIN"), *first]:
-                    raw.send(message)
-                    raw.read_until("Z")
+            with sub(f"{label}, {'Sync' if end == SYNC else 'Flush'}"), logged_in(weir) as raw:
+                for sql in ["BEGIN", *first]:
+                    ask_sql(raw, sql)
                 raw.send(parse("", TEMPORARY), bind("", ""), execute(), end)
                 equal(error_fields(raw.read_until("E")[-1][1])["C"], "0A000")
                 if end == FLUSH:
                     raw.send(SYNC)
                 equal(raw.read_until("Z")[-1][1], b"E")
-                raw.send(parse("", "SELECT 1"), bind("", ""), execute(), SYNC)
-                told = raw.read_until("Z")
-                equal([error_fields(b)["C"] for k, b in told if k == "E"], ["25P02"])
-                raw.send(query("COMMIT"))
-                told = raw.read_until("Z")
+                equal(first_error(ask(raw, parse("", "SELECT 1"), bind("", ""), execute())), "25P02")
+                told = ask_sql(raw, "COMMIT")
                 equal([b for k, b in told if k in "CZ"], [b"ROLLBACK\0", b"I"])
 
 

@@ -4,35 +4,12 @@ here, whichever server the client has next."""
 from psycopg import pq
 
 from lib import check, equal, quick, until
-from rawpg import SYNC, Raw, bind, close, describe, error_fields, execute, parse, query, row_values
+from rawpg import (SYNC, ask, ask_sql, bind, close, describe, error_fields, execute, first_error, logged_in,
+                   parse, query, values)
 
 # Few servers for many clients, so that every statement meets foreign servers.
 OPTIONS = {"default_pool_size": 2}
 DONE = "C"
-
-
-def logged_in(weir):
-    raw = Raw(weir.port)
-    equal(raw.log_in(), None)
-    return raw
-
-
-def ask(raw, *parts):
-    raw.send(*parts, SYNC)
-    return raw.read_until("Z")
-
-
-def ask_simple(raw, sql):
-    raw.send(query(sql))
-    return raw.read_until("Z")
-
-
-def first_error(messages):
-    return next((error_fields(b)["C"] for k, b in messages if k == "E"), None)
-
-
-def values(messages):
-    return [row_values(b) for k, b in messages if k == "D"]
 
 
 def run(raw, *params):
@@ -44,9 +21,9 @@ def disturb(weir, count=3):
     """Others' unnamed statements on the servers, of each kind of node."""
     for turn in range(count):
         with logged_in(weir) as raw:
-            ask_simple(raw, "BEGIN READ WRITE" if turn % 2 else "BEGIN READ ONLY")
+            ask_sql(raw, "BEGIN READ WRITE" if turn % 2 else "BEGIN READ ONLY")
             ask(raw, parse("", "SELECT 'another client''s', $1::text"), bind("", "", ["x"]), execute())
-            ask_simple(raw, "COMMIT")
+            ask_sql(raw, "COMMIT")
 
 
 @quick
@@ -80,7 +57,7 @@ def test_libpq_prepares_it_once_and_runs_it_often(weir):
 def test_it_outlives_a_transaction(weir, sub):
     for end in ("COMMIT", "ROLLBACK"):
         with sub(end), logged_in(weir) as raw:
-            ask_simple(raw, "BEGIN")
+            ask_sql(raw, "BEGIN")
             equal(values(ask(raw, parse("", "SELECT $1::int + 1"), bind("", "", [1]), execute())), [["2"]])
             equal(run(raw, 2), [["3"]])
             ask(raw, parse("end", end))
@@ -94,10 +71,10 @@ def test_it_pins_nobody(start):
     """What it runs is known: others get the server."""
     weir = start({"default_pool_size": 1})
     with logged_in(weir) as raw:
-        ask_simple(raw, "BEGIN READ WRITE")
+        ask_sql(raw, "BEGIN READ WRITE")
         ask(raw, parse("", "SELECT $1::int"), bind("", "", [1]), execute())
         equal(run(raw, 2), [["2"]])
-        ask_simple(raw, "COMMIT")
+        ask_sql(raw, "COMMIT")
         with weir.connect() as other:
             other.execute("BEGIN READ WRITE")
             other.execute("SELECT 1")
@@ -338,11 +315,11 @@ def test_queries_of_pgweir_do_not_end_the_unnamed_portal(start):
         conn.execute("DROP SEQUENCE IF EXISTS unnamed_seq; CREATE SEQUENCE unnamed_seq")
         conn.execute("SELECT nextval('unnamed_seq')")
     with logged_in(weir) as raw:
-        ask_simple(raw, "BEGIN READ WRITE")
+        ask_sql(raw, "BEGIN READ WRITE")
         told = ask(raw, parse("", "SELECT generate_series(1, 5)"), bind("", ""), execute("", 2))
         equal(values(told), [["1"], ["2"]])
         told = ask(raw, parse("move", "SELECT nextval('unnamed_seq')"), bind("other", "move"), execute("other"))
         equal(values(told), [["2"]])
         equal(values(ask(raw, execute("", 2))), [["3"], ["4"]])
-        equal(values(ask_simple(raw, "SELECT currval('unnamed_seq')")), [["2"]])
-        ask_simple(raw, "COMMIT")
+        equal(values(ask_sql(raw, "SELECT currval('unnamed_seq')")), [["2"]])
+        ask_sql(raw, "COMMIT")
