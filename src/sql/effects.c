@@ -14,8 +14,6 @@
 #include "sql/lexer.h"
 #include "sql/quote.h"
 
-enum { VALUE_BYTES_MAX = 16384 };
-
 static bool is_text(const char *text, const char *word)
 {
 	return text && strcmp(text, word) == 0;
@@ -103,7 +101,7 @@ static const char *list_value(struct analysis *a, const struct tree_node *args)
 	struct buf b;
 	bool is_known = args != NULL;
 
-	buf_init(&b, VALUE_BYTES_MAX);
+	buf_init(&b, STATEMENT_VALUE_MAX);
 	for (const struct tree_node *n = args ? args->child : NULL; n && is_known; n = n->next) {
 		if (b.len > 0)
 			buf_append_str(&b, ", ");
@@ -168,7 +166,7 @@ static void set_modes(struct analysis *a, const struct tree_node *node, bool is_
 
 		if (!name || strlen(name) > sizeof(full) - sizeof("default_"))
 			continue;
-		buf_init(&b, VALUE_BYTES_MAX);
+		buf_init(&b, STATEMENT_VALUE_MAX);
 		if (number)
 			value = strcmp(number, "0") == 0 ? "off" : "on";
 		quote_literal(&b, slice_str(value ? value : ""));
@@ -237,7 +235,7 @@ static const char *config_value(struct analysis *a, const char *name, const char
 {
 	struct buf b;
 
-	buf_init(&b, VALUE_BYTES_MAX);
+	buf_init(&b, STATEMENT_VALUE_MAX);
 	quote_config_value(&b, name, slice_str(text));
 	return buf_keep(a, &b, true);
 }

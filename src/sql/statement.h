@@ -23,6 +23,9 @@ enum statement_class {
 };
 
 /* struct statement.flags */
+/* Bytes of a setting's value that is followed, quoted as SET has it; a longer one pins. */
+enum { STATEMENT_VALUE_MAX = 16384 };
+
 enum {
 	STATEMENT_MULTI = 1u << 0,            /* more than one statement in the string */
 	STATEMENT_UNPARSED = 1u << 1,         /* the parser refused it: class is WRITE */

@@ -75,23 +75,40 @@ static size_t commands_from(const struct session_state *state)
 	return session_count(state) - identities + (identities ? 2 : 0);
 }
 
-static bool has_cut_name(const struct session_state *state)
+/* As the text of SQL that it is when set_config() brings it. */
+static bool is_long(const char *name, const char *value)
+{
+	struct buf b;
+	bool is_over;
+
+	if (value[0] != SESSION_RAW_VALUE)
+		return false;
+	buf_init(&b, STATEMENT_VALUE_MAX);
+	quote_config_value(&b, name, slice_str(value + 1));
+	is_over = b.err != WEIR_OK || b.len >= STATEMENT_VALUE_MAX;
+	buf_fini(&b);
+	return is_over;
+}
+
+/* A name or a value that set_config() can bring, and no client's statement without a pin. */
+static bool has_opaque(const struct session_state *state)
 {
 	for (size_t i = 0; i < session_count(state); i++)
-		if (quote_cuts_name(session_name(state, i)))
+		if (quote_cuts_name(session_name(state, i)) ||
+		    is_long(session_name(state, i), session_value(state, i)))
 			return true;
 	return false;
 }
 
 /*
  * Settings come and go, and nothing is called, read or written. A name that SET would cut is for
- * set_config() alone, which pins whoever calls it as a client.
+ * set_config() alone, which pins whoever calls it as a client; so does a value that is too long.
  */
-static void check_harmless(const struct statement *s, bool has_cut_names)
+static void check_harmless(const struct statement *s, bool is_opaque)
 {
 	WEIR_ASSERT(!(s->flags & STATEMENT_UNPARSED));
 	WEIR_ASSERT(!s->read_count && !s->written_count && !s->function_count);
-	if (has_cut_names)
+	if (is_opaque)
 		WEIR_ASSERT(!(s->pins & ~(uint32_t)PIN_SESSION_STATE));
 	else
 		WEIR_ASSERT(s->class != STATEMENT_WRITE && !s->pins);
@@ -108,7 +125,7 @@ static struct statement *analyse_sync(const struct session_state *from,
 	WEIR_ASSERT(sql.err == WEIR_OK);
 	s = statement_analyse(buf_slice(&sql));
 	if (!(s->flags & STATEMENT_LARGE))
-		check_harmless(s, has_cut_name(from) || has_cut_name(to));
+		check_harmless(s, has_opaque(from) || has_opaque(to));
 	buf_fini(&sql);
 	return s;
 }
