@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: PostgreSQL
 """psycopg 3: pipelines, server-side cursors, binary COPY, prepared statements, two phases."""
 import asyncio
+import contextlib
+import enum
+import logging
 import threading
 
 import psycopg
@@ -8,7 +11,9 @@ from psycopg import ClientCursor, IsolationLevel, ServerCursor, sql
 from psycopg.rows import dict_row
 from psycopg.types.composite import CompositeInfo, register_composite
 from psycopg.types.enum import EnumInfo, register_enum
-import enum
+
+
+logging.getLogger("psycopg").setLevel(logging.ERROR)    # warns of errors behind an error, if they came by then
 
 
 def connect(**kw):
@@ -46,6 +51,36 @@ def table(conn, name="t3"):
     conn.execute(f"CREATE TABLE {name}(k int PRIMARY KEY, v text)")
 
 
+@contextlib.contextmanager
+def failing_pipeline(conn):
+    try:
+        with conn.pipeline() as p:
+            yield p
+    except psycopg.Error as e:
+        print("pipeline:", type(e).__name__, e.sqlstate)
+    status(conn)
+    conn.rollback()
+
+
+def pipeline_errors_of(conn):
+    insert = "INSERT INTO t3 VALUES (%s, %s)"
+    with failing_pipeline(conn) as p:
+        a = conn.execute(f"{insert} RETURNING k", (1, "a"))
+        b = conn.execute("SELECT 1/%s::int", (0,))
+        c = conn.execute(f"{insert} RETURNING k", (2, "b"))
+        p.sync()
+        for what, cur in (("a", a), ("b", b), ("c", c)):
+            told(what, cur.fetchone)
+    with failing_pipeline(conn) as p:
+        a = conn.execute("SELECT %s::int", (1,))
+        p.sync()
+        told("a", a.fetchone)
+        conn.execute(insert, (3, "c"))
+        conn.execute(insert, (3, "d"))    # the error is raised by what comes first behind it: execute or fetchone
+        conn.execute("SELECT count(*) FROM t3").fetchone()
+    told("left", conn.execute, "SELECT * FROM t3 ORDER BY k")
+
+
 def pipeline_errors():
     for threshold in (5, 0, None):
         for autocommit in (True, False):
@@ -53,33 +88,7 @@ def pipeline_errors():
                 table(conn)
             with connect(prepare_threshold=threshold, autocommit=autocommit) as conn:
                 print("threshold", threshold, "autocommit", autocommit)
-                try:
-                    with conn.pipeline() as p:
-                        a = conn.execute("INSERT INTO t3 VALUES (%s, %s) RETURNING k", (1, "a"))
-                        b = conn.execute("SELECT 1/%s::int", (0,))
-                        c = conn.execute("INSERT INTO t3 VALUES (%s, %s) RETURNING k", (2, "b"))
-                        p.sync()
-                        told("a", a.fetchone)
-                        told("b", b.fetchone)
-                        told("c", c.fetchone)
-                except psycopg.Error as e:
-                    print("pipeline:", type(e).__name__, e.sqlstate)
-                status(conn)
-                conn.rollback()
-                try:
-                    with conn.pipeline() as p:
-                        a = conn.execute("SELECT %s::int", (1,))
-                        p.sync()
-                        b = conn.execute("INSERT INTO t3 VALUES (%s, %s)", (3, "c"))
-                        c = conn.execute("INSERT INTO t3 VALUES (%s, %s)", (3, "d"))
-                        d = conn.execute("SELECT count(*) FROM t3")
-                        told("a", a.fetchone)
-                        told("d", d.fetchone)
-                except psycopg.Error as e:
-                    print("pipeline:", type(e).__name__, e.sqlstate)
-                status(conn)
-                conn.rollback()
-                told("left", conn.execute, "SELECT * FROM t3 ORDER BY k")
+                pipeline_errors_of(conn)
 
 
 def pipeline_transactions():
