@@ -14,6 +14,7 @@
 #include "pool/session.h"
 #include "proxy/backend.h"
 #include "proxy/cached.h"
+#include "proxy/hear.h"
 #include "proxy/held.h"
 #include "proxy/link.h"
 #include "proxy/local.h"
@@ -72,7 +73,7 @@ static bool is_repeatable(const struct client *c, const struct reply_segment *se
 /* It is as if it had never been sent: what an error undoes may be sent again, a commit not. */
 static bool is_undone(const struct client *c)
 {
-	return !c->has_inner_commit && !c->runs_code;
+	return !c->has_inner_commit && !c->code_may_commit;
 }
 
 static bool may_repeat(const struct client *c, const struct reply_segment *seg)
@@ -419,6 +420,7 @@ static bool answer_lost_end(struct client *c, const struct request *req, const s
 		return false;
 	c->is_txn_lost = c->is_loss_untold = false;
 	local_answer(c, req, plan, &end);
+	hear_flush(c);
 	client_send_ready(c);
 	return true;
 }

@@ -28,10 +28,15 @@ void hear_keep(struct listening *l, struct slice messages)
 	l->is_full |= l->queue.err != WEIR_OK;
 }
 
+static bool is_outside(const struct client *c)
+{
+	return c->txn.state == TXN_IDLE && !c->is_txn_lost;
+}
+
 /* As PostgreSQL delivers: idle, and not inside a transaction. */
 static bool may_hear(const struct client *c)
 {
-	return c->state == CLIENT_IDLE && c->txn.state == TXN_IDLE && !c->is_skipping &&
+	return c->state == CLIENT_IDLE && is_outside(c) && !c->is_skipping &&
 	       !c->stream_left && !conn_is_congested(&c->conn);
 }
 
@@ -74,7 +79,7 @@ static void heard(struct client *c)
 
 	loop_timer_cancel(&c->timer);
 	client_set_state(c, CLIENT_IDLE);
-	if (l->queue.len && c->txn.state == TXN_IDLE) {
+	if (l->queue.len && is_outside(c)) {
 		conn_send_copy(&c->conn, buf_slice(&l->queue));
 		buf_clear(&l->queue);
 	}

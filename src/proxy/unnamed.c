@@ -29,7 +29,7 @@ static struct unnamed *block_resize(struct client *c, uint32_t cap)
 	size_t before = u ? u->cap : 0;
 
 	u = mem_realloc(u, sizeof *u + cap);
-	if (!before)
+	if (!c->unnamed)
 		u->prepared = NULL;
 	u->len = 0;
 	u->cap = cap;

@@ -5,7 +5,8 @@ import time
 import psycopg
 
 from lib import Skip, check, equal, limit, patient, quick, until
-from rawpg import SYNC, Raw, bind, describe, error_fields, execute, parse, query
+from rawpg import (SYNC, Raw, ask_sql, bind, describe, error_fields, execute, first_error, logged_in, parse,
+                   query)
 
 OPTIONS = {"default_pool_size": 2}
 
@@ -90,6 +91,26 @@ def test_listeners_share_servers(weir, tier):
         equal(one.hear(len(want)), want, f"listener {i}")
         one.raw.sock.close()
     sender.raw.sock.close()
+
+
+@quick
+def test_nothing_is_heard_inside_an_aborted_transaction(start):
+    """It never had a server; its end brings what was notified meanwhile, before the ReadyForQuery."""
+    weir = start({"pin_temp_table": "refuse"})
+    with logged_in(weir, application_name="aborted") as raw, logged_in(weir) as other:
+        settle(weir)
+        ask_sql(raw, "LISTEN it_aborted")
+        equal(pinned(weir, "aborted"), [""])
+        ask_sql(raw, "BEGIN")
+        equal(first_error(ask_sql(raw, "CREATE TEMPORARY TABLE it_refused (a int)")), "0A000")
+        ask_sql(other, "NOTIFY it_aborted, 'meanwhile'")
+        for _ in range(3):
+            told = ask_sql(raw, "SELECT 1")
+            equal(([k for k, _ in told], first_error(told)), (["E", "Z"], "25P02"))
+        told = ask_sql(raw, "COMMIT")
+        equal([k for k, _ in told], ["C", "A", "Z"])
+        equal(told[0][1], b"ROLLBACK\0")
+        equal(told[1][1][4:], b"it_aborted\0meanwhile\0")
 
 
 @quick
