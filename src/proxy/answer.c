@@ -294,7 +294,7 @@ static bool take_error(struct stream *st, const struct frame *f)
 		failure_retry(c, &e);
 		return s->state != SERVER_TESTED; /* else it reads what is left, which is nobody's */
 	}
-	if (seg->kind == REPLY_PINS || seg->kind == REPLY_ABORT) { /* not told: it stays pinned */
+	if (seg->kind == REPLY_PINS || seg->kind == REPLY_ABORT) { /* it stays pinned; it was wanted */
 		swallow(st, f->whole.len);
 		return false;
 	}

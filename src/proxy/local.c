@@ -6,7 +6,6 @@
 #include "proxy/local.h"
 
 #include "pool/session.h"
-#include "proxy/failure.h"
 #include "tier/catalog.h"
 #include "wire/build.h"
 #include "wire/frame.h"
@@ -129,56 +128,32 @@ static struct prepared *known_good(struct client *c, const struct msg_parse *m)
 	return p;
 }
 
-static bool all_known_good(struct client *c, struct slice rest)
+/* One Parse and a Sync, as drivers prepare; anything more is for a server. */
+static bool reads_lone_parse(const struct request *req, struct msg_parse *m)
 {
-	struct msg_parse m;
 	struct frame f;
 	size_t used;
 
-	while (rest.len && frame_next(rest, SIZE_MAX, &f, &used) == WEIR_OK &&
-	       f.type == FE_PARSE) {
-		struct prepared *p = frontend_read_parse(f.body, &m) == WEIR_OK ? known_good(c, &m) :
-										  NULL;
-
-		if (!p)
-			return false;
-		prepared_put(&p);
-		rest = slice_of(rest.ptr + used, rest.len - used);
-	}
-	return rest.len == wire_sync.len;
+	return req->has_sync && frame_next(req->bytes, SIZE_MAX, &f, &used) == WEIR_OK &&
+	       f.type == FE_PARSE && req->bytes.len == used + wire_sync.len &&
+	       frontend_read_parse(f.body, m) == WEIR_OK;
 }
 
-bool local_parse(struct client *c, const struct request *req, const struct plan *plan)
+bool local_parse(struct client *c, const struct request *req)
 {
-	struct slice rest = req->bytes;
+	struct prepared *p;
 	struct msg_parse m;
-	struct frame f;
-	size_t used;
 
-	if (c->server || !req->has_sync || !plan->has_named_parse || plan->has_bind ||
-	    plan->has_describe || plan->has_execute || c->settings.client || !all_known_good(c, rest))
+	if (c->server || c->settings.client || !reads_lone_parse(req, &m) ||
+	    (p = known_good(c, &m)) == NULL)
 		return false;
 	if (!c->names)
 		c->names = prepared_names_create();
-	while (frame_next(rest, SIZE_MAX, &f, &used) == WEIR_OK && f.type == FE_PARSE) {
-		struct prepared *p;
-
-		rest = slice_of(rest.ptr + used, rest.len - used);
-		if (frontend_read_parse(f.body, &m) != WEIR_OK || (p = known_good(c, &m)) == NULL) {
-			struct pg_error e; /* the same name twice in one batch */
-
-			pg_error_set(&e, "42P05", "prepared statement \"%.*s\" already exists",
-				     (int)(m.name.len > 64 ? 64 : m.name.len), m.name.ptr);
-			client_send_error(c, "ERROR", &e);
-			failure_abort_txn(c);
-			break;
-		}
-		prepared_names_add(c->names, m.name, &p);
-		(void)prepared_names_confirm(c->names);
-		conn_send(&c->conn, wire_parse_complete);
-		stat_add(&c->tenant->stats->client_parse_count, 1);
-	}
+	prepared_names_add(c->names, m.name, &p);
+	(void)prepared_names_confirm(c->names);
+	conn_send(&c->conn, wire_parse_complete);
 	client_send_ready(c);
+	stat_add(&c->tenant->stats->client_parse_count, 1);
 	stat_add(&c->tenant->stats->local_answers, 1);
 	return true;
 }

@@ -21,10 +21,10 @@ void local_answer_batch(struct client *c, const struct request *req, const char 
 void local_answer(struct client *c, const struct request *req, const struct plan *plan,
 		  const struct txn_plan *tp);
 /*
- * A batch of named Parse messages and Sync whose statements a server has accepted before, in the
- * same settings and catalog: no server is needed. False: one is.
+ * A named Parse and a Sync, whose statement a server has accepted before, in the same settings and
+ * catalog: no server is needed. False: one is.
  */
-bool local_parse(struct client *c, const struct request *req, const struct plan *plan);
+bool local_parse(struct client *c, const struct request *req);
 /* The text that servers get for it: another one for SHOW pgweir.lsn, else itself. */
 struct slice local_sql(struct client *c, struct slice sql);
 /* SHOW pgweir.lsn: asks the primary for a position behind all that was acknowledged. */

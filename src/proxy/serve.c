@@ -312,7 +312,7 @@ static bool serve_planned(struct client *c, const struct request *req, struct pl
 	}
 	if (plan->deallocate.ptr && local_deallocate(c, plan))
 		return true;
-	if (plan->has_named_parse && local_parse(c, req, plan))
+	if (plan->has_named_parse && local_parse(c, req))
 		return true;
 	return serve_forward(c, req, plan, tp.node);
 }

@@ -85,6 +85,24 @@ def test_a_name_skipped_after_an_error_is_not_made(weir):
 
 
 @quick
+def test_a_name_twice_in_one_batch(weir, sub):
+    """All of it is known to pgweir, which answers a lone Parse itself."""
+    with logged_in(weir) as raw:
+        for _ in range(2):
+            equal(first_error(ask(raw, parse("known", "SELECT 41"), describe("S", "known"))), None)
+            equal(first_error(ask(raw, close("S", "known"))), None)
+        for begun, status in ((False, b"I"), (True, b"E")):
+            with sub("in a transaction" if begun else "outside"):
+                if begun:
+                    ask_sql(raw, "BEGIN")
+                told = ask(raw, parse("twice", "SELECT 41"), parse("twice", "SELECT 41"))
+                equal([k for k, _ in told], ["1", "E", "Z"])
+                equal((first_error(told), told[-1][1]), ("42P05", status))
+                ask_sql(raw, "ROLLBACK")
+                equal(first_error(ask(raw, close("S", "twice"))), None)
+
+
+@quick
 def test_a_statement_made_in_a_rolled_back_transaction_stays(weir):
     with logged_in(weir) as raw:
         ask(raw, parse("", "BEGIN"), bind("", ""), execute())
