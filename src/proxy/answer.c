@@ -45,7 +45,8 @@ struct stream { /* one delivery */
 	const char *base;
 	size_t run; /* start of what is due to the client and not sent yet */
 	size_t at;
-	bool is_over; /* the server was closed, or its request is to be repeated */
+	bool is_over;       /* the server was closed, or its request is to be repeated */
+	bool is_handed_on;  /* it is free, or another's: what is left here answers nobody */
 };
 
 static struct reply_segment *current(struct stream *st)
@@ -378,23 +379,32 @@ static void take_parameter(struct stream *st, const struct frame *f)
 	st->at += f->whole.len;
 }
 
+/* The server was `c`'s until now. */
+static void hand_on(struct stream *st, const struct client *c)
+{
+	st->is_over = st->s->state == SERVER_CLOSED;
+	st->is_handed_on = !c || st->s->client != c;
+}
+
 static void internal_done(struct stream *st, enum reply_kind kind)
 {
 	struct server *s = st->s;
+	struct client *c = s->client;
 
-	if (kind == REPLY_PINS && s->client) {
-		st->is_over = unpin_done(s->client);
+	if (kind == REPLY_PINS && c) {
+		if (unpin_done(c))
+			hand_on(st, c);
 		return;
 	}
 	if (replies_count(&s->replies))
 		return;
 	if (s->state == SERVER_TESTED) {
 		loop_timer_cancel(&s->timer);
-		st->is_over = true; /* free from now on: what else is here belongs to nobody */
 		link_server_free(s);
-	} else if (s->client && ((struct client *)s->client)->state == CLIENT_LOGIN) {
-		st->is_over = true;
-		login_synced(s->client);
+		hand_on(st, NULL);
+	} else if (c && c->state == CLIENT_LOGIN) {
+		login_synced(c);
+		hand_on(st, c);
 	}
 }
 
@@ -404,7 +414,6 @@ static void request_done(struct stream *st, struct client *c)
 	struct server *s = st->s;
 	bool has_more;
 
-	st->is_over = true; /* the server may be another client's after this */
 	track_request_done(c, s);
 	cached_request_done(c, s);
 	client_settle(c);
@@ -421,6 +430,7 @@ static void request_done(struct stream *st, struct client *c)
 		unpin_ask(c);
 	if (c->proxy->is_draining && client_may_leave(c))
 		client_close(c, CLOSE_SHUTDOWN, NULL);
+	hand_on(st, c);
 }
 
 static void take_ready(struct stream *st, const struct frame *f)
@@ -641,6 +651,24 @@ static bool next_message(struct stream *st, size_t len)
 	return true;
 }
 
+/* Behind the last answer: a notification, say. False: more bytes are needed. */
+static bool skip_message(struct stream *st, size_t len)
+{
+	struct slice rest = slice_of(st->base + st->at, len - st->at);
+	struct frame_header head;
+	size_t total;
+
+	if (frame_peek(rest, &head) != WEIR_OK)
+		return false;
+	total = FRAME_HEADER_BYTES + (size_t)head.body_len;
+	if (total > rest.len && total <= LOOKED_AT_MAX)
+		return false;
+	if (head.type == BE_PARAMETER_STATUS && total <= LOOKED_AT_MAX)
+		backend_learn_parameter(st->s, slice_of(rest.ptr + FRAME_HEADER_BYTES, head.body_len));
+	drop_message(st, total, rest.len);
+	return true;
+}
+
 size_t answer_bytes(struct server *s, struct slice bytes)
 {
 	struct stream st = { .s = s, .base = bytes.ptr };
@@ -648,7 +676,8 @@ size_t answer_bytes(struct server *s, struct slice bytes)
 	while (st.at < bytes.len && !st.is_over) {
 		if (s->pass_left)
 			pass_on(&st, bytes.len);
-		else if (!next_message(&st, bytes.len))
+		else if (!(st.is_handed_on ? skip_message(&st, bytes.len) :
+					     next_message(&st, bytes.len)))
 			break;
 	}
 	if (!st.is_over)

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: PostgreSQL
 """LISTEN in transaction mode: nobody is pinned, and every notification comes, in order."""
+import os
+import signal
 import time
 
 import psycopg
@@ -333,6 +335,34 @@ def test_the_channels_are_the_clients(weir):
             equal(channels(a), ['It "B"', "it_late"])
         a.execute("DISCARD ALL")
         equal((channels(a), channels(b)), ([], ["it_c"]))
+
+
+@limit(60)
+def test_what_comes_with_the_end_of_an_answer(start, tier):
+    """Notifications right behind a ReadyForQuery, many and long: pgweir reads them along with it."""
+    weir = start({"databases": ["whole = cluster=main dbname=app pool_mode=session"]})
+    payloads = [f"{i} " + "x" * (i % 2 * 7900) for i in range(40)]
+    with Listener(weir, dbname="whole") as a, tier.connect(user="postgres") as node:
+        a.sql("LISTEN it_behind")
+        server, = node.execute("SELECT pid FROM pg_stat_activity WHERE query = 'LISTEN it_behind' "
+                               "AND backend_type = 'client backend'").fetchone()
+
+        def is_answered():
+            return node.execute("SELECT 1 FROM pg_stat_activity WHERE pid = %s AND state = 'idle' "
+                                "AND query LIKE %s", (server, "%4711%")).fetchone()
+        a.raw.send(query("SELECT pg_sleep(0.5), 4711"))
+        tier.wait_running("4711")
+        os.kill(weir.proc.pid, signal.SIGSTOP)
+        try:
+            until("the answer", 10, is_answered)
+            for p in payloads:
+                node.execute("SELECT pg_notify('it_behind', %s)", (p,))
+            time.sleep(0.3)
+        finally:
+            os.kill(weir.proc.pid, signal.SIGCONT)
+        equal(a.run(), (None, ["SELECT 1"], "I"))
+        equal(a.hear(len(payloads)), [("it_behind", p) for p in payloads])
+        equal(a.sql("SELECT 1"), (None, ["SELECT 1"], "I"))
 
 
 def test_a_queue_that_is_full(start):
