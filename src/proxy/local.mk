@@ -35,6 +35,7 @@ src_proxy_libproxy_a_SOURCES = \
 	src/proxy/rewrite.c src/proxy/rewrite.h \
 	src/proxy/serve.c src/proxy/serve.h \
 	src/proxy/settings.c src/proxy/settings.h src/proxy/shared.h \
+	src/proxy/switches.c src/proxy/switches.h \
 	src/proxy/tenant.c src/proxy/tenant.h \
 	src/proxy/track.c src/proxy/track.h \
 	src/proxy/transfer.c src/proxy/transfer.h \

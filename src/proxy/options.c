@@ -10,10 +10,16 @@
 
 #include "base/buf.h"
 #include "pool/session.h"
+#include "proxy/switches.h"
 
 #define APPLICATION_NAME "application_name"
 
-enum { OPTION_TEXT_MAX = SESSION_TEXT_MAX, SETTING_NAME_MAX = 128, ESCAPES_SINCE = 16 };
+enum {
+	OPTION_TEXT_MAX = SESSION_TEXT_MAX,
+	SETTING_NAME_MAX = 128,
+	SHOWN_MAX = 64,
+	ESCAPES_SINCE = 16,
+};
 
 static bool is_connection_parameter(struct slice name)
 {
@@ -48,65 +54,28 @@ static enum weir_err add_setting(struct session_state **state, struct slice name
 	return WEIR_OK;
 }
 
-/* The next word of `options`: split at blanks, a backslash keeps what follows. False at the end. */
-static bool next_word(struct slice *rest, struct buf *word)
+static enum weir_err on_setting(void *ctx, struct slice name, struct slice value,
+				struct pg_error *e)
 {
-	size_t i = 0;
+	enum weir_err err = add_setting(ctx, name, value);
+	int shown = (int)(name.len > SHOWN_MAX ? SHOWN_MAX : name.len);
 
-	buf_clear(word);
-	while (i < rest->len && isspace((unsigned char)rest->ptr[i]))
-		i++;
-	if (i == rest->len)
-		return false;
-	for (; i < rest->len && !isspace((unsigned char)rest->ptr[i]); i++) {
-		if (rest->ptr[i] == '\\' && i + 1 < rest->len)
-			i++;
-		buf_append(word, rest->ptr + i, 1);
-	}
-	*rest = slice_of(rest->ptr + i, rest->len - i);
-	return true;
-}
-
-static enum weir_err add_assignment(struct session_state **state, struct slice text)
-{
-	const char *equals = memchr(text.ptr, '=', text.len);
-	size_t at;
-
-	if (!equals)
-		return WEIR_ERR_PROTOCOL;
-	at = (size_t)(equals - text.ptr);
-	return add_setting(state, slice_of(text.ptr, at),
-			   slice_of(equals + 1, text.len - at - 1));
-}
-
-static enum weir_err take_switches(struct session_state **state, struct slice options)
-{
-	enum weir_err err = WEIR_OK;
-	struct buf word;
-
-	buf_init(&word, OPTION_TEXT_MAX);
-	while (!err && next_word(&options, &word)) {
-		struct slice w = buf_slice(&word);
-
-		if (w.len == 2 && memcmp(w.ptr, "-c", 2) == 0)
-			err = next_word(&options, &word) ? add_assignment(state, buf_slice(&word)) :
-							   WEIR_ERR_PROTOCOL;
-		else if (w.len > 2 && (memcmp(w.ptr, "-c", 2) == 0 || memcmp(w.ptr, "--", 2) == 0))
-			err = add_assignment(state, slice_of(w.ptr + 2, w.len - 2));
-		else
-			err = WEIR_ERR_PROTOCOL;
-	}
-	buf_fini(&word);
+	if (err == WEIR_ERR_PROTOCOL)
+		pg_error_set(e, "42704", "unrecognized configuration parameter \"%.*s\"", shown,
+			     name.ptr);
+	else if (err)
+		pg_error_set(e, "08P01", "invalid startup parameter \"%.*s\"", shown, name.ptr);
 	return err;
 }
 
-static enum weir_err take_param(struct session_state **state, const struct startup_param *param)
+static enum weir_err take_param(struct session_state **state, const struct startup_param *param,
+				struct pg_error *e)
 {
 	if (slice_is(param->name, "options"))
-		return take_switches(state, param->value);
+		return switches_take(param->value, on_setting, state, e);
 	if (is_connection_parameter(param->name))
 		return WEIR_OK;
-	return add_setting(state, param->name, param->value);
+	return on_setting(state, param->name, param->value, e);
 }
 
 /* Those in `options`, or all the others. */
@@ -121,11 +90,7 @@ static enum weir_err take_some(struct session_state **state, const struct startu
 		if (param.is_protocol_option || config_list_has(ignored, param.name) ||
 		    slice_is(param.name, "options") != is_switches)
 			continue;
-		err = take_param(state, &param);
-		if (err)
-			pg_error_set(e, "08P01", "invalid startup parameter \"%.*s\"",
-				     (int)(param.name.len > 64 ? 64 : param.name.len),
-				     param.name.ptr);
+		err = take_param(state, &param, e);
 	}
 	return err;
 }

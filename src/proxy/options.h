@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
  * Start-up parameters as session settings: every parameter that names a
- * setting, and the switches in `options` (-c name=value, --name=value).
+ * setting, and the switches in `options` (see switches.h).
  */
 #ifndef WEIR_PROXY_OPTIONS_H
 #define WEIR_PROXY_OPTIONS_H

@@ -119,6 +119,57 @@ def test_settings_that_are_refused(weir, sub):
             check(raw.is_closed(), "stays open")
 
 
+# options, SQLSTATE, text
+SWITCHES = [
+    ("-c search_path", "42601", "-c search_path requires a value"),
+    ("--search-path", "42601", "--search-path requires a value"),
+    ("-c geqo =off", "42601", "-c geqo requires a value"),
+    ("-c", "42601", "invalid command-line argument for server process: -c"),
+    ("-x", "42601", "invalid command-line argument for server process: -x"),
+    ("-nx", "42601", "invalid command-line argument for server process: -nx"),
+    ("x -c geqo=off", "42601", "invalid command-line argument for server process: x"),
+    ("x -c geqo", "42601", "-c geqo requires a value"),
+    ("-- -e", "42601", "invalid command-line argument for server process: -e"),
+    ("\\", "42601", "invalid command-line argument for server process: "),
+    ("-f x", "42601", "invalid command-line argument for server process: x"),
+    ("-c =1", "42704", 'unrecognized configuration parameter ""'),
+    (f"-c {'n' * 200}=1", "42704", None),
+    ("-c -geqo=off", "42704", 'unrecognized configuration parameter "_geqo"'),
+    ("-S x", "22023", 'invalid value for parameter "work_mem": "x"'),
+    ("-F", "55P02", 'parameter "fsync" cannot be changed now'),
+    ("-h x", "55P02", 'parameter "listen_addresses" cannot be changed without restarting the server'),
+    ("-s", "42501", 'permission denied to set parameter "log_statement_stats"'),
+]
+
+
+@quick
+def test_switches_that_are_refused(weir, sub):
+    for options, sqlstate, text in SWITCHES:
+        with sub(f"login::options {options[:20]}"), Raw(weir.port) as raw:
+            fields = raw.log_in(options=options)
+            equal((fields["S"], fields["V"], fields["C"]), ("FATAL", "FATAL", sqlstate))
+            if text is not None:
+                equal(fields["M"], text)
+            if text and text.startswith("invalid command"):
+                equal(fields["H"], 'Try "postgres --help" for more information.')
+            check(raw.is_closed(), "stays open")
+
+
+@quick
+def test_switches(weir, sub):
+    for options, name, shown in (
+            ("-nTc geqo=off --", "geqo", "off"), ("-f s", "enable_seqscan", "off"), ("-S 100", "work_mem", "100kB"),
+            ("-e", "DateStyle", "ISO, DMY"), ("-c search_path=a\\", "search_path", "a"), ("-C x -n-geqo=off", "geqo", "off"),
+            ("-c Search-Path=x", "search_path", "x")):
+        with sub(f"login::options {options}"), Raw(weir.port) as raw:
+            equal(raw.log_in(options=options), None)
+            equal(raw.rows(f"SHOW {name}"), [[shown]])
+    with sub("login::options of a superuser"), Raw(weir.port) as raw:
+        equal(raw.log_in("postgres", options="-d 2 -t pl"), None)
+        for name, shown in (("log_min_messages", "debug2"), ("log_statement", "all"), ("log_planner_stats", "on")):
+            equal(raw.rows(f"SHOW {name}"), [[shown]], name)
+
+
 @quick
 def test_requests_for_encryption_get_one_byte(weir):
     weir.need_pgweir()

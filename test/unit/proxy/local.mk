@@ -7,7 +7,8 @@ test_unit_proxy_test_proxy_SOURCES = \
 	test/unit/proxy/test_gate.c \
 	test/unit/proxy/test_options.c \
 	test/unit/proxy/test_replication.c \
-	test/unit/proxy/test_request.c
+	test/unit/proxy/test_request.c \
+	test/unit/proxy/test_switches.c
 test_unit_proxy_test_proxy_CPPFLAGS = $(TEST_CPPFLAGS)
 test_unit_proxy_test_proxy_LDADD = $(TEST_LIBS_4)
 endif
