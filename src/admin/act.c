@@ -197,10 +197,9 @@ static bool split_setting(struct slice text, struct slice *name, char *value, si
 
 static void option_change(struct show *s, const struct option *o, const char *value)
 {
+	char tag[SET_TAG_MAX], why[PG_ERROR_MESSAGE_MAX];
 	struct config_error err;
 	struct config *changed;
-
-	char tag[SET_TAG_MAX];
 	struct buf shown;
 
 	if (o->needs_restart) {
@@ -216,8 +215,10 @@ static void option_change(struct show *s, const struct option *o, const char *va
 	option_print(o, &changed->global, &shown);
 	snprintf(tag, sizeof(tag), "SET %s=%.*s", o->name, (int)shown.len, shown.data);
 	buf_fini(&shown);
-	s->source->publish(s->source->ctx, changed);
-	command_done(s, tag);
+	if (s->source->publish(s->source->ctx, changed, why, sizeof(why)))
+		command_done(s, tag);
+	else
+		command_fail(s, "22023", "%s", why);
 }
 
 static void ignore_setting(struct show *s)

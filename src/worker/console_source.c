@@ -178,17 +178,17 @@ static bool source_explain(void *ctx, const char *database, struct slice sql,
 	return true;
 }
 
-static void source_publish(void *ctx, struct config *cfg)
+static bool source_publish(void *ctx, struct config *cfg, char *why, size_t why_size)
 {
 	struct control *c = ctx;
-	char why[512];
-	struct settings *s = settings_create(cfg, c->settings, why, sizeof why);
+	struct settings *s = settings_create(cfg, c->settings, why, why_size);
 
-	if (s) {
-		control_publish(c, s);
-		settings_put(&s);
-	}
 	config_put(&cfg);
+	if (!s)
+		return false;
+	control_publish(c, s);
+	settings_put(&s);
+	return true;
 }
 
 void console_source_init(struct admin_source *source, struct control *c)

@@ -295,6 +295,19 @@ def test_set_and_reload(start):
         until("the file's value", 5, lambda: weir.config()["default_pool_size"] == "7")
 
 
+@quick
+def test_set_of_files_that_cannot_be_read(start, sub):
+    """It is refused as a whole, as RELOAD would; said to be done, it would change nothing."""
+    weir = start({})
+    for name, value in (("auth_file", "/no/such/file"), ("server_tls_ca_file", "/no/such/file"),
+                        ("server_tls_ciphers", "nonsense")):
+        with sub(f"console::SET {name}"), weir.console() as console:
+            was = weir.config()[name]
+            console.execute("SET server_tls_sslmode = prefer")
+            raises("22023", console.execute, f"SET {name} = '{value}'", text=name)
+            equal(weir.config()[name], was)
+
+
 def test_shutdown(start):
     weir = start({})
     conn = weir.connect()

@@ -104,12 +104,16 @@ static void on_act(void *ctx, const struct admin_order *order, admin_error_fn *d
 	done(done_ctx, f->is_refusing ? &err : NULL);
 }
 
-static void on_publish(void *ctx, struct config *cfg)
+static bool on_publish(void *ctx, struct config *cfg, char *why, size_t why_size)
 {
 	struct fake *f = ctx;
+	struct config *old = f->is_refusing ? cfg : f->cfg;
 
-	config_put(&f->cfg);
-	f->cfg = cfg;
+	if (!f->is_refusing)
+		f->cfg = cfg;
+	config_put(&old);
+	snprintf(why, why_size, "refused by the source");
+	return !f->is_refusing;
 }
 
 static void on_users(void *ctx, admin_name_fn *each, void *each_ctx)

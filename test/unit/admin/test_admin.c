@@ -243,6 +243,9 @@ Test(admin, set)
 	cr_expect_str_eq(admin("set nope = 1"),
 	                 "ERROR 42704 unrecognized configuration parameter \"nope\"\n");
 	cr_expect_str_eq(admin("set cache_ttl"), "ERROR 42601 SET option = value is expected\n");
+	f.is_refusing = true; /* files that it names can't be read, say */
+	cr_expect_str_eq(admin("set cache_ttl = 6"), "ERROR 22023 refused by the source\n");
+	cr_expect_eq(f.cfg->global.cache_ttl_us, 5000000);
 }
 
 Test(admin, what_drivers_say)
