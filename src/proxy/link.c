@@ -215,11 +215,16 @@ static void on_wait_timeout(struct loop_timer *timer)
 	client_close(list_entry(timer, struct client, timer), CLOSE_QUERY_WAIT_TIMEOUT, NULL);
 }
 
+static uint64_t query_wait_timeout_us(const struct client *c)
+{
+	return config_query_wait_timeout_us(c->proxy->settings->config, c->tenant->db,
+					    c->tenant->user_cfg);
+}
+
 static void wait_in(struct client *c, struct list *list)
 {
 	struct proxy *p = c->proxy;
-	uint64_t bound = config_query_wait_timeout_us(p->settings->config, c->tenant->db,
-						      c->tenant->user_cfg);
+	uint64_t bound = query_wait_timeout_us(c);
 
 	if (c->state != CLIENT_LOGIN)
 		client_set_state(c, CLIENT_WAIT_SERVER);
@@ -464,10 +469,19 @@ void link_wait_fresh(struct client *c)
 	wait_on_cluster(c, FRESH_RETRY_US);
 }
 
+/* query_wait_timeout is the longest wait for a server whatever keeps it from being there. */
+static uint64_t node_wait_us(const struct client *c)
+{
+	uint64_t failover_us = c->tenant->db->failover_wait_timeout_us;
+	uint64_t query_us = query_wait_timeout_us(c);
+
+	return query_us && query_us < failover_us ? query_us : failover_us;
+}
+
 void link_wait_node(struct client *c)
 {
 	struct proxy *p = c->proxy;
-	uint64_t bound = c->tenant->db->failover_wait_timeout_us;
+	uint64_t bound = node_wait_us(c);
 	uint64_t now = loop_now_us(p->loop);
 	uint64_t waited;
 

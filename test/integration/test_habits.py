@@ -504,14 +504,17 @@ class Mute:
         self.sock.close()
 
 
-def test_server_connect_timeout(start):
-    """It is a node that doesn't answer: waited for no longer than failover_wait_timeout."""
-    with Mute() as mute:
-        weir = start({"databases": [f"mute = host=127.0.0.1 port={mute.port} dbname=app"],
-                      "server_connect_timeout": 1, "failover_wait_timeout": 3})
-        raises(None, lambda: weir.connect(dbname="mute"), text="no primary")
-        check(any("server_login_failed" in li and "server_connect_timeout" in li
-                  for li in weir.log_lines()), weir.log_tail())
+def test_server_connect_timeout(start, sub):
+    """It is a node that doesn't answer: waited for no longer than the shorter of two bounds."""
+    for bound in ("failover_wait_timeout", "query_wait_timeout"):
+        with sub(f"habits::server_connect_timeout, {bound}"), Mute() as mute:
+            weir = start({"databases": [f"mute = host=127.0.0.1 port={mute.port} dbname=app"],
+                          "server_connect_timeout": 1, "failover_wait_timeout": 600,
+                          "query_wait_timeout": 600, bound: 3})
+            raises(None, lambda w=weir: w.connect(dbname="mute", connect_timeout=patient(20)),
+                   text="no primary")
+            check(any("server_login_failed" in li and "server_connect_timeout" in li
+                      for li in weir.log_lines()), weir.log_tail())
 
 
 def test_max_user_connections(start, tier):
