@@ -7,7 +7,9 @@
 #include "auth/hba.h"
 
 #include <arpa/inet.h>
+#include <limits.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "auth/auth_token.h"
@@ -47,6 +49,7 @@ struct rule {
 
 struct hba {
 	struct arena arena;
+	const char *folder; /* where @file begins, in the arena; NULL: no files */
 	struct rule *first;
 	struct rule **tail;
 };
@@ -88,6 +91,58 @@ static bool name_kind_of(const struct auth_token *t, bool is_database, enum name
 	return t->text[0] != '@' && t->text[0] != '+' && t->text[0] != '/';
 }
 
+static enum weir_err add_name(struct hba *hba, struct text_line *line, const struct auth_token *t,
+                              bool is_database, struct name **out)
+{
+	struct name *n = arena_zalloc(&hba->arena, sizeof(*n));
+
+	if (!name_kind_of(t, is_database, &n->kind))
+		return text_line_broken(line, "\"%s\" isn't supported", t->text);
+	n->text = slice_of(arena_strdup(&hba->arena, slice_of(t->text, t->len)), t->len);
+	n->next = *out;
+	*out = n;
+	return WEIR_OK;
+}
+
+/* Names parted by commas, blanks and line ends; a file that names others isn't supported. */
+static enum weir_err read_name_lines(struct hba *hba, struct slice text, struct text_line *line,
+                                     bool is_database, struct name **out)
+{
+	enum weir_err err = WEIR_OK;
+	struct auth_token t;
+
+	while (err == WEIR_OK && text_line_next(line, &text)) {
+		while (err == WEIR_OK && text_line_has_more(line)) {
+			err = auth_token_read(line, "a name", &t);
+			if (err == WEIR_OK)
+				err = add_name(hba, line, &t, is_database, out);
+		}
+	}
+	return err;
+}
+
+static enum weir_err read_name_file(struct hba *hba, struct text_line *line, const char *name,
+                                    bool is_database, struct name **out)
+{
+	struct text_line inner = { .error = line->error };
+	char path[PATH_MAX], why[HBA_ERROR_MAX];
+	enum weir_err err;
+	struct slice text;
+
+	if (!hba->folder || !*name)
+		return text_line_broken(line, "\"@%s\" isn't supported", name);
+	if (*name == '/')
+		(void)snprintf(path, sizeof(path), "%s", name);
+	else
+		(void)snprintf(path, sizeof(path), "%s%s", hba->folder, name);
+	if (text_file_read(path, &text, why) != WEIR_OK)
+		return text_line_broken(line, "%s", why);
+	inner.path = path;
+	err = read_name_lines(hba, text, &inner, is_database, out);
+	text_file_free(text);
+	return err;
+}
+
 static enum weir_err read_names(struct hba *hba, struct text_line *line, bool is_database,
                                 struct name **out)
 {
@@ -95,16 +150,14 @@ static enum weir_err read_names(struct hba *hba, struct text_line *line, bool is
 	struct auth_token t;
 
 	do {
-		struct name *n = arena_zalloc(&hba->arena, sizeof(*n));
 		enum weir_err err = auth_token_read(line, what, &t);
 
+		if (err == WEIR_OK && !t.is_quoted && t.text[0] == '@')
+			err = read_name_file(hba, line, t.text + 1, is_database, out);
+		else if (err == WEIR_OK)
+			err = add_name(hba, line, &t, is_database, out);
 		if (err != WEIR_OK)
 			return err;
-		if (!name_kind_of(&t, is_database, &n->kind))
-			return text_line_broken(line, "\"%s\" isn't supported", t.text);
-		n->text = slice_of(arena_strdup(&hba->arena, slice_of(t.text, t.len)), t.len);
-		n->next = *out;
-		*out = n;
 	} while (t.has_comma);
 	return WEIR_OK;
 }
@@ -256,15 +309,22 @@ static enum weir_err read_rule(struct hba *hba, struct text_line *line)
 	return err;
 }
 
-enum weir_err hba_parse(struct slice text, const char *path, struct hba **out,
-                        char error[HBA_ERROR_MAX])
+static struct hba *hba_create(void)
 {
-	struct text_line line = { .path = path, .error = error };
 	struct hba *hba = mem_zalloc(sizeof(*hba));
-	enum weir_err err = WEIR_OK;
 
 	arena_init(&hba->arena, ARENA_BLOCK_BYTES);
 	hba->tail = &hba->first;
+	return hba;
+}
+
+/* Consumes hba, into *out if all is well. */
+static enum weir_err read_rules(struct hba *hba, struct slice text, const char *path,
+                                struct hba **out, char error[HBA_ERROR_MAX])
+{
+	struct text_line line = { .path = path, .error = error };
+	enum weir_err err = WEIR_OK;
+
 	while (err == WEIR_OK && text_line_next(&line, &text)) {
 		if (text_line_has_more(&line))
 			err = read_rule(hba, &line);
@@ -276,14 +336,25 @@ enum weir_err hba_parse(struct slice text, const char *path, struct hba **out,
 	return err;
 }
 
+enum weir_err hba_parse(struct slice text, const char *path, struct hba **out,
+                        char error[HBA_ERROR_MAX])
+{
+	return read_rules(hba_create(), text, path, out, error);
+}
+
 enum weir_err hba_load(const char *path, struct hba **out, char error[HBA_ERROR_MAX])
 {
+	const char *slash = strrchr(path, '/');
 	struct slice text;
 	enum weir_err err = text_file_read(path, &text, error);
+	struct hba *hba;
 
 	if (err != WEIR_OK)
 		return err;
-	err = hba_parse(text, path, out, error);
+	hba = hba_create();
+	hba->folder =
+		arena_strdup(&hba->arena, slice_of(path, slash ? (size_t)(slash + 1 - path) : 0));
+	err = read_rules(hba, text, path, out, error);
 	text_file_free(text);
 	return err;
 }

@@ -2,10 +2,11 @@
 /*
  * Log-in rules in pg_hba.conf's format, the subset that a pooler can decide
  * on: types local, host, hostssl, hostnossl; databases all, sameuser,
- * replication or names; users all or names; addresses all, CIDR or address and
- * mask; methods trust, reject, password, md5, scram-sha-256, cert, peer; options
- * map and clientcert. Anything else is an error at load, never a rule that is
- * silently weaker. Loaded rules never change and may be read by any thread.
+ * replication or names; users all or names; either also as @file, a file of
+ * them beside the rules' own; addresses all, CIDR or address and mask; methods
+ * trust, reject, password, md5, scram-sha-256, cert, peer; options map and
+ * clientcert. Anything else is an error at load, never a rule that is silently
+ * weaker. Loaded rules never change and may be read by any thread.
  */
 #ifndef WEIR_AUTH_HBA_H
 #define WEIR_AUTH_HBA_H
@@ -22,7 +23,10 @@ enum { HBA_ERROR_MAX = 256 };
 
 struct hba;
 
-/* *out is owned by the caller; on WEIR_ERR_CONFIG and WEIR_ERR_IO error holds "file:line: text". */
+/*
+ * *out is owned by the caller; on WEIR_ERR_CONFIG and WEIR_ERR_IO error holds "file:line: text".
+ * hba_parse reads no file: @file is an error there.
+ */
 enum weir_err hba_load(const char *path, struct hba **out,
                        char error[HBA_ERROR_MAX]) WEIR_MUST_CHECK;
 enum weir_err hba_parse(struct slice text, const char *path, struct hba **out,

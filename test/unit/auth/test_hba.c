@@ -8,6 +8,8 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 #include "auth/hba.h"
 
@@ -214,6 +216,49 @@ Test(hba, an_empty_file_lets_nobody_in)
 	hba_destroy(hba);
 	cr_assert_eq(hba_load("/nonexistent/hba.conf", &hba, error), WEIR_ERR_IO);
 	cr_assert_str_eq(error, "/nonexistent/hba.conf: No such file or directory");
+}
+
+static void write_file(const char *path, const char *text)
+{
+	FILE *f = fopen(path, "w");
+
+	cr_assert(f && fputs(text, f) >= 0 && fclose(f) == 0);
+}
+
+/* As PostgreSQL has it: beside the file that names them, comments and both kinds of separators. */
+Test(hba, names_in_files)
+{
+	char folder[] = "/tmp/pgweir-hba-XXXXXX", path[4][64], text[256];
+	static const char *const names[] = { "hba.conf", "dbs", "users", "none" };
+	struct hba *hba = NULL;
+
+	cr_assert(mkdtemp(folder));
+	for (size_t i = 0; i < 4; i++)
+		(void)snprintf(path[i], sizeof(path[i]), "%s/%s", folder, names[i]);
+	write_file(path[1], "shop # and\r\n; these\n\"my db\",\nsameuser\n");
+	write_file(path[2], "ann, joe\neve");
+	write_file(path[3], "# nobody\n");
+	(void)snprintf(text, sizeof(text), "local @dbs @%s,kim trust\nlocal all @none trust\n"
+	               "local all \"@users\" md5\n", path[2]);
+	write_file(path[0], text);
+	cr_assert_eq(hba_load(path[0], &hba, error), WEIR_OK, "%s", error);
+	EXPECT(hba, "local", "shop", "ann", "trust@1");
+	EXPECT(hba, "local", "my db", "eve", "trust@1");
+	EXPECT(hba, "local", "kim", "kim", "trust@1");
+	EXPECT(hba, "local", "other", "joe", "reject@0");
+	EXPECT(hba, "local", "shop", "bob", "reject@0");
+	EXPECT(hba, "local", "shop", "@users", "md5@3");
+	hba_destroy(hba);
+	write_file(path[2], "ann\n\n@dbs\n");
+	cr_assert_eq(hba_load(path[0], &hba, error), WEIR_ERR_CONFIG);
+	(void)snprintf(text, sizeof(text), "%s:3: \"@dbs\" isn't supported", path[2]);
+	cr_assert_str_eq(error, text);
+	cr_assert_eq(unlink(path[1]), 0);
+	cr_assert_eq(hba_load(path[0], &hba, error), WEIR_ERR_CONFIG);
+	(void)snprintf(text, sizeof(text), "%s:1: %s: No such file or directory", path[0], path[1]);
+	cr_assert_str_eq(error, text);
+	cr_assert(unlink(path[0]) == 0 && unlink(path[2]) == 0 && unlink(path[3]) == 0 &&
+	          rmdir(folder) == 0);
 }
 
 Test(hba, what_a_rule_demands_beside_its_method)
