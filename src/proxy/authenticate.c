@@ -57,7 +57,10 @@ static void refuse_by_rule(struct client *c, bool is_rule)
 	char text[PG_ERROR_MESSAGE_MAX], host[256] = "";
 	uint16_t port;
 
-	conn_peer_name(&c->conn, host, sizeof host, &port);
+	if (l->is_unix)
+		snprintf(host, sizeof host, "[local]"); /* as PostgreSQL has it here */
+	else
+		conn_peer_name(&c->conn, host, sizeof host, &port);
 	if (c->replication == REPLICATION_PHYSICAL)
 		snprintf(text, sizeof text, "%s host \"%s\", user \"%s\", %s",
 			 is_rule ? "pg_hba.conf rejects replication connection for" :

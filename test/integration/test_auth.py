@@ -490,6 +490,9 @@ def test_peer(start, folder, sub):
     with sub("auth::peer of somebody else"):
         raises(None, lambda: whoami_unix(weir, folder, "postgres"),
                text='Peer authentication failed for user "postgres"')
+    with sub("auth::no rule for a Unix socket"):
+        raises(None, lambda: whoami_unix(weir, folder, "pgweir"),
+               text='no pg_hba.conf entry for host "[local]", user "pgweir"')
     with sub("auth::a broken map is an error with its place"):
         write(session, ident, "ops /( app\n")
         weir.reload()
