@@ -267,3 +267,11 @@ void conn_local_name(const struct conn *conn, char *host, size_t host_size, uint
 		addr.ss_family = AF_UNSPEC;
 	socket_name(&addr, host, host_size, port);
 }
+
+uint32_t conn_peer_pid(const struct conn *conn)
+{
+	struct ucred cred = { 0 }; /* the kernel has pid 0 for TCP */
+	socklen_t len = sizeof(cred);
+
+	return getsockopt(conn->fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) == 0 ? (uint32_t)cred.pid : 0;
+}

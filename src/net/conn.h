@@ -132,5 +132,6 @@ bool conn_peer_address(const struct conn *conn, struct sockaddr_storage *addr); 
 /* Text such as "127.0.0.1" and port; "unix" and 0 for Unix sockets. */
 void conn_peer_name(const struct conn *conn, char *host, size_t host_size, uint16_t *port);
 void conn_local_name(const struct conn *conn, char *host, size_t host_size, uint16_t *port);
+uint32_t conn_peer_pid(const struct conn *conn); /* of the process behind a Unix socket; else 0 */
 
 #endif

@@ -7,6 +7,7 @@
 #include "proxy/login.h"
 
 #include <stdio.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "base/mem.h"
@@ -375,6 +376,16 @@ static void negotiate(struct client *c, const struct startup *s)
 	client_send_buf(c, &b);
 }
 
+/* Who comes by the Unix socket has neither address nor port: the process tells them apart. */
+static void unix_peer_name(const struct client *c, char *out, size_t size, uint16_t *port)
+{
+	char node[65] = "";
+
+	(void)gethostname(node, sizeof node - 1);
+	snprintf(out, size, "unix(%u@%s)", conn_peer_pid(&c->conn), node);
+	*port = (uint16_t)c->login->settings->config->global.listen_port;
+}
+
 /* "name - address:port", as PgBouncer writes it. */
 static void add_host(struct client *c, const struct startup *s)
 {
@@ -383,7 +394,10 @@ static void add_host(struct client *c, const struct startup *s)
 	uint16_t port;
 
 	(void)startup_param_find(s, "application_name", &name);
-	conn_peer_name(&c->conn, host, sizeof host, &port);
+	if (c->login->is_unix)
+		unix_peer_name(c, host, sizeof host, &port);
+	else
+		conn_peer_name(&c->conn, host, sizeof host, &port);
 	snprintf(text, sizeof text, "%.*s - %s:%u", (int)(name.len < 64 ? name.len : 64), name.ptr,
 		 host, port);
 	options_set(&c->login->startup, "application_name", text);

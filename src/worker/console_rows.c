@@ -74,7 +74,14 @@ static const char *tls_text(struct rows *r, const struct conn *conn)
 	return result;
 }
 
-static void addresses(struct rows *r, struct admin_conn *row, const struct conn *conn)
+static uint16_t listen_port(const struct rows *r)
+{
+	return (uint16_t)r->proxy->settings->config->global.listen_port;
+}
+
+/* unix_port: what a Unix socket's name ends with, as PgBouncer shows it; it has no ports. */
+static void addresses(struct rows *r, struct admin_conn *row, const struct conn *conn,
+                      uint16_t unix_port)
 {
 	char name[ADDRESS_MAX] = "";
 
@@ -86,6 +93,10 @@ static void addresses(struct rows *r, struct admin_conn *row, const struct conn 
 	row->addr = copy(r, name);
 	conn_local_name(conn, name, sizeof name, &row->local_port);
 	row->local_addr = copy(r, name);
+	if (strcmp(name, "unix") == 0) {
+		row->port = unix_port;
+		row->local_port = listen_port(r);
+	}
 	row->tls = tls_text(r, conn);
 }
 
@@ -118,13 +129,13 @@ static void client_row(struct rows *r, struct admin_conn *row, const struct clie
 			c->is_console_alias ? "pgbouncer" : "pgweir";
 	row->replication = replication_text((enum replication_mode)c->replication);
 	row->state = client_state_text(c);
-	addresses(r, row, &c->conn);
+	addresses(r, row, &c->conn, listen_port(r));
 	row->connect_time_us = wall_of(r, c->connected_us);
 	row->request_time_us = wall_of(r, c->request_us ? c->request_us : c->connected_us);
 	row->wait_us = is_waiting(c) && c->wait_us ? r->now_us - c->wait_us : 0;
 	row->ptr = (uint64_t)(uintptr_t)c;
 	row->link = (uint64_t)(uintptr_t)c->server;
-	row->remote_pid = 0;
+	row->remote_pid = conn_is_open(&c->conn) ? conn_peer_pid(&c->conn) : 0;
 	row->id = c->id;
 	row->application_name = setting_text(r, c->session, "application_name");
 	row->prepared_statements = c->names ? (uint32_t)prepared_names_count(c->names) : 0;
@@ -199,7 +210,7 @@ static void server_row(struct rows *r, struct admin_conn *row, const struct serv
 	row->database = copy(r, t->database);
 	row->replication = replication_text(server_replication(s));
 	row->state = server_state_text(s->state);
-	addresses(r, row, &s->conn);
+	addresses(r, row, &s->conn, s->pool->port);
 	row->connect_time_us = wall_of(r, s->connected_us);
 	row->request_time_us = wall_of(r, request_of_server(s));
 	row->ptr = (uint64_t)(uintptr_t)s;

@@ -51,6 +51,9 @@ def test_unix_socket_hosts(start, folder, sub):
             equal(conn.execute("SELECT 1").fetchone(), (1,))
         peers = [r["addr"] for r in inner.show("CLIENTS") if r["user"] == "app"]
         equal(set(peers), {"unix"})
+        row, = [r for r in weir.show("SERVERS") if r["user"] == "app"]
+        equal([row[k] for k in ("addr", "port", "local_addr", "local_port")],
+              ["unix", inner.port, "unix", weir.port])
     with sub("outside::a cancel through it"), Raw(weir.port) as raw:
         equal(raw.log_in(dbname="near"), None)
         raw.send(query("SELECT pg_sleep(30)"))

@@ -290,9 +290,17 @@ def test_no_secret_in_the_log(start):
 
 
 @quick
-def test_unix_socket(start, folder):
-    weir = start({"unix_socket_dir": folder})
+def test_unix_socket(start, folder, sub):
+    """Who comes by it is told by the process, as PgBouncer has it: there is no port."""
+    weir = start({"unix_socket_dir": folder, "application_name_add_host": 1})
     import psycopg
     with psycopg.connect(host=folder, port=weir.port, user="app", password="app_password",
-                         dbname="app") as conn:
+                         dbname="app", application_name="shop") as conn:
         equal(conn.execute("SELECT 1").fetchone(), (1,))
+        with sub("process::application_name_add_host by a Unix socket"):
+            equal(conn.execute("SHOW application_name").fetchone(),
+                  (f"shop - unix({os.getpid()}@{socket.gethostname()}):{weir.port}",))
+        with sub("process::SHOW CLIENTS by a Unix socket"):
+            row, = [r for r in weir.show("CLIENTS") if r["user"] == "app"]
+            equal([row[k] for k in ("addr", "port", "local_addr", "local_port", "remote_pid")],
+                  ["unix", weir.port, "unix", weir.port, os.getpid()])
