@@ -105,7 +105,7 @@ struct client {
 	bool had_error : 1;              /* in the request that runs */
 	bool may_commit : 1;             /* what is under way may, or anything of it */
 	bool has_inner_commit : 1;       /* the request may commit a part of it, and then fail */
-	bool code_may_commit : 1;        /* ... or code that it runs may: CALL, DO */
+	bool commits_inside : 1;         /* ... or a statement of it may: CALL, VACUUM */
 	bool is_rollback_request : 1;    /* the request that runs is a ROLLBACK */
 	bool is_commit_request : 1;      /* ... or a COMMIT */
 	bool is_begin_request : 1;       /* ... or has a BEGIN in it */

@@ -73,7 +73,7 @@ static bool is_repeatable(const struct client *c, const struct reply_segment *se
 /* It is as if it had never been sent: what an error undoes may be sent again, a commit not. */
 static bool is_undone(const struct client *c)
 {
-	return !c->has_inner_commit && !c->code_may_commit;
+	return !c->has_inner_commit && !c->commits_inside;
 }
 
 static bool may_repeat(const struct client *c, const struct reply_segment *seg)

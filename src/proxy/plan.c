@@ -191,8 +191,8 @@ static void fold_run(struct folding *f, const struct run *given)
 	plan->code_reads_sequence |=
 		(verdict >> VERDICT_SESSION_SHIFT & CATALOG_SESSION_SEQUENCE) != 0;
 	plan->is_ddl |= (s->flags & STATEMENT_DDL) != 0;
-	plan->code_may_commit |= runs_code(s);
-	plan->runs_code |= (verdict & VERDICT_RUNS_CODE) || plan->code_may_commit;
+	plan->commits_inside |= runs_code(s) || (s->flags & STATEMENT_COMMITS_INSIDE);
+	plan->runs_code |= (verdict & VERDICT_RUNS_CODE) || runs_code(s);
 	plan->may_notify |= plan->runs_code || may_notify(s);
 	plan->shows_channels |= calls(s, "pg_listening_channels");
 	plan->moves_sequence |= plan->runs_code ||
@@ -223,7 +223,7 @@ static void fold_unknown(struct plan *plan, bool may_change_session)
 	plan->txn.needs_primary = true;
 	plan->txn.may_write = true;
 	plan->writes.is_unknown = true;
-	plan->runs_code = plan->code_may_commit = plan->moves_sequence = plan->may_notify = true;
+	plan->runs_code = plan->commits_inside = plan->moves_sequence = plan->may_notify = true;
 	if (may_change_session)
 		plan->pins |= PIN_SESSION_STATE;
 	statement_put(&plan->only);

@@ -44,7 +44,7 @@ struct plan {
 	bool describes_statement;
 	bool is_ddl;
 	bool runs_code;              /* it may change settings unseen */
-	bool code_may_commit;        /* CALL, DO, or what isn't understood */
+	bool commits_inside;         /* CALL, DO, VACUUM and the like, or what isn't understood */
 	bool may_notify;
 	bool listens;                /* a LISTEN among other statements, which pgweir follows */
 	bool shows_channels;         /* pg_listening_channels() */

@@ -366,7 +366,7 @@ void track_request_sent(struct client *c, const struct plan *plan)
 
 	c->may_commit |= may_commit(c, flags);
 	c->has_inner_commit |= has_inner_end(c, &plan->txn);
-	c->code_may_commit |= plan->code_may_commit;
+	c->commits_inside |= plan->commits_inside;
 	c->has_ddl |= plan->is_ddl;
 	c->wants_catalog |= plan->wants_catalog;
 	c->staged_pins |= (uint16_t)plan->pins;
@@ -435,7 +435,7 @@ static void request_forget(struct client *c)
 {
 	c->staged_pins = 0;
 	c->is_rollback_request = c->is_commit_request = c->is_begin_request = false;
-	c->had_error = c->has_inner_commit = c->code_may_commit = false;
+	c->had_error = c->has_inner_commit = c->commits_inside = false;
 	bring_forget(c);
 	if (c->server)
 		c->server->is_counted = false;

@@ -16,6 +16,8 @@ src_sql_libsql_a_SOURCES = \
 	src/sql/functions.h \
 	src/sql/hint.c \
 	src/sql/hint.h \
+	src/sql/inside.c \
+	src/sql/inside.h \
 	src/sql/keyword.c \
 	src/sql/keyword.h \
 	src/sql/lexer.c \

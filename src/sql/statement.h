@@ -57,6 +57,7 @@ enum {
 	STATEMENT_MULTI_COMMITS = 1u << 27,
 	STATEMENT_MULTI_ROLLS_BACK = 1u << 28,
 	STATEMENT_NAMES_DEFAULT = 1u << 29,      /* UPDATE ... SET column = DEFAULT */
+	STATEMENT_COMMITS_INSIDE = 1u << 30,     /* ... CONCURRENTLY, VACUUM: see inside.h */
 	STATEMENT_BEGIN_SERIALIZABLE = 1u << 24, /* no replica allows it; BEGIN_ISOLATED too */
 };
 

@@ -11,6 +11,7 @@
 #include "base/assert.h"
 #include "sql/body.h"
 #include "sql/effects.h"
+#include "sql/inside.h"
 #include "sql/walk.h"
 
 typedef void rule_fn(struct analysis *a, const struct tree_node *node);
@@ -468,6 +469,8 @@ static const struct {
 
 void utility_judge(struct analysis *a, const struct tree_node *node)
 {
+	if (inside_commits(node))
+		a->flags |= STATEMENT_COMMITS_INSIDE;
 	for (size_t i = 0; i < WEIR_COUNTOF(rules); i++) {
 		if (strcmp(rules[i].node, node->key) == 0) {
 			rules[i].fn(a, node);

@@ -7,7 +7,8 @@ import time
 
 from psycopg.pq import TransactionStatus as Status
 
-from lib import check, equal, limit, quick, raises, until
+from lib import check, equal, limit, patient, quick, raises, until
+from rawpg import SYNC, Closed, bind, execute, first_error, logged_in, parse, query
 
 OPTIONS = {"failover_wait_timeout": 20}
 
@@ -222,3 +223,63 @@ def test_what_may_have_committed_a_part_is_not_repeated(tier, weir, sub):
                 check(heard in (["08006"], ["08007"]), heard)    # look first, say both
                 equal(admin.execute("SELECT count(*) FROM lost_twice").fetchone(), (rows,))
         admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'PgSleep'")
+
+
+INSIDE = [    # what it is, statements before it, the text, what a transaction does that it waits for behind a commit
+    ("CREATE INDEX CONCURRENTLY", [], "CREATE INDEX CONCURRENTLY lost_i ON lost_inside (a)", "INSERT INTO lost_inside VALUES (2)"),
+    ("DROP INDEX CONCURRENTLY", ["CREATE INDEX lost_i ON lost_inside (a)"], "DROP INDEX CONCURRENTLY lost_i",
+     "INSERT INTO lost_inside VALUES (2)"),
+    ("REINDEX CONCURRENTLY", ["CREATE INDEX lost_i ON lost_inside (a)"], "REINDEX INDEX CONCURRENTLY lost_i",
+     "INSERT INTO lost_inside VALUES (2)"),
+    ("DETACH CONCURRENTLY", ["CREATE TABLE lost_part PARTITION OF lost_whole FOR VALUES FROM (0) TO (9)"],
+     "ALTER TABLE lost_whole DETACH PARTITION lost_part CONCURRENTLY", "SELECT FROM lost_whole"),
+    ("VACUUM", [], "VACUUM lost_inside, lost_whole", "LOCK lost_whole"),
+    ("CLUSTER", ["CREATE INDEX lost_i ON lost_inside (a)", "CLUSTER lost_inside USING lost_i"], "CLUSTER", "LOCK lost_inside"),
+]
+INSIDE_BY = {    # how a text is sent behind what went before
+    "simple": (None, lambda text: query(text)),
+    "extended": (None, lambda text: parse("", text) + bind("", "") + execute() + SYNC),
+    "prepared": (lambda text: parse("one", text) + SYNC, lambda text: bind("", "one") + execute() + SYNC),
+}
+
+
+def first_answer(conn, messages):
+    """The SQLSTATE that ends what was sent; a direct connection ends with it."""
+    conn.send(messages)
+    try:
+        return first_error(conn.read_until("E", "Z"))
+    except Closed:
+        return "closed"
+
+
+@limit(240)
+def test_what_commits_inside_is_not_repeated(tier, weir, sub):
+    """Its server ends in an orderly way when half of it is done: that is told, and nothing is done once more."""
+    wanted = ("08006",) if weir.is_pgweir else ("57P01",)
+    with tier.connect() as admin, tier.connect() as holder:
+        for label, before, text, held in INSIDE:
+            for by, (first, then) in INSIDE_BY.items():
+                with sub(f"lost::{label}, {by}"), logged_in(weir, timeout=30) as raw:
+                    admin.execute("DROP TABLE IF EXISTS lost_inside, lost_whole, lost_part")
+                    admin.execute("CREATE TABLE lost_inside (a int)")
+                    admin.execute("CREATE TABLE lost_whole (a int) PARTITION BY RANGE (a)")
+                    for one in before:
+                        admin.execute(one)
+                    if first:
+                        raw.send(first(text))
+                        raw.read_until("Z")
+                    holder.execute("BEGIN")
+                    holder.execute(held)
+                    heard = []
+                    thread = threading.Thread(target=lambda: heard.append(first_answer(raw, then(text))))
+                    thread.start()
+                    pid = until("it to wait", 20, lambda: admin.execute(
+                        "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query = %s", (text,)).fetchone())
+                    admin.execute("SELECT pg_terminate_backend(%s, 10000)", pid)
+                    thread.join(patient(10))
+                    again = admin.execute("SELECT pid FROM pg_stat_activity WHERE state = 'active' AND query = %s", (text,)).fetchall()
+                    holder.execute("ROLLBACK")
+                    thread.join(patient(20))
+                    equal(again, [], "runs again")
+                    check(heard and heard[0] in wanted, heard)
+        admin.execute("DROP TABLE IF EXISTS lost_inside, lost_whole, lost_part")

@@ -39,6 +39,7 @@ static const struct bit_name flag_names[] = {
 	{ STATEMENT_EXPLAIN, "explain" },
 	{ STATEMENT_WRITES_UNKNOWN, "writes_unknown" },
 	{ STATEMENT_LOCAL_SET, "local_set" },
+	{ STATEMENT_COMMITS_INSIDE, "commits_inside" },
 };
 
 static const struct bit_name pin_names[] = {
