@@ -80,6 +80,7 @@ struct proxy {
 	struct cache_worker *cache;  /* NULL: off */
 	struct list spare_requests;  /* held-request blocks */
 	size_t unnamed_bytes;        /* kept of clients' unnamed statements: see unnamed.h */
+	uint32_t unnamed_count;      /* clients that keep some */
 	struct list cancelers;       /* cancel requests on their way */
 	struct list orphans;         /* requests whose servers were given up, see orphan.h */
 	struct loop_timer housekeeping;

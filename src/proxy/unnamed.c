@@ -29,8 +29,10 @@ static struct unnamed *block_resize(struct client *c, uint32_t cap)
 	size_t before = u ? u->cap : 0;
 
 	u = mem_realloc(u, sizeof *u + cap);
-	if (!c->unnamed)
+	if (!c->unnamed) {
 		u->prepared = NULL;
+		c->proxy->unnamed_count++;
+	}
 	u->len = 0;
 	u->cap = cap;
 	c->proxy->unnamed_bytes += cap;
@@ -82,9 +84,11 @@ void unnamed_free(struct client *c)
 {
 	struct unnamed *u = c->unnamed;
 
+	if (!u)
+		return;
 	unnamed_end(c);
-	if (u)
-		c->proxy->unnamed_bytes -= u->cap;
+	c->proxy->unnamed_bytes -= u->cap;
+	c->proxy->unnamed_count--;
 	mem_free(u);
 	c->unnamed = NULL;
 }

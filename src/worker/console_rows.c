@@ -11,7 +11,7 @@
 #include "worker/console_source.h"
 #include "worker/explain.h"
 
-enum { ADDRESS_MAX = 256, MEMORY_ROWS = 5 };
+enum { ADDRESS_MAX = 256, MEMORY_ROWS = 6 };
 
 struct rows {
 	struct admin_part *part;
@@ -331,6 +331,7 @@ static void memory_rows(struct rows *r)
 	const struct statement_cache_stats *s = statement_cache_stats(r->proxy->statements);
 	struct loop_buffers b = loop_buffers(r->proxy->loop);
 	struct admin_part *part = r->part;
+	uint32_t unnamed = r->proxy->unnamed_count;
 
 	part->memory = arena_zalloc(&part->arena, MEMORY_ROWS * sizeof *part->memory);
 	part->memory[part->memory_count++] =
@@ -339,6 +340,9 @@ static void memory_rows(struct rows *r)
 	part->memory[part->memory_count++] =
 		(struct admin_memory){ "prepared", 0, prepared_table_count(r->proxy->prepared), 0,
 		                       prepared_table_bytes(r->proxy->prepared) };
+	part->memory[part->memory_count++] =
+		(struct admin_memory){ "unnamed", unnamed ? r->proxy->unnamed_bytes / unnamed : 0, unnamed,
+		                       0, r->proxy->unnamed_bytes };
 	part->memory[part->memory_count++] =
 		(struct admin_memory){ "clients", sizeof(struct client), r->proxy->clients.count, 0,
 		                       r->proxy->clients.count * sizeof(struct client) };

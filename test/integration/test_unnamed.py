@@ -234,6 +234,32 @@ def test_what_is_kept_has_a_bound(start):
 
 
 @quick
+def test_what_is_kept_is_shown(start):
+    """SHOW MEM: who keeps one, and its bytes; a long one is given back with a short one, all with the client."""
+    weir = start({"workers": 1})
+
+    def kept():
+        row, = (r for r in weir.show("MEM") if r["name"] == "unnamed")
+        equal(row["size"], row["memtotal"] // row["used"] if row["used"] else 0)
+        return row["used"], row["memtotal"]
+    equal(kept(), (0, 0))
+    with logged_in(weir) as one, logged_in(weir) as other:
+        ask(one, parse("", f"SELECT length('{'x' * 3000}')"), bind("", ""), execute())
+        used, size = kept()
+        equal(used, 1)
+        check(3000 <= size < 3200, size)
+        ask(other, parse("", f"SELECT length('{'x' * 5000}')"), bind("", ""), execute())
+        used, both = kept()
+        equal(used, 2)
+        check(5000 <= both - size < 5200, (size, both))
+        ask(other, parse("", "SELECT 1"), bind("", ""), execute())
+        used, both = kept()
+        equal(used, 2)
+        check(0 < both - size < 200, (size, both))
+    until("what was kept to be given back", 20, lambda: kept() == (0, 0))
+
+
+@quick
 def test_the_unnamed_statement_is_the_clients(weir):
     a, b = logged_in(weir), logged_in(weir)
     with a, b:
