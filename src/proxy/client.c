@@ -25,6 +25,7 @@
 #include "proxy/serve.h"
 #include "proxy/track.h"
 #include "proxy/unnamed.h"
+#include "proxy/vacate.h"
 #include "wire/build.h"
 
 enum { CLIENT_MESSAGE_MAX = 1 << 20 };
@@ -222,6 +223,7 @@ static void unlink_everywhere(struct client *c)
 	if (c->tenant) {
 		c->tenant->client_count--;
 		c->tenant->in_flight += c->waiter.state != WAITER_NONE;
+		vacate_client_gone(c->tenant);
 	}
 }
 

@@ -13,6 +13,8 @@
 #include "net/mailbox.h"
 #include "proxy/link.h"
 
+enum { LEAVING_US = 5000 * 1000 }; /* PostgreSQL waits so long: CountOtherDBBackends() */
+
 struct vacate_mail {
 	struct mail mail;
 	size_t hops; /* workers that haven't seen it */
@@ -33,9 +35,11 @@ static bool has_clients(const struct tenant *t)
 	return false;
 }
 
-static bool is_meant(const struct tenant *t, const struct vacate_mail *m)
+static void empty(struct tenant_pool *tp)
 {
-	return strcmp(t->scope, m->scope) == 0 && !has_clients(t);
+	tenant_unlearn(tp->tenant);
+	tenant_login_ok(tp);
+	link_empty_pool(&tp->pool);
 }
 
 static void vacate_here(struct proxy *p, const struct vacate_mail *m)
@@ -43,12 +47,25 @@ static void vacate_here(struct proxy *p, const struct vacate_mail *m)
 	map_foreach(&p->pools, n) {
 		struct tenant_pool *tp = map_entry(n, struct tenant_pool, by_ledger);
 
-		if (!is_meant(tp->tenant, m))
+		if (strcmp(tp->tenant->scope, m->scope) != 0)
 			continue;
-		tenant_unlearn(tp->tenant);
-		tenant_login_ok(tp);
-		link_empty_pool(&tp->pool);
+		if (has_clients(tp->tenant))
+			tp->tenant->vacate_until_us = loop_now_us(p->loop) + LEAVING_US;
+		else
+			empty(tp);
 	}
+}
+
+void vacate_client_gone(struct tenant *t)
+{
+	if (t->home)
+		t = t->home;
+	if (loop_now_us(t->proxy->loop) >= t->vacate_until_us || has_clients(t))
+		return;
+	t->vacate_until_us = 0;
+	for (size_t i = 0; i < TOPOLOGY_NODES_MAX; i++)
+		if (t->pools[i])
+			empty(t->pools[i]);
 }
 
 static void on_vacate_mail(struct mail *mail, void *receiver)

@@ -96,3 +96,18 @@ def test_a_database_in_use_can_not_be_dropped(weir):
             equal([error_fields(body)["C"] for kind, body in raw.read_until("Z") if kind == "E"],
                   ["55006"])
         raw.rows("DROP DATABASE it_used")
+
+
+@limit(60)
+def test_dropping_a_database_waits_for_who_is_leaving(weir, tier):
+    """PostgreSQL gives them five seconds."""
+    with logged_in(weir, user="postgres") as raw:
+        raw.rows("CREATE DATABASE it_left")
+        others = [logged_in(weir, user="postgres", dbname="it_left") for _ in range(3)]
+        for other in others:
+            equal(other.rows("SELECT 1"), [["1"]])
+        raw.send(query("DROP DATABASE it_left"))
+        tier.wait_running("DROP DATABASE it_left")
+        for other in others:
+            other.sock.close()
+        equal([error_fields(body)["C"] for kind, body in raw.read_until("Z") if kind == "E"], [])
