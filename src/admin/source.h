@@ -74,7 +74,7 @@ struct admin_source {
 	void (*users)(void *ctx, admin_name_fn *each, void *each_ctx); /* of auth_file; may be NULL */
 	struct resolver_host *(*hosts)(void *ctx, size_t *count); /* as resolver_hosts; may be NULL */
 	void (*act)(void *ctx, const struct admin_order *order, admin_error_fn *done, void *done_ctx);
-	/* Publishes the changed configuration; takes over the reference. False and why: nothing is changed. */
+	/* Publishes the changed configuration, takes over the reference. False and why: no change. */
 	bool (*publish)(void *ctx, struct config *cfg, char *why, size_t why_size);
 	/* False and *err when it can't be told. May be NULL. */
 	bool (*explain)(void *ctx, const char *database, struct slice sql, struct admin_route *out,

@@ -60,7 +60,7 @@ struct tenant {
 	uint32_t client_count;
 	uint32_t guest_count;       /* tenants whose home this is */
 	uint32_t in_flight;         /* servers on their way to clients that have gone */
-	uint64_t vacate_until_us;   /* its servers are unwanted once its clients have gone; see vacate.h */
+	uint64_t vacate_until_us;   /* its servers are unwanted once they have gone: vacate.h */
 	uint64_t unused_us;         /* since when nobody uses it; 0: somebody does */
 	size_t max_prepared;
 	struct scram_keys *keys;    /* owned: of a client's SCRAM log-in, for servers; or NULL */

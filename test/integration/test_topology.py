@@ -241,7 +241,7 @@ def test_the_catalog_follows_ddl(tier, start):
         for _ in range(5):
             equal(conn.execute("SELECT topology_note()").fetchone(), (1,))
         conn.execute("CREATE OR REPLACE VIEW topology_view AS SELECT topology_note() AS a")
-        time.sleep(0.5)
+        time.sleep(patient(0.5))    # the catalog is read again
         for _ in range(5):
             equal(conn.execute("SELECT a FROM topology_view").fetchone(), (1,))
         after, = direct.execute("SELECT count(*) FROM topology_log").fetchone()
