@@ -339,6 +339,7 @@ static bool serve_query(struct client *c, const struct request *req)
 
 		pg_error_set(&e, "57014", "canceling statement due to user request");
 		serve_error(c, req, &e);
+		cached_end(c); /* what was looked up for it may be old when the same request comes again */
 		client_settle(c);
 		if (c->listening)
 			hear_served(c);

@@ -7,9 +7,13 @@ import struct
 import threading
 import time
 
-from lib import check, equal, limit, quick, until
-from rawpg import SYNC, Raw, bind, error_fields, execute, parse, query, row_values
+from lib import check, equal, limit, needs, quick, until
+from rawpg import SYNC, Raw, ask_sql, bind, error_fields, execute, first_error, logged_in, parse, query, row_values, values
+from redis_set import PASSWORD, RedisSet
+from test_cache import Table, ready
+from test_cache_redis import cache_metric, wait_connected
 from test_listen import settle
+from test_lost import Wire
 
 OPTIONS = {"default_pool_size": 4, "query_wait_timeout": 60, "db.split": "off"}
 
@@ -162,6 +166,68 @@ def test_cancel_before_a_listeners_request_runs(weir, tier):
             stopped(pids, signal.SIGCONT)
         equal([error_fields(b)["C"] for k, b in raw.read_until("Z") if k == "E"], ["57014"])
         check(is_fine(raw), "the next one is canceled too")
+
+
+def wait_waiting(weir):
+    until("it to wait", 20, lambda: any(r["user"] == "app" and r["state"] == "waiting" for r in weir.show("CLIENTS")))
+
+
+def two_on(redis, start):
+    weirs = [start({"workers": 1, "cache": "on", "cache_min_hits": 1, "cache_ttl": 600, "cache_redis_timeout": 10,
+                    "cache_redis": f"redis://127.0.0.1:{redis.ports[0]}", "cache_redis_password": PASSWORD})
+             for _ in range(2)]
+    wait_connected(weirs)
+    ready(weirs[0])
+    time.sleep(2.5)    # after connecting, catalogs are in doubt
+    return weirs
+
+
+@needs("redis-server")
+@limit(90)
+def test_cancel_while_redis_is_asked(start, tier):
+    """The request isn't served; what Redis answers meanwhile isn't kept for the next one."""
+    Table(tier, "canceled_cache")
+    redis, sql = RedisSet(1), "SELECT v FROM canceled_cache WHERE k = 1"
+
+    def asked(raw, want):
+        return values(ask_sql(raw, sql)) == [[want]]
+    try:
+        one, two = two_on(redis, start)
+        with logged_in(one) as raw, logged_in(one) as beside, logged_in(two) as other:
+            until("a result in the cache", 20, lambda: asked(other, "0") and cache_metric(two, "hits_local_total"))
+            redis.kill(redis.ports[0], signal.SIGSTOP)
+            try:
+                raw.send(query(sql))
+                wait_waiting(one)
+                cancel(one.port, raw.key)
+            finally:
+                redis.kill(redis.ports[0], signal.SIGCONT)
+            equal(first_error(raw.read_until("Z")), "57014")
+            equal(first_error(ask_sql(other, "UPDATE canceled_cache SET v = 1")), None)
+            until("the change", 20, lambda: asked(beside, "1"))
+            check(asked(raw, "1"), "the next one is canceled too, or an old result")
+    finally:
+        redis.stop()
+
+
+@limit(60)
+def test_cancel_while_a_server_is_on_its_way(start, tier):
+    """The server doesn't answer the log-in yet: the request ends at once, the next one gets a server."""
+    wire = Wire(tier.primary_port())
+    weir = start({"databases": [f"slow = host=127.0.0.1 port={wire.port} dbname=app"]})
+    try:
+        with logged_in(weir, dbname="slow") as raw:
+            wire.cut()
+            wire.mute()
+            raw.send(query("SELECT pg_sleep(20)"))
+            until("the server to be asked", 20, lambda: wire.asked)
+            wait_waiting(weir)
+            cancel(weir.port, raw.key)
+            equal(first_error(raw.read_until("Z")), "57014")
+            wire.cut()
+            check(is_fine(raw), "the next one is canceled too")
+    finally:
+        wire.close()
 
 
 @limit(60)
