@@ -27,7 +27,7 @@
 #include "wire/frame.h"
 #include "wire/startup.h"
 
-enum { APPLICATION_NAME_MAX = 512, MINOR_MAX = 2 };
+enum { APPLICATION_NAME_MAX = 512, MINOR_MAX = 2, CONSOLE_SEATS = 10 };
 
 void login_refuse(struct client *c, const char *sqlstate, const char *text)
 {
@@ -335,12 +335,15 @@ void login_authenticated(struct client *c)
 	welcome(c);
 }
 
-static bool is_full(struct client *c)
+/* Who is to find out why there are too many clients must get in. */
+static bool is_full(const struct client *c)
 {
-	struct proxy_shared *sh = c->proxy->shared;
-	int max = c->login->settings->config->global.max_client_conn;
+	const struct login *l = c->login;
+	uint32_t max = (uint32_t)l->settings->config->global.max_client_conn;
 
-	return max && atomic_load(&sh->client_count) > (uint32_t)max;
+	if (config_is_admin_database(slice_str(l->database)))
+		max += CONSOLE_SEATS;
+	return atomic_load(&c->proxy->shared->client_count) > max;
 }
 
 /* A longer name is cut, as PostgreSQL cuts it at this place. */

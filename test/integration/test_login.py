@@ -341,7 +341,12 @@ def test_too_many_clients(start):
     with Raw(weir.port) as raw:
         fields = raw.log_in()
         equal((fields["C"], fields["M"]), ("53300", "sorry, too many clients already"))
-    conns.pop().close()
+    consoles = [weir.console() for _ in range(9)]
+    equal(consoles[0].execute("SHOW LISTS").fetchall()[6], ("used_clients", 12))
+    with weir.console(), Raw(weir.port) as raw:
+        equal(raw.log_in("postgres", "pgweir")["C"], "53300", "a bound here too")
+    for conn in [conns.pop(), *consoles]:
+        conn.close()
 
     def get_in():
         try:
