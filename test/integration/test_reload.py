@@ -7,6 +7,7 @@ import time
 
 import psycopg
 
+import habits
 import servers
 from lib import check, equal, limit, needs, patient, quick, raises, until
 
@@ -329,6 +330,37 @@ def test_zero_is_no_limit(start, sub):
         while thread.is_alive():
             conn.cancel()
             thread.join(0.3)
+
+
+@quick
+@limit(90)
+def test_the_longest_times(start, sub):
+    """PgBouncer has no bounds, and "never" is written as a large number where 0 means something else."""
+    longest = {name: 2 ** 31 - 1 for name, _, _ in habits.settings()
+               if name.startswith(("server_", "dns_")) and
+               name.endswith(("_timeout", "_lifetime", "_retry", "_delay", "_ttl", "_period"))
+               or name.endswith("_timeout") or name in ("query_wait_notify", "stats_period")}
+    line = f"more = cluster=main dbname=app server_lifetime={2 ** 31 - 1} query_wait_timeout={2 ** 31 - 1}"
+    weir = start({**longest, "listen_backlog": 2 ** 31 - 1, "verbose": 4, "pkt_buf": 64, "databases": [line],
+                  "users": [f"app = query_timeout={2 ** 31 - 1}"], "default_pool_size": 1,
+                  "split": "off", "workers": 1})
+    config = weir.config()
+    for name, value in longest.items():
+        with sub(f"reload::{name}={value}"):
+            equal(config[name], str(value))
+    with sub("reload::the longest times, one waits for another"), weir.connect() as holder, \
+            weir.connect() as waiter:
+        holder.execute("BEGIN")
+        holder.execute("SELECT txid_current()")
+        thread = threading.Thread(target=waiter.execute, args=("SELECT 1",))
+        thread.start()
+        until("it to wait", 10, lambda: any(r["cl_waiting"] == 1 for r in weir.show("POOLS")))
+        holder.execute("COMMIT")
+        thread.join(patient(20))
+        equal(holder.execute("SELECT 1").fetchone(), (1,))
+    with sub("reload::the longest times of an entry"), weir.connect(dbname="more") as conn:
+        equal(conn.execute("SELECT 1").fetchone(), (1,))
+        equal({r["server_lifetime"] for r in weir.show("DATABASES") if r["name"] == "more"}, {2 ** 31 - 1})
 
 
 @quick
