@@ -7,6 +7,7 @@
 #include <grp.h>
 #include <pwd.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -40,7 +41,6 @@ enum mode {
 
 struct arguments {
 	enum mode mode;
-	bool is_verbose;
 	bool is_quiet; /* nothing to standard error once it runs */
 	bool is_daemon;
 	const char *user; /* -u; NULL: what the file says */
@@ -85,7 +85,7 @@ static bool take_flag(const char *arg, struct arguments *a)
 	static const char user[] = "--user=";
 
 	if (is_flag(arg, "--verbose", "-v"))
-		a->is_verbose = true;
+		(void)setenv("PGWEIR_VERBOSE", "1", 1); /* so that a reload keeps it */
 	else if (is_flag(arg, "--quiet", "-q"))
 		a->is_quiet = true;
 	else if (is_flag(arg, "--daemon", "-d"))
@@ -125,11 +125,10 @@ static void log_notes(const struct config *cfg)
 
 static bool become_user(const char *name)
 {
-	const struct passwd *pw;
+	const struct passwd *pw = *name ? getpwnam(name) : NULL;
 
-	if (!*name || geteuid() != 0)
+	if (!*name || (pw && pw->pw_uid == geteuid()))
 		return true;
-	pw = getpwnam(name);
 	if (!pw || initgroups(name, pw->pw_gid) || setgid(pw->pw_gid) || setuid(pw->pw_uid)) {
 		log_error("user_change_failed", "user=%s error=\"%s\"", name,
 			  pw ? strerror(errno) : "no such user");
@@ -156,17 +155,27 @@ static void raise_file_limit(const struct config_globals *g)
 			 (unsigned long long)limit.rlim_cur, g->max_client_conn);
 }
 
-static void open_log(const struct config *cfg, const struct arguments *a)
+/* False, and said on standard error: what happens would be told to nobody. */
+static bool open_log(const struct config *cfg, const struct arguments *a)
 {
 	const struct config_globals *g = &cfg->global;
 
-	log_set_level(a->is_verbose ? LOG_LEVEL_DEBUG : (enum log_level)config_log_level(g));
+	log_set_level((enum log_level)config_log_level(g));
 	if (*g->logfile && log_open_file(g->logfile) != WEIR_OK)
-		log_error("logfile_failed", "path=%s", g->logfile);
-	else if (a->is_quiet && !*g->logfile)
-		(void)log_open_file("/dev/null");
+		return false;
+	log_use_stderr(a->is_quiet ? LOG_STDERR_NEVER : LOG_STDERR_BESIDE);
 	if (g->syslog)
 		(void)log_open_syslog(g->syslog_ident, g->syslog_facility);
+	return true;
+}
+
+/* Who started us is told; standard error is nobody's from now on. */
+static void leave_foreground(int to_parent)
+{
+	if (to_parent < 0)
+		return;
+	background_ready(to_parent);
+	log_use_stderr(LOG_STDERR_NEVER);
 }
 
 /* Without a log nobody would hear of what happens, without a pidfile nobody could end it. */
@@ -201,8 +210,7 @@ static int run(struct config *cfg, const char *user, int to_parent)
 		return 1;
 	}
 	if (become_user(user ? user : g->user) && signals_start(control) == 0) {
-		if (to_parent >= 0)
-			background_ready(to_parent);
+		leave_foreground(to_parent);
 		control_run(control);
 		status = 0;
 	}
@@ -253,8 +261,9 @@ static int with_config(const struct arguments *a)
 		status = remote_reload(cfg);
 	} else if (a->is_daemon && (to_parent = enter_background(&cfg->global)) < 0) {
 		status = 1;
+	} else if (!open_log(cfg, a)) {
+		status = 1;
 	} else {
-		open_log(cfg, a);
 		log_notes(cfg);
 		status = run(cfg, a->user, to_parent);
 	}

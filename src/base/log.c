@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * Where log lines go: standard error, or a file that rotation may move away,
- * and syslog beside it. A line is built on the stack and leaves in one write(2),
+ * Where log lines go: standard error, a file that rotation may move away, or
+ * both, and syslog beside them. A line is built on the stack and leaves in one write(2),
  * so lines of different threads never mix and no lock is taken. Opening, reopening
  * and closing belong to the main thread; writing to any.
  */
@@ -32,6 +32,7 @@ _Atomic(enum log_level) log_threshold = LOG_LEVEL_INFO;
 /* The process has one log. The path is the main thread's. */
 static struct {
 	atomic_int fd;
+	_Atomic(enum log_stderr) use_stderr;
 	char path[PATH_MAX]; /* empty: standard error */
 } sink = { .fd = STDERR_FILENO };
 
@@ -49,6 +50,11 @@ void log_set_level(enum log_level level)
 {
 	WEIR_ASSERT((unsigned)level < WEIR_COUNTOF(levels));
 	atomic_store(&log_threshold, level);
+}
+
+void log_use_stderr(enum log_stderr use)
+{
+	atomic_store(&sink.use_stderr, use);
 }
 
 /* Puts `fd` in the place of the present file under the same number. */
@@ -159,13 +165,24 @@ static void put_prefix(struct log_line *line, enum log_level level)
 	log_line_raw(line, text);
 }
 
-static void emit(const struct log_line *line, size_t prefix_len, enum log_level level)
+static void write_line(int fd, const struct log_line *line)
 {
 	ssize_t n;
 
 	do {
-		n = write(atomic_load(&sink.fd), line->text, line->len);
+		n = write(fd, line->text, line->len);
 	} while (n < 0 && errno == EINTR);
+}
+
+static void emit(const struct log_line *line, size_t prefix_len, enum log_level level)
+{
+	enum log_stderr use = atomic_load_explicit(&sink.use_stderr, memory_order_relaxed);
+	int fd = atomic_load(&sink.fd);
+
+	if (fd != STDERR_FILENO)
+		write_line(fd, line);
+	if (use == LOG_STDERR_BESIDE || (use == LOG_STDERR_ALONE && fd == STDERR_FILENO))
+		write_line(STDERR_FILENO, line);
 	log_syslog_send(levels[level].priority, line->text + prefix_len, line->len - prefix_len - 1);
 }
 

@@ -15,7 +15,11 @@ enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBU
 
 extern _Atomic(enum log_level) log_threshold; /* set by log_set_level only */
 
+/* Standard error gets lines when no file is open, always, or not at all. */
+enum log_stderr { LOG_STDERR_ALONE, LOG_STDERR_BESIDE, LOG_STDERR_NEVER };
+
 void log_set_level(enum log_level level);
+void log_use_stderr(enum log_stderr use); /* main thread; ALONE at first */
 int log_open_file(const char *path); /* NULL or empty: stderr; negative weir_err on failure */
 int log_open_syslog(const char *ident, const char *facility); /* beside the file */
 uint64_t log_syslog_dropped(void); /* lines that the daemon had no room for */

@@ -293,6 +293,55 @@ def test_command_line(start, folder, sub):
     equal(done.returncode, 2)
 
 
+@quick
+def test_log_file_and_standard_error(start, folder, sub):
+    """A log file doesn't silence standard error, -q does; -v holds through a reload."""
+    session = start.__self__
+    for flags in ([], ["-q"], ["-v"]):
+        log, said = (os.path.join(folder, f"{name}{''.join(flags)}") for name in ("log", "said"))
+        weir = session.prepare({"logfile": log})
+        with open(said, "w", encoding="utf-8") as out:
+            weir.proc = subprocess.Popen([session.binary, *flags, weir.ini], stdout=out, stderr=out,
+                                         stdin=subprocess.DEVNULL)
+            try:
+                until("it to listen", 30, weir.is_listening)
+                with weir.console() as console:
+                    console.execute("RELOAD")
+                verbose = weir.config()["verbose"]
+            finally:
+                weir.proc.terminate()
+                weir.proc.wait(patient(20))
+        with sub(f"replace::logfile, switches {flags}"), open(said, encoding="utf-8") as f, \
+                open(log, encoding="utf-8") as g:
+            lines = g.read()
+            check(" started " in lines, lines)
+            equal(f.read(), "" if "-q" in flags else lines)
+            equal(verbose, "1" if "-v" in flags else "0")
+
+
+@quick
+def test_what_it_needs_to_start(start, folder, sub):
+    """PgBouncer starts neither without its log nor as somebody else."""
+    session = start.__self__
+    other = [] if os.geteuid() == 0 else ["user"]
+    for name, value in (("logfile", os.path.join(folder, "no", "log")), ("user", "nobody_such"),
+                        *((n, "daemon") for n in other)):
+        with sub(f"replace::no start with {name}={value}"):
+            weir = session.prepare({name: value})
+            done = subprocess.run([session.binary, weir.ini], capture_output=True, text=True,
+                                  timeout=patient(20), stdin=subprocess.DEVNULL)
+            equal(done.returncode, 1)
+            check(value in done.stderr, done.stderr)
+    with sub("replace::user who it is already"):
+        weir = session.prepare({"user": pwd.getpwuid(os.geteuid()).pw_name})
+        weir.proc = subprocess.Popen([session.binary, "-q", weir.ini], stdin=subprocess.DEVNULL)
+        try:
+            until("it to listen", 30, weir.is_listening)
+        finally:
+            weir.proc.terminate()
+            weir.proc.wait(patient(20))
+
+
 # --- an ini with what installations have -------------------------------------------------------------
 
 TYPICAL = """\

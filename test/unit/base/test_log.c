@@ -8,6 +8,7 @@
 #include <criterion/criterion.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <regex.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -103,6 +104,32 @@ Test(log, reopen_follows_a_rotation)
 	content(moved);
 	cr_assert(strstr(text, "before n=1") && strstr(text, "moved n=2") && !strstr(text, "n=3"));
 	cr_assert_not_null(strstr(content(path), "after n=3"));
+}
+
+Test(log, standard_error_beside_a_file_instead_and_never)
+{
+	static const enum log_stderr uses[] = { LOG_STDERR_ALONE, LOG_STDERR_BESIDE, LOG_STDERR_NEVER };
+	int kept = dup(STDERR_FILENO), fd = open(moved, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+
+	cr_assert(kept >= 0 && fd >= 0 && dup2(fd, STDERR_FILENO) == STDERR_FILENO);
+	for (int i = 0; i < 3; i++) {
+		log_use_stderr(uses[i]);
+		log_info("with_file", "n=%d", i);
+	}
+	log_close();
+	for (int i = 0; i < 3; i++) {
+		log_use_stderr(uses[i]);
+		log_info("without", "n=%d", i);
+	}
+	log_use_stderr(LOG_STDERR_ALONE);
+	cr_assert(dup2(kept, STDERR_FILENO) == STDERR_FILENO && close(kept) == 0 && close(fd) == 0);
+	content(moved);
+	cr_assert(strstr(text, "with_file n=1") && !strstr(text, "n=2"));
+	cr_assert(strstr(text, "without n=0") && strstr(text, "without n=1"));
+	cr_assert(!strstr(text, "with_file n=0"));
+	content(path);
+	cr_assert(strstr(text, "n=0") && strstr(text, "n=1") && strstr(text, "n=2"));
+	cr_assert(!strstr(text, "without"));
 }
 
 Test(log, a_folder_that_is_not_there_keeps_the_old_file)
