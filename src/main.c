@@ -123,6 +123,7 @@ static void log_notes(const struct config *cfg)
 			 cfg->notes[i].line, cfg->notes[i].text);
 }
 
+/* First of all: what can be opened now can be opened at a reload, and the files made are that user's. */
 static bool become_user(const char *name)
 {
 	const struct passwd *pw = *name ? getpwnam(name) : NULL;
@@ -189,7 +190,7 @@ static int enter_background(const struct config_globals *g)
 }
 
 /* to_parent: of background_begin, -1: in the foreground. */
-static int run(struct config *cfg, const char *user, int to_parent)
+static int run(struct config *cfg, int to_parent)
 {
 	const struct config_globals *g = &cfg->global;
 	struct control *control;
@@ -209,7 +210,7 @@ static int run(struct config *cfg, const char *user, int to_parent)
 		pidfile_remove();
 		return 1;
 	}
-	if (become_user(user ? user : g->user) && signals_start(control) == 0) {
+	if (signals_start(control) == 0) {
 		leave_foreground(to_parent);
 		control_run(control);
 		status = 0;
@@ -259,13 +260,15 @@ static int with_config(const struct arguments *a)
 		status = remote_drain(cfg);
 	} else if (a->mode == MODE_RELOAD) {
 		status = remote_reload(cfg);
+	} else if (!become_user(a->user ? a->user : cfg->global.user)) {
+		status = 1;
 	} else if (a->is_daemon && (to_parent = enter_background(&cfg->global)) < 0) {
 		status = 1;
 	} else if (!open_log(cfg, a)) {
 		status = 1;
 	} else {
 		log_notes(cfg);
-		status = run(cfg, a->user, to_parent);
+		status = run(cfg, to_parent);
 	}
 	config_put(&cfg);
 	return status;

@@ -231,7 +231,7 @@ def test_daemon_mode(start, folder, sub):
             equal((int(fields[3]), int(fields[4])), (pid, 0), "session leader, no terminal")
         with sub("habits::-u and user"):
             want = pwd.getpwnam("postgres").pw_uid if user else os.geteuid()
-            equal(os.stat(f"/proc/{pid}").st_uid, want)
+            equal({os.stat(path).st_uid for path in (f"/proc/{pid}", pidfile, log)}, {want})
         with sub("habits::-d of a second process fails"):
             equal(run(weir).returncode, 1)
     finally:
