@@ -25,6 +25,7 @@
 #include "worker/pidfile.h"
 #include "worker/remote.h"
 #include "worker/signals.h"
+#include "worker/supervisor.h"
 
 enum mode {
 	MODE_RUN,
@@ -212,6 +213,7 @@ static int run(struct config *cfg, int to_parent)
 	}
 	if (signals_start(control) == 0) {
 		leave_foreground(to_parent);
+		supervisor_ready();
 		control_run(control);
 		status = 0;
 	}

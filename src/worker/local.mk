@@ -18,4 +18,5 @@ src_worker_libworker_a_SOURCES = \
 	src/worker/pidfile.c src/worker/pidfile.h \
 	src/worker/remote.c src/worker/remote.h \
 	src/worker/signals.c src/worker/signals.h \
+	src/worker/supervisor.c src/worker/supervisor.h \
 	src/worker/worker.c src/worker/worker.h

@@ -134,6 +134,31 @@ def test_cancel_wait_timeout(start, tier, sub):
                 check(any(k == "D" for k, _ in second.read_until("Z")), "an answer")
 
 
+@quick
+def test_systemd_is_told(start, folder, sub):
+    """Type=notify, as Debian's unit of PgBouncer has it: one datagram once it serves."""
+    path = os.path.join(folder, "notify.sock")
+    for name, address in ((path, path), ("@pgweir-test-notify", "\0pgweir-test-notify")):
+        with sub(f"outside::NOTIFY_SOCKET={name[0]}..."), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
+            told.bind(address)
+            told.settimeout(patient(15))
+            if address == path:
+                os.chmod(path, 0o777)
+            os.environ["NOTIFY_SOCKET"] = name
+            try:
+                weir = start({})
+            finally:
+                del os.environ["NOTIFY_SOCKET"]
+            equal(told.recv(100), b"READY=1")
+            check(listens(weir), "it serves")
+            weir.stop()
+            told.setblocking(False)
+            try:
+                check(False, f"told again: {told.recv(100)}")
+            except BlockingIOError:
+                pass
+
+
 INSIDE = """
 set -e
 mount -t tmpfs tmpfs "$1/dev"
