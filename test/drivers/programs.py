@@ -33,7 +33,7 @@ class Program(Suite):
 
     def prepare(self, build):
         super().prepare(build)
-        if not shutil.which(self.argv[0]):
+        if not self.argv[0].startswith("./") and not shutil.which(self.argv[0]):
             raise Unavailable(f"{self.argv[0]} isn't installed")
 
     def bring(self, folder):
@@ -88,5 +88,11 @@ PROGRAMS = {
     "jdbc": Program("Jdbc", ["java", "-cp", f"{JAR}:.", "Jdbc"], ("libpostgresql-jdbc-java",),
                     (f"javac -cp {JAR} Jdbc.java",)),
     "node": Node("node", ["node", "node.js"]),
+    "libpqxx": Program("pqxx", ["./pqxx_"], ("libpqxx-dev",),
+                       ("g++ -std=c++17 -O1 -o pqxx_ pqxx.cc $(pkg-config --cflags --libs libpqxx)",)),
+    "ecpg": Program("ecpg", ["./ecpg_"], ("libecpg-dev",),
+                    ("ecpg -o ecpg.c ecpg.pgc && "
+                     "cc -O1 -o ecpg_ ecpg.c $(pkg-config --cflags --libs libecpg)",)),
+    "odbc": Program("odbc", [PYTHON, "-B", "odbc.py"], ("python3-pyodbc", "odbc-postgresql")),
     "ruby-pg": Program("ruby", ["ruby", "ruby.rb"], ("ruby-pg", "ruby-sequel")),
 }
