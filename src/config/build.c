@@ -15,6 +15,7 @@
 #include "config/clusters.h"
 #include "config/connstr.h"
 #include "config/secret_file.h"
+#include "config/system_ca.h"
 #include "config/value.h"
 
 enum { NOTE_BYTES_MAX = 400, NAME_BYTES_MAX = 1024 };
@@ -382,6 +383,13 @@ static enum weir_err check_redis(struct build *b)
 	return WEIR_OK;
 }
 
+/* Shown by SHOW CONFIG as if it had been given. Clients are checked against named authorities only. */
+static void default_authorities(struct config_globals *g)
+{
+	if (g->server_tls_sslmode >= SSLMODE_VERIFY_CA && !g->server_tls_ca_file[0])
+		g->server_tls_ca_file = system_ca_file();
+}
+
 static enum weir_err build_checks(struct build *b)
 {
 	struct config *cfg = b->cfg;
@@ -408,6 +416,7 @@ static enum weir_err build_checks(struct build *b)
 	    g->server_tls_sslmode < SSLMODE_REQUIRE)
 		return global_fail(b, "server_tls_negotiation",
 		                   "direct needs server_tls_sslmode require or more");
+	default_authorities(&cfg->global);
 	return check_auth(b);
 }
 

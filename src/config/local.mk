@@ -15,4 +15,5 @@ src_config_libconfig_a_SOURCES = \
 	src/config/print.c src/config/print.h \
 	src/config/reader.c src/config/reader.h \
 	src/config/secret_file.c src/config/secret_file.h \
+	src/config/system_ca.c src/config/system_ca.h \
 	src/config/value.c src/config/value.h

@@ -6,6 +6,7 @@ import ssl
 import struct
 import subprocess
 
+import servers
 from lib import check, equal, limit, needs, patient, quick, raises
 from rawpg import SYNC, Closed, Raw, bind, execute, parse, startup
 from test_plain import Plain
@@ -215,7 +216,7 @@ def server_options(cert, **more):
 @quick
 @limit(120)
 @needs("openssl")
-def test_a_server_that_is_not_trusted(start, folder):
+def test_a_server_that_is_not_trusted(start, folder, sub):
     """Nobody waits as if it were a failover: they hear it at once."""
     session = start.__self__
     key, cert = make_certificate(folder, session)
@@ -223,11 +224,31 @@ def test_a_server_that_is_not_trusted(start, folder):
     other = cert + ".other"
     with Plain(session.dir, "--ssl") as tier:
         where = f"tls = host=127.0.0.1 port={tier.env()['PRIMARY_PORT']} dbname=app"
-        weir = start({"server_tls_sslmode": "verify-ca", "server_tls_ca_file": other,
-                      "failover_wait_timeout": 100, "databases": [where]})
-        for _ in range(2):
+        options = {"server_tls_sslmode": "verify-ca", "failover_wait_timeout": 100, "databases": [where]}
+        with sub("tls::server_tls_ca_file of somebody else"):
+            weir = start({**options, "server_tls_ca_file": other})
+            for _ in range(2):
+                raises(None, lambda: weir.connect(dbname="tls", connect_timeout=30),
+                       text="the server's certificate is not trusted")
+        with sub("tls::the system's authorities"):
+            weir = start_trusting(start, options, other)
+            equal(weir.config()["server_tls_ca_file"], other)
             raises(None, lambda: weir.connect(dbname="tls", connect_timeout=30),
                    text="the server's certificate is not trusted")
+            with open(servers.data_dir(tier.state, "node1") + "/server.crt", encoding="utf-8") as source, \
+                    open(other + ".good", "w", encoding="utf-8") as good:
+                good.write(source.read())
+            weir = start_trusting(start, options, other + ".good")
+            with weir.connect(dbname="tls") as conn:
+                equal(conn.execute("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()").fetchone(), (True,))
+
+
+def start_trusting(start, options, authorities):
+    os.environ["SSL_CERT_FILE"] = authorities
+    try:
+        return start(options)
+    finally:
+        del os.environ["SSL_CERT_FILE"]
 
 
 def log_has(weir, text):
