@@ -16,11 +16,11 @@ struct pool;
 struct server *backend_open(struct pool *pool);
 /* Likewise the replication connection of a client that logs in, see replication.h. */
 void backend_open_for(struct pool *pool, struct client *c);
-/* Discards what a client left behind, then link_server_free. From ACTIVE or CANCELED. */
-/* server_check_query: an ACTIVE one that nobody has yet was idle for too long to be trusted. */
+/* server_check_query: one that nobody has was idle for too long to be trusted. */
 bool backend_wants_check(const struct server *s);
 void backend_check(struct server *s);   /* then TESTED; it comes back through link_server_free */
 void backend_checked(struct server *s); /* its check is over, if one was under way */
+/* Discards what a client left behind, then link_server_free. From ACTIVE or CANCELED. */
 void backend_reset(struct server *s);
 /* Closes it, whatever it does; its client is told elsewhere and unlinked already. */
 void backend_close(struct server *s, enum close_reason reason);

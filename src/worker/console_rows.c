@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "net/tls.h"
 #include "pool/session.h"
+#include "proxy/backend.h"
 #include "proxy/client.h"
 #include "proxy/replication.h"
 #include "proxy/tenant.h"
@@ -161,15 +162,21 @@ static void client_rows(struct rows *r)
 	}
 }
 
-static const char *server_state_text(enum server_state state)
+/* PgBouncer's word for an idle one that is checked before its next use. */
+static bool is_used(const struct server *s)
 {
-	switch (state) {
+	return (s->state == SERVER_IDLE || s->state == SERVER_KEPT) && backend_wants_check(s);
+}
+
+static const char *server_state_text(const struct server *s)
+{
+	switch (s->state) {
 	case SERVER_LOGIN:
 		return "new";
 	case SERVER_IDLE:
 	case SERVER_KEPT:
 	case SERVER_MOVING:
-		return "idle";
+		return is_used(s) ? "used" : "idle";
 	case SERVER_TESTED:
 		return "tested";
 	case SERVER_CANCELED:
@@ -209,7 +216,7 @@ static void server_row(struct rows *r, struct admin_conn *row, const struct serv
 	row->user = copy(r, t->user);
 	row->database = copy(r, t->database);
 	row->replication = replication_text(server_replication(s));
-	row->state = server_state_text(s->state);
+	row->state = server_state_text(s);
 	addresses(r, row, &s->conn, s->pool->port);
 	row->connect_time_us = wall_of(r, s->connected_us);
 	row->request_time_us = wall_of(r, request_of_server(s));
@@ -267,6 +274,20 @@ static struct admin_pool *pool_of_client(struct rows *r, const struct client *c)
 	return NULL;
 }
 
+static void count_idle(struct admin_pool *row, const struct pool *pool)
+{
+	static const enum server_state states[] = { SERVER_IDLE, SERVER_KEPT, SERVER_MOVING };
+
+	for (size_t i = 0; i < WEIR_COUNTOF(states); i++) {
+		list_foreach (&pool->by_state[states[i]], n) {
+			bool used = is_used(list_entry(n, struct server, node));
+
+			row->sv_used += used;
+			row->sv_idle += !used;
+		}
+	}
+}
+
 static void pool_row(struct rows *r, const struct tenant *t, const struct pool *pool)
 {
 	struct admin_pool *row = &r->part->pools[r->part->pool_count++];
@@ -279,8 +300,7 @@ static void pool_row(struct rows *r, const struct tenant *t, const struct pool *
 	if (!pool)
 		return;
 	row->sv_active = (uint32_t)pool_count(pool, SERVER_ACTIVE);
-	row->sv_idle = (uint32_t)(pool_count(pool, SERVER_IDLE) + pool_count(pool, SERVER_KEPT) +
-				  pool_count(pool, SERVER_MOVING));
+	count_idle(row, pool);
 	row->sv_login = (uint32_t)pool_count(pool, SERVER_LOGIN);
 	row->sv_tested = (uint32_t)pool_count(pool, SERVER_TESTED);
 	row->sv_being_canceled = (uint32_t)pool_count(pool, SERVER_CANCELED);

@@ -400,10 +400,15 @@ def test_server_check_query(start, tier, sub):
     weir = start({**base, "server_check_delay": 1, "server_check_query": "SELECT 1/0"})
     with sub("habits::a server whose check fails isn't used"), weir.connect() as conn:
         pid, = conn.execute("SELECT pg_backend_pid()").fetchone()
+        with sub("habits::one that is to be checked is shown as used"):
+            until("it to be used", 10, lambda: [r["state"] for r in weir.show("SERVERS")] == ["used"])
+            row, = [r for r in weir.show("POOLS") if r["database"] == "app"]
+            equal((row["sv_used"], row["sv_idle"], row["sv_active"]), (1, 0, 0))
         time.sleep(2)
         check(conn.execute("SELECT pg_backend_pid()").fetchone() != (pid,), "the same server")
     weir = start({**base, "server_check_delay": 600})
     with sub("habits::server_check_delay"), weir.connect() as conn:
+        equal([(r["sv_used"], r["sv_idle"]) for r in weir.show("POOLS") if r["database"] == "app"], [(0, 1)])
         pid, = conn.execute("SELECT pg_backend_pid() /* last text */").fetchone()
         time.sleep(1)
         check("last text" in last_of(pid)[0], "something ran behind it")
