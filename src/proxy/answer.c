@@ -250,10 +250,13 @@ static void take_request_error(struct stream *st, struct reply_segment *seg)
 	c->had_error = true;
 	st->s->is_copy_in = false;
 	rewrite_undo(c, st->s);
-	if (seg == replies_newest(&st->s->replies))
-		rewrite_look_failed(c);
 	if (is_query_skipped)
 		extend_request(st->s, c);
+	if (!c->look || current(st) != replies_newest(&st->s->replies))
+		return;
+	rewrite_look_failed(c);
+	if (conn_kept_bytes(&c->conn))
+		redeliver_soon(c); /* it waited for the look */
 }
 
 /* The server's own error, or the one that was its cause. */
