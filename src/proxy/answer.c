@@ -274,6 +274,11 @@ static void pass_error(struct stream *st, const struct frame *f, const struct ms
 	conn_send_copy(&((struct client *)st->s->client)->conn, other);
 }
 
+static bool is_fatal(const struct msg_error *e)
+{
+	return slice_is(e->severity, "FATAL") || slice_is(e->severity, "PANIC");
+}
+
 /* True: nothing more is to be read: the request will be repeated, or the server is closed. */
 static bool take_error(struct stream *st, const struct frame *f)
 {
@@ -287,6 +292,10 @@ static bool take_error(struct stream *st, const struct frame *f)
 		plain_names_doubt_all(&s->plain);
 	if (!seg || !c) { /* nobody asked: the server is going away */
 		swallow(st, f->whole.len);
+		if (c && is_fatal(&e)) {
+			failure_server_lost(s, &e);
+			return true;
+		}
 		if (!s->is_checked)
 			return false;
 		backend_close(s, CLOSE_SERVER_LOST);
@@ -313,7 +322,7 @@ static bool take_error(struct stream *st, const struct frame *f)
 		return true;
 	}
 	stat_add(&c->tenant->stats->errors, 1);
-	if (slice_is(e.severity, "FATAL") || slice_is(e.severity, "PANIC")) {
+	if (is_fatal(&e)) {
 		swallow(st, f->whole.len);
 		failure_server_lost(s, &e);
 		return true;

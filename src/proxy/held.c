@@ -21,12 +21,19 @@ static struct held_request *block_take(struct proxy *p, size_t len)
 	return h;
 }
 
+/* In session mode it keeps what code of its own did to the server unseen. */
+static bool is_bound(const struct client *c)
+{
+	return c->pins || (c->tenant->pool_mode == POOL_MODE_SESSION &&
+			   c->server->unsure_client == c->id);
+}
+
 void held_take(struct client *c, const struct request *req)
 {
 	bool is_whole = !req->missing && (req->kind == REQUEST_QUERY || req->has_sync);
 	struct held_request *h;
 
-	if (c->held || !is_whole || req->bytes.len > HELD_MAX_BYTES || c->pins ||
+	if (c->held || !is_whole || req->bytes.len > HELD_MAX_BYTES || is_bound(c) ||
 	    (c->txn.state != TXN_IDLE && c->txn.state != TXN_DEFERRED))
 		return;
 	h = block_take(c->proxy, req->bytes.len);
