@@ -79,6 +79,8 @@ bool conn_is_idle(struct conn *conn);
 /* Turn or static memory; a copy is taken only if the socket is full. */
 void conn_send(struct conn *conn, struct slice bytes);
 void conn_send_copy(struct conn *conn, struct slice bytes); /* any memory */
+/* What is queued leaves now, as far as the socket takes it, and not at the end of the turn. */
+void conn_push(struct conn *conn);
 bool conn_is_congested(const struct conn *conn);
 size_t conn_backlog_bytes(const struct conn *conn);
 

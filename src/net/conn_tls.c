@@ -219,10 +219,7 @@ enum weir_err conn_start_tls(struct conn *conn, struct tls_context *ctx, const c
 		return WEIR_ERR_CLOSED;
 	if (conn->tls || (conn->kept && !conn->is_delivering))
 		return WEIR_ERR_PROTOCOL;
-	if (list_node_linked(&conn->dirty_node)) {
-		list_remove(&conn->loop->dirty, &conn->dirty_node);
-		conn_flush(conn);
-	}
+	conn_push(conn);
 	conn_sends_settle(conn);
 	if (conn->state != CONN_OPEN || conn_backlog_bytes(conn) > 0)
 		return WEIR_ERR_IO;

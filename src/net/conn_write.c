@@ -342,6 +342,14 @@ void conn_flush(struct conn *conn)
 		loop_timer_arm(conn->loop, &conn->backlog->linger, CONN_LINGER_US, on_linger_due);
 }
 
+void conn_push(struct conn *conn)
+{
+	if (!list_node_linked(&conn->dirty_node))
+		return;
+	list_remove(&conn->loop->dirty, &conn->dirty_node);
+	conn_flush(conn);
+}
+
 /* --- the socket became writable --- */
 
 static void connect_done(struct conn *conn)

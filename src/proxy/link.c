@@ -361,6 +361,7 @@ void link_client_gone(struct client *c)
 	}
 	is_busy = replies_count(&s->replies) || s->pass_left || s->is_copy_in || c->stream_left;
 	if (is_busy) {
+		conn_push(&s->conn); /* PostgreSQL runs what it was sent, whoever waits for that */
 		orphan_leave(c, s);
 		backend_close(s, CLOSE_SERVER_DIRTY);
 		return;

@@ -448,13 +448,31 @@ static void refuse_pqexec(struct client *c)
 	client_close(c, CLOSE_PROTOCOL, &e);
 }
 
+/* Do answers come that end by themselves? Not those of a batch without Sync, or of a COPY. */
+static bool is_being_answered(const struct client *c)
+{
+	const struct reply_segment *last;
+
+	if (c->state != CLIENT_ACTIVE || !c->server || c->server->is_copy_in)
+		return false;
+	last = replies_newest(&c->server->replies);
+	return last && (last->has_sync || replies_count(&c->server->replies) > 1);
+}
+
+/* PostgreSQL reads it when it has answered what came before. */
+static bool serve_terminate(struct client *c)
+{
+	if (is_being_answered(c))
+		return false;
+	client_close(c, CLOSE_CLIENT_QUIT, NULL);
+	return true;
+}
+
 /* True: consumed. False: it waits. */
 static bool serve_request(struct client *c, const struct request *req)
 {
-	if (req->kind == REQUEST_TERMINATE) {
-		client_close(c, CLOSE_CLIENT_QUIT, NULL);
-		return true;
-	}
+	if (req->kind == REQUEST_TERMINATE)
+		return serve_terminate(c);
 	if (c->is_skipping)
 		return skip_to_sync(c, req);
 	if (c->is_console)
