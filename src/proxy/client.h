@@ -90,8 +90,7 @@ struct client {
 	bool is_txn_lost : 1;            /* it is aborted: its server died, or it had none */
 	bool is_loss_untold : 1;         /* ... while it was idle: it hears with its next request */
 	bool is_skipping : 1;            /* error answered here: what comes up to Sync is dropped */
-	bool has_ddl : 1;                /* sent since the last transaction ended */
-	bool wants_catalog : 1;          /* see struct plan */
+	bool has_ddl : 1, wants_catalog : 1; /* sent since the last transaction ended; see struct plan */
 	bool has_moved_sequence : 1;     /* since it logged in, or discarded them */
 	bool has_notified : 1;           /* in its open transaction, perhaps */
 	bool has_key : 1;                /* it was told a cancel key */
@@ -106,6 +105,7 @@ struct client {
 	bool may_commit : 1;             /* what is under way may, or anything of it */
 	bool has_inner_commit : 1;       /* the request may commit a part of it, and then fail */
 	bool commits_inside : 1;         /* ... or a statement of it may: CALL, VACUUM */
+	bool has_run_code : 1;           /* in its open transaction, or a request on its way does */
 	bool is_rollback_request : 1;    /* the request that runs is a ROLLBACK */
 	bool is_commit_request : 1;      /* ... or a COMMIT */
 	bool is_begin_request : 1;       /* ... or has a BEGIN in it */

@@ -367,6 +367,7 @@ void track_request_sent(struct client *c, const struct plan *plan)
 	c->may_commit |= may_commit(c, flags);
 	c->has_inner_commit |= has_inner_end(c, &plan->txn);
 	c->commits_inside |= plan->commits_inside;
+	c->has_run_code |= plan->runs_code || !c->tenant->catalog;
 	c->has_ddl |= plan->is_ddl;
 	c->wants_catalog |= plan->wants_catalog;
 	c->staged_pins |= (uint16_t)plan->pins;
@@ -399,8 +400,12 @@ void track_hidden_change(struct client *c)
 {
 	bool has_steps = c->track && c->track->count;
 
-	if (!has_steps && !c->settings.has_changed)
+	if (has_steps || c->settings.has_changed)
+		return;
+	if (c->has_run_code)
 		c->staged_pins |= PIN_SESSION_STATE;
+	else /* PostgreSQL has read its configuration again: it is on all servers, and was told */
+		c->server->unsure_client = c->id;
 }
 
 bool track_is_staged(const struct client *c)
@@ -513,6 +518,7 @@ void track_ready(struct client *c, struct server *s, char status)
 		ask_for_catalog(c, has_more);
 	request_forget(c);
 	c->may_commit &= has_more;
+	c->has_run_code &= has_more || c->txn.state != TXN_IDLE;
 }
 
 static void count_times(struct client *c)
@@ -561,5 +567,5 @@ void track_lost(struct client *c)
 	}
 	rollback_settings(c);
 	request_forget(c);
-	c->may_commit = false;
+	c->may_commit = c->has_run_code = false;
 }

@@ -32,7 +32,10 @@ struct track {
 void track_request_sent(struct client *c, const struct plan *plan);
 /* The server completed one statement: only called while server->is_counted. */
 void track_completed(struct client *c);
-/* A reported setting changed: if no statement said so, a function did; only its server knows. */
+/*
+ * A reported setting changed: if no statement said so, a function did, and only its server knows;
+ * or the configuration was read again, where nothing ran that could have done it.
+ */
 void track_hidden_change(struct client *c);
 /* One ReadyForQuery of the client's came. */
 void track_ready(struct client *c, struct server *s, char status);
