@@ -17,9 +17,9 @@
 #include "auth/hba.h"
 #include "auth/ident.h"
 #include "auth/userlist.h"
-#include "base/log.h"
 #include "base/mem.h"
 #include "net/tls.h"
+#include "proxy/client_log.h"
 #include "proxy/login.h"
 #include "proxy/login_priv.h"
 #include "wire/frame.h"
@@ -189,8 +189,7 @@ static void take_step(struct client *c, enum client_login_step step, struct buf 
 		login_authenticated(c);
 	} else if (step == CLIENT_LOGIN_FAILED) {
 		e = l->auth.error;
-		log_info("login_refused", "id=%llu db=%s user=%s sqlstate=%s",
-			 (unsigned long long)c->id, l->database, l->user, e.sqlstate);
+		client_log_refused(c, e.sqlstate, e.message);
 		client_close(c, CLOSE_LOGIN_FAILED, &e);
 	}
 }

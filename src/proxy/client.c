@@ -15,6 +15,7 @@
 #include "proxy/backend.h"
 #include "proxy/bring.h"
 #include "proxy/cached.h"
+#include "proxy/client_log.h"
 #include "proxy/held.h"
 #include "proxy/keydata.h"
 #include "proxy/link.h"
@@ -227,17 +228,6 @@ static void unlink_everywhere(struct client *c)
 	}
 }
 
-static void log_closed(const struct client *c, enum close_reason reason)
-{
-	const struct config_globals *g = &c->proxy->settings->config->global;
-
-	if (g->log_disconnections && c->tenant)
-		log_info("client_closed", "id=%llu db=%s user=%s reason=\"%s\" age_ms=%llu",
-			 (unsigned long long)c->id, c->tenant->database, c->tenant->user,
-			 close_reason_info(reason)->text,
-			 (unsigned long long)(clock_monotonic_us() - c->connected_us) / 1000);
-}
-
 static void send_last_words(struct client *c, enum close_reason reason,
 			    const struct pg_error *error)
 {
@@ -256,7 +246,7 @@ void client_close(struct client *c, enum close_reason reason, const struct pg_er
 {
 	if (c->state == CLIENT_CLOSED)
 		return;
-	log_closed(c, reason);
+	client_log_closed(c, reason);
 	metrics_closed(c->proxy->metrics, reason);
 	if (conn_is_open(&c->conn)) {
 		send_last_words(c, reason, error);

@@ -10,6 +10,7 @@ src_proxy_libproxy_a_SOURCES = \
 	src/proxy/cached.c src/proxy/cached.h \
 	src/proxy/cancel.c src/proxy/cancel.h \
 	src/proxy/client.c src/proxy/client.h src/proxy/client_state.h \
+	src/proxy/client_log.c src/proxy/client_log.h \
 	src/proxy/failure.c src/proxy/failure.h \
 	src/proxy/forward.c src/proxy/forward.h \
 	src/proxy/gate.c src/proxy/gate.h \

@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "base/log.h"
 #include "base/mem.h"
 #include "net/tls.h"
 #include "pool/ledger.h"
@@ -17,6 +16,7 @@
 #include "pool/session.h"
 #include "proxy/authenticate.h"
 #include "proxy/cancel.h"
+#include "proxy/client_log.h"
 #include "proxy/forward.h"
 #include "proxy/keydata.h"
 #include "proxy/link.h"
@@ -34,9 +34,7 @@ void login_refuse(struct client *c, const char *sqlstate, const char *text)
 	struct pg_error e;
 
 	pg_error_set(&e, sqlstate, "%s", text);
-	log_info("login_refused", "id=%llu db=%s user=%s sqlstate=%s message=\"%s\"",
-		 (unsigned long long)c->id, c->login->database, c->login->user, sqlstate,
-		 e.message);
+	client_log_refused(c, sqlstate, e.message);
 	client_close(c, CLOSE_LOGIN_FAILED, &e);
 }
 
@@ -50,9 +48,9 @@ static void refuse_database(struct client *c)
 
 static void refuse_too_many(struct client *c)
 {
-	log_info("login_refused", "id=%llu db=%s user=%s reason=\"%s\"", (unsigned long long)c->id,
-		 c->login->database, c->login->user,
-		 close_reason_info(CLOSE_TOO_MANY_CLIENTS)->text);
+	const struct close_reason_info *info = close_reason_info(CLOSE_TOO_MANY_CLIENTS);
+
+	client_log_refused(c, info->sqlstate, info->text);
 	client_close(c, CLOSE_TOO_MANY_CLIENTS, NULL);
 }
 
@@ -119,9 +117,7 @@ static void send_welcome(struct client *c, const struct params *params)
 	buf_append_slice(&b, wire_ready_idle);
 	client_send_buf(c, &b);
 	stat_add(&c->tenant->stats->client_login_count, 1);
-	if (l->settings->config->global.log_connections)
-		log_info("client_login", "id=%llu db=%s user=%s tls=%d", (unsigned long long)c->id,
-			 c->tenant->database, c->tenant->user, (int)c->is_tls);
+	client_log_login(c);
 }
 
 static void finish(struct client *c, const struct params *params)
@@ -262,6 +258,7 @@ static void welcome_console(struct client *c)
 	build_backend_key_data(&b, pid, keydata_secret(c));
 	buf_append_slice(&b, wire_ready_idle);
 	client_send_buf(c, &b);
+	client_log_login(c);
 	login_end(c);
 	loop_timer_cancel(&c->timer);
 	client_set_state(c, CLIENT_IDLE);
@@ -497,8 +494,7 @@ void login_tls_ready(struct client *c)
 {
 	c->is_tls = true;
 	if (c->login->is_direct && !tls_has_alpn(conn_tls(&c->conn))) {
-		log_info("login_refused", "id=%llu reason=\"direct TLS without ALPN\"",
-			 (unsigned long long)c->id);
+		client_log_refused(c, "08P01", "direct TLS without ALPN");
 		client_close(c, CLOSE_TLS, NULL);
 	}
 }

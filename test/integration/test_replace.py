@@ -14,7 +14,7 @@ import psycopg
 
 import servers
 from lib import check, equal, limit, needs, patient, quick, raises, until
-from rawpg import Raw
+from rawpg import TERMINATE, Raw
 
 
 def ports_of(weir, database, count):
@@ -249,6 +249,38 @@ def test_log_switches(start, sub):
             with sub(f"replace::{name}={value}"):
                 equal(event in text, bool(value))
         weir.stop()
+
+
+@quick
+def test_the_log_says_from_where(start, folder, sub):
+    """Of every log-in and every refusal, at the console too, and of who never gets so far."""
+    weir = start({"unix_socket_dir": folder, "client_login_timeout": 1, "tcp_defer_accept": 0})
+
+    def said(event, *parts):
+        return [li for li in weir.log_lines() if f" {event} " in li and all(p in li for p in parts)]
+
+    def at(raw):
+        return "addr={}:{} ".format(*raw.sock.getsockname())
+    with Raw(weir.port) as raw, sub("replace::the address of a log-in"):
+        equal(raw.log_in(), None)
+        until("the line", 10, lambda: said("client_login", at(raw), "db=app user=app tls=0"))
+    for what, who in (("a wrong password", ("app", "app", "wrong")), ("an unknown database", ("app", "nowhere", None)),
+                      ("the console", ("app", "pgbouncer", None))):
+        with Raw(weir.port) as raw, sub(f"replace::the address of a refusal, {what}"):
+            check(raw.log_in(*who), "let in")
+            until("the line", 10, lambda r=raw, w=who: said("login_refused", at(r), f"db={w[1]} user=app"))
+    with Raw(weir.port) as raw, sub("replace::the console's log-in and end"):
+        equal(raw.log_in("postgres", "pgbouncer"), None)
+        until("the line", 10, lambda: said("client_login", at(raw), "db=pgbouncer user=postgres"))
+        raw.send(TERMINATE)
+        until("its end", 10, lambda: said("client_closed", "db=pgbouncer user=postgres"))
+    with Raw(weir.port) as raw, sub("replace::who doesn't log in in time"):
+        check(raw.is_closed(), "still open")
+        until("the line", 10, lambda: said("client_closed", at(raw), "client_login_timeout"))
+    with sub("replace::the process behind a Unix socket"):
+        psycopg.connect(host=folder, port=weir.port, user="app", dbname="app",
+                        password=servers.USERS["app"]).close()
+        until("the line", 10, lambda: said("client_login", f"addr=unix({os.getpid()}) "))
 
 
 @quick
