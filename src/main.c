@@ -124,7 +124,7 @@ static void log_notes(const struct config *cfg)
 			 cfg->notes[i].line, cfg->notes[i].text);
 }
 
-/* First of all: what can be opened now can be opened at a reload, and the files made are that user's. */
+/* First: what can be opened now can be at a reload, and the files made are that user's. */
 static bool become_user(const char *name)
 {
 	const struct passwd *pw = *name ? getpwnam(name) : NULL;

@@ -383,7 +383,7 @@ static enum weir_err check_redis(struct build *b)
 	return WEIR_OK;
 }
 
-/* Shown by SHOW CONFIG as if it had been given. Clients are checked against named authorities only. */
+/* SHOW CONFIG has it as if it had been given. Clients' certificates need a named authority. */
 static void default_authorities(struct config_globals *g)
 {
 	if (g->server_tls_sslmode >= SSLMODE_VERIFY_CA && !g->server_tls_ca_file[0])

@@ -109,7 +109,8 @@ Test(log, reopen_follows_a_rotation)
 Test(log, standard_error_beside_a_file_instead_and_never)
 {
 	static const enum log_stderr uses[] = { LOG_STDERR_ALONE, LOG_STDERR_BESIDE, LOG_STDERR_NEVER };
-	int kept = dup(STDERR_FILENO), fd = open(moved, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	int fd = open(moved, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	int kept = dup(STDERR_FILENO);
 
 	cr_assert(kept >= 0 && fd >= 0 && dup2(fd, STDERR_FILENO) == STDERR_FILENO);
 	for (int i = 0; i < 3; i++) {
