@@ -20,6 +20,7 @@
 #include "proxy/link.h"
 #include "proxy/hear.h"
 #include "proxy/login.h"
+#include "proxy/pins.h"
 #include "proxy/rewrite.h"
 #include "proxy/track.h"
 #include "proxy/unnamed.h"
@@ -259,11 +260,18 @@ static void take_request_error(struct stream *st, struct reply_segment *seg)
 		redeliver_soon(c); /* it waited for the look */
 }
 
-/* The server's own error, or the one that was its cause. */
+/* The server's own error, the one that was its cause, or pgweir's, whose place it kept. */
 static void pass_error(struct stream *st, const struct frame *f, const struct msg_error *e)
 {
-	struct slice other = bring_error(st->s->client, e);
+	struct client *c = st->s->client;
+	struct slice other = bring_error(c, e);
+	struct pg_error refusal;
 
+	if (pins_take_refusal(e, &refusal)) {
+		swallow(st, f->whole.len);
+		client_send_error(c, "ERROR", &refusal);
+		return;
+	}
 	if (rewrite_is_outdated(e))
 		other = wire_plan_outdated;
 	if (!other.ptr) {
@@ -271,7 +279,7 @@ static void pass_error(struct stream *st, const struct frame *f, const struct ms
 		return;
 	}
 	swallow(st, f->whole.len);
-	conn_send_copy(&((struct client *)st->s->client)->conn, other);
+	conn_send_copy(&c->conn, other);
 }
 
 static bool is_fatal(const struct msg_error *e)

@@ -383,19 +383,25 @@ void failure_internal_error(struct client *c, const struct reply_segment *seg, s
 	link_make_ready(c);
 }
 
-/* Binding a statement that never exists is such an error. */
+/* Binding a statement that never exists is an error. */
+static void send_error_bind(struct server *s, const char *statement, bool has_sync)
+{
+	struct buf b;
+
+	buf_init(&b, ABORT_MAX);
+	build_bind_renamed(&b, slice_of("", 1), slice_str(statement), slice_of("\0\0\0\0\0", 6));
+	if (has_sync)
+		buf_append_slice(&b, wire_sync);
+	conn_send_copy(&s->conn, buf_slice(&b));
+	buf_fini(&b);
+}
+
 static void send_abort(struct client *c)
 {
 	struct server *s = c->server;
-	struct buf b;
 
 	replies_add(&s->replies, REPLY_ABORT, true);
-	buf_init(&b, ABORT_MAX);
-	build_bind_renamed(&b, slice_of("", 1), slice_str(REWRITE_NO_STATEMENT),
-			   slice_of("\0\0\0\0\0", 6));
-	buf_append_slice(&b, wire_sync);
-	conn_send_copy(&s->conn, buf_slice(&b));
-	buf_fini(&b);
+	send_error_bind(s, REWRITE_NO_STATEMENT, true);
 	s->txn_status = 'E';
 	(void)txn_ready(&c->txn, 'E');
 }
@@ -408,6 +414,16 @@ void failure_abort_txn(struct client *c)
 		track_lost(c);
 		c->is_txn_lost = true;
 	}
+}
+
+void failure_in_batch(struct client *c, const struct request *req, const char *statement)
+{
+	struct server *s = c->server;
+	bool is_end = req->has_sync || req->kind != REQUEST_EXTENDED;
+
+	held_release(c); /* what went before can't be repeated without it */
+	replies_newest(&s->replies)->has_sync |= is_end;
+	send_error_bind(s, statement, is_end);
 }
 
 /* ROLLBACK ends it without an error; so does COMMIT, as in PostgreSQL, if the client knows. */

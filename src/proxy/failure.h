@@ -27,6 +27,11 @@ void failure_internal_error(struct client *c, const struct reply_segment *seg, s
  * error of PostgreSQL. No request is under way.
  */
 void failure_abort_txn(struct client *c);
+/*
+ * In the place of this request, the next of a batch whose Sync is due: an error of the server,
+ * behind its answers to what went before, that names this statement.
+ */
+void failure_in_batch(struct client *c, const struct request *req, const char *statement);
 /* The transaction died with its server, or before it had one: answers this request accordingly. */
 bool failure_answer_lost(struct client *c, const struct request *req, const struct plan *plan);
 /* A log-in error that waiting doesn't mend: the clients must hear it. */

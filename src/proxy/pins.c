@@ -7,7 +7,11 @@
 #include <stdio.h>
 
 #include "base/log.h"
+#include "proxy/failure.h"
 #include "proxy/serve.h"
+
+/* No statement has such a name; a letter for the reason follows. */
+#define REFUSED "pgweir_refused_"
 
 static const struct reason {
 	uint32_t pin;
@@ -56,6 +60,14 @@ static const struct reason *find(const struct client *c, const struct plan *plan
 	return NULL;
 }
 
+static void refusal(const struct reason *r, struct pg_error *e)
+{
+	pg_error_set(e, "0A000", "not allowed in transaction pooling: %s", r->text);
+	snprintf(e->hint, sizeof e->hint,
+		 "It would keep a server connection for this session alone. Use a database entry with "
+		 "pool_mode=session, or have %s set to pin.", r->option);
+}
+
 bool pins_refuse(struct client *c, const struct request *req, const struct plan *plan)
 {
 	const struct reason *r = find(c, plan, PIN_POLICY_REFUSE);
@@ -64,11 +76,37 @@ bool pins_refuse(struct client *c, const struct request *req, const struct plan 
 	if (!r)
 		return false;
 	stat_add(&c->tenant->stats->pins_refused, 1);
-	pg_error_set(&e, "0A000", "not allowed in transaction pooling: %s", r->text);
-	snprintf(e.hint, sizeof e.hint,
-		 "It would keep a server connection for this session alone. Use a database entry with "
-		 "pool_mode=session, or have %s set to pin.", r->option);
+	refusal(r, &e);
 	serve_error(c, req, &e);
+	return true;
+}
+
+bool pins_refuse_in_batch(struct client *c, const struct request *req, const struct plan *plan)
+{
+	const struct reason *r = find(c, plan, PIN_POLICY_REFUSE);
+	char name[sizeof REFUSED + 1];
+
+	if (!r || replies_newest(&c->server->replies)->has_error)
+		return false;
+	stat_add(&c->tenant->stats->pins_refused, 1);
+	snprintf(name, sizeof name, REFUSED "%c", (int)('a' + (r - reasons)));
+	failure_in_batch(c, req, name);
+	return true;
+}
+
+bool pins_take_refusal(const struct msg_error *from, struct pg_error *out)
+{
+	struct slice text = from->message;
+	const char *at = slice_is(from->sqlstate, "26000") ?
+				 memmem(text.ptr, text.len, REFUSED, strlen(REFUSED)) : NULL;
+	size_t i;
+
+	if (!at || at + strlen(REFUSED) == text.ptr + text.len)
+		return false;
+	i = (size_t)(at[strlen(REFUSED)] - 'a');
+	if (i >= WEIR_COUNTOF(reasons))
+		return false;
+	refusal(&reasons[i], out);
 	return true;
 }
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: PostgreSQL
 """Pins end when PostgreSQL says that their reason is gone."""
 from lib import check, equal, quick, raises, until
+from rawpg import FLUSH, SYNC, ask_sql, bind, error_fields, execute, first_error, logged_in, parse, query, values
 
 OPTIONS = {"default_pool_size": 2}
 
@@ -194,3 +195,59 @@ def test_what_the_operator_wants(start, sub):
         c.is_free()
         rows = {r["reason"]: r for r in weir.show("PINS") if r["database"] == "app"}
         equal((int(rows["advisory_lock"]["clients"]), int(rows["advisory_lock"]["total"])), (0, 1))
+
+
+def run(*texts):
+    return b"".join(parse("", t) + bind("", "") + execute() for t in texts)
+
+
+TEMP = "CREATE TEMP TABLE refused(k int)"
+REFUSED = {    # what follows the first part of a batch, up to its Sync
+    "with its Sync": (run(TEMP) + SYNC,),
+    "cut again": (run(TEMP) + FLUSH, run("SELECT 'skipped'") + SYNC),
+    "in front of others": (run(TEMP) + FLUSH + run("SELECT 'skipped'") + FLUSH + SYNC,),
+    "behind others": (run("SELECT 'kept back', now()", TEMP) + SYNC,),
+    "twice": (run(TEMP) + FLUSH + run(TEMP) + FLUSH + run("LOAD 'plpgsql'") + SYNC,),
+    "as a query": (query(TEMP),),
+    "longer than what is kept": (parse("", "CREATE TEMP TABLE refused AS SELECT $1::text") +
+                                 bind("", "", ["x" * 200000]) + execute() + SYNC,),
+}
+
+
+@quick
+def test_refused_behind_a_part_of_its_batch(start, sub):
+    """In its place behind the answers before it, as if the server had said so: the batch is undone, and nobody is pinned."""
+    weir = start({"default_pool_size": 1, "pin_temp_table": "refuse", "pin_load": "refuse", "client_buffer_size": 65536})
+    with weir.connect() as conn:
+        conn.execute("DROP TABLE IF EXISTS it_refused; CREATE TABLE it_refused(k int)")
+    first = run("INSERT INTO it_refused VALUES (1)", "SELECT 'first'")
+    for label, parts in REFUSED.items():
+        for waits in (True, False):
+            for txn in (False, True):
+                with sub(f"pins::refused in a batch, {label}, {'awaited' if waits else 'ahead'}{', in BEGIN' if txn else ''}"):
+                    with logged_in(weir, application_name="it_refused") as raw:
+                        refused_in_batch(weir, raw, first + FLUSH, parts, waits, txn)
+
+
+def refused_in_batch(weir, raw, first, parts, waits, has_begin):
+    count = weir.stat("pins_refused")
+    if has_begin:
+        ask_sql(raw, "BEGIN")
+    got = []
+    for part in (first, *parts):
+        raw.send(part)
+        if waits and part == first:
+            got += raw.read_until("D")
+    got += raw.read_until("Z")
+    equal(values(got), [["first"]])
+    error, = (error_fields(b) for k, b in got if k == "E")
+    equal((error["S"], error["C"], error["M"]), ("ERROR", "0A000", "not allowed in transaction pooling: temporary table"))
+    check("pin_temp_table" in error["H"], error)
+    equal([b for k, b in got if k == "Z"], [b"E" if has_begin else b"I"])
+    check(weir.stat("pins_refused") > count, "not counted")
+    if has_begin:
+        equal(first_error(ask_sql(raw, "SELECT 1")), "25P02")
+        equal(first_error(ask_sql(raw, "COMMIT")), None)
+    equal(values(ask_sql(raw, "SELECT count(*) FROM it_refused")), [["0"]])
+    equal(values(ask_sql(raw, "SELECT to_regclass('pg_temp.refused')")), [[None]])
+    equal(next(r["pinned"] for r in weir.show("CLIENTS") if r["application_name"] == "it_refused"), "")
