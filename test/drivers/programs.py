@@ -60,6 +60,13 @@ class Program(Suite):
         return found
 
 
+class Project(Program):
+    """In a folder of its own."""
+
+    def bring(self, folder):
+        shutil.copytree(os.path.join(SOURCES, self.source), folder, dirs_exist_ok=True)
+
+
 class Node(Program):
     """With its packages, fetched once into the build folder."""
 
@@ -94,5 +101,7 @@ PROGRAMS = {
                     ("ecpg -o ecpg.c ecpg.pgc && "
                      "cc -O1 -o ecpg_ ecpg.c $(pkg-config --cflags --libs libecpg)",)),
     "odbc": Program("odbc", [PYTHON, "-B", "odbc.py"], ("python3-pyodbc", "odbc-postgresql")),
+    "django": Project("django", [PYTHON, "-B", "program.py"], ("python3-django",)),
+    "activerecord": Program("activerecord", ["ruby", "activerecord.rb"], ("ruby-activerecord",)),
     "ruby-pg": Program("ruby", ["ruby", "ruby.rb"], ("ruby-pg", "ruby-sequel")),
 }

@@ -1,0 +1,9 @@
+# SPDX-License-Identifier: PostgreSQL
+"""Django's command line for the project beside it."""
+import os
+import sys
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project")
+if __name__ == "__main__":
+    from django.core.management import execute_from_command_line
+    execute_from_command_line(sys.argv)
