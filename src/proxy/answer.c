@@ -389,8 +389,7 @@ static void take_parameter(struct stream *st, const struct frame *f)
 {
 	struct reply_segment *seg = current(st);
 
-	backend_learn_parameter(st->s, f->body);
-	if (!seg || replies_is_internal(seg)) {
+	if (!backend_learn_parameter(st->s, f->body) || !seg || replies_is_internal(seg)) {
 		swallow(st, f->whole.len);
 		return;
 	}
@@ -684,7 +683,7 @@ static bool skip_message(struct stream *st, size_t len)
 	if (total > rest.len && total <= LOOKED_AT_MAX)
 		return false;
 	if (head.type == BE_PARAMETER_STATUS && total <= LOOKED_AT_MAX)
-		backend_learn_parameter(st->s, slice_of(rest.ptr + FRAME_HEADER_BYTES, head.body_len));
+		(void)backend_learn_parameter(st->s, slice_of(rest.ptr + FRAME_HEADER_BYTES, head.body_len));
 	drop_message(st, total, rest.len);
 	return true;
 }

@@ -314,23 +314,31 @@ static void on_tls_ready(struct conn *conn)
 		send_startup(s);
 }
 
-void backend_learn_parameter(struct server *s, struct slice body)
+static void learn(struct server *s, struct slice name, struct slice value)
 {
-	struct msg_name_value m;
 	struct params *changed;
 
-	if (backend_read_parameter(body, &m) != WEIR_OK)
+	if (slice_equal(params_find(s->params, name), value) && value.len)
 		return;
-	/* What the application talks to is one server that takes writes. */
-	if (slice_is(m.name, "in_hot_standby"))
-		m.value = slice_str("off");
-	if (slice_equal(params_find(s->params, m.name), m.value) && m.value.len)
-		return;
-	changed = params_with(s->params, m.name, m.value);
+	changed = params_with(s->params, name, value);
 	if (!changed)
 		return;
 	params_put(&s->params);
 	s->params = changed;
+}
+
+bool backend_learn_parameter(struct server *s, struct slice body)
+{
+	struct msg_name_value m;
+
+	if (backend_read_parameter(body, &m) != WEIR_OK)
+		return true;
+	if (slice_is(m.name, "in_hot_standby")) { /* one server that takes writes is what clients see */
+		learn(s, m.name, slice_str("off"));
+		return false;
+	}
+	learn(s, m.name, m.value);
+	return true;
 }
 
 static void login_done(struct server *s)

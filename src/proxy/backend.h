@@ -28,7 +28,8 @@ void backend_adopt(struct server *s, struct proxy *p, struct conn_moved moved);
 struct proxy *backend_proxy(const struct server *s);
 struct tenant *backend_tenant(const struct server *s);
 /* A parameter that the server reported. */
-void backend_learn_parameter(struct server *s, struct slice body);
+/* False: it says something of the server, which a promotion changes, and nothing of its session. */
+bool backend_learn_parameter(struct server *s, struct slice body);
 void backend_send_query(struct server *s, struct slice sql);
 
 #endif

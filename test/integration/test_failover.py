@@ -161,6 +161,26 @@ def test_transfers_across_a_switchover(weir, tier):
     transfer_through(weir, tier, "moved_switch", lambda: tier.command("switchover"))
 
 
+@limit(180)
+def test_a_promoted_replica_pins_nobody(weir, tier):
+    """A connection that is in use meanwhile reports in_hot_standby; no client has done that."""
+    weir.need_pgweir()
+    tier.command("wait")
+    conns = [weir.connect(application_name="it_promoted") for _ in range(12)]
+    code = "DO $$ BEGIN PERFORM 1; END $$"
+    for conn in conns:
+        conn.execute("BEGIN READ ONLY")
+        conn.execute("SELECT 1")
+    tier.command("switchover")
+    for conn in conns:
+        conn.execute(code)    # on the node that it was on, whatever that is now
+        conn.execute("COMMIT")
+        conn.execute(code)
+    equal([r["pinned"] for r in weir.show("CLIENTS") if r["application_name"] == "it_promoted"], [""] * 12)
+    for conn in conns:
+        conn.close()
+
+
 @limit(300)
 def test_transfers_across_a_killed_primary(weir, tier):
     weir.need_pgweir()
