@@ -675,15 +675,17 @@ static bool skip_message(struct stream *st, size_t len)
 {
 	struct slice rest = slice_of(st->base + st->at, len - st->at);
 	struct frame_header head;
+	struct slice body;
 	size_t total;
 
 	if (frame_peek(rest, &head) != WEIR_OK)
 		return false;
+	body = slice_of(rest.ptr + FRAME_HEADER_BYTES, head.body_len);
 	total = FRAME_HEADER_BYTES + (size_t)head.body_len;
 	if (total > rest.len && total <= LOOKED_AT_MAX)
 		return false;
 	if (head.type == BE_PARAMETER_STATUS && total <= LOOKED_AT_MAX)
-		(void)backend_learn_parameter(st->s, slice_of(rest.ptr + FRAME_HEADER_BYTES, head.body_len));
+		(void)backend_learn_parameter(st->s, body);
 	drop_message(st, total, rest.len);
 	return true;
 }

@@ -90,7 +90,7 @@ struct client {
 	bool is_txn_lost : 1;            /* it is aborted: its server died, or it had none */
 	bool is_loss_untold : 1;         /* ... while it was idle: it hears with its next request */
 	bool is_skipping : 1;            /* error answered here: what comes up to Sync is dropped */
-	bool has_ddl : 1, wants_catalog : 1; /* sent since the last transaction ended; see struct plan */
+	bool has_ddl : 1, wants_catalog : 1; /* sent since the last transaction; see struct plan */
 	bool has_moved_sequence : 1;     /* since it logged in, or discarded them */
 	bool has_notified : 1;           /* in its open transaction, perhaps */
 	bool has_key : 1;                /* it was told a cancel key */
