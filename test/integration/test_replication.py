@@ -3,6 +3,7 @@
 streams, base backups, limits, and what becomes of either side when the other ends."""
 import contextlib
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -250,7 +251,7 @@ def test_receivewal(weir, tier):
                 "SELECT restart_lsn >= %s FROM pg_replication_slots WHERE slot_name = 'weir_wal'",
                 (end,)).fetchone()[0])
         conn.execute("DROP TABLE streamed")
-        done = [f for f in os.listdir(folder) if not f.endswith(".partial")]
+        done = [f for f in os.listdir(folder) if re.fullmatch("[0-9A-F]{24}", f)]
         check(done, "no whole segment")
         out = subprocess.run([os.path.join(BIN, "pg_waldump"), "-n", "3", os.path.join(folder, done[0])],
                              capture_output=True, text=True, timeout=patient(30))

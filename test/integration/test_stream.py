@@ -138,7 +138,7 @@ def test_who_sends_and_leaves(weir, tier, sub):
                 name = f"{label}, {how}"
                 with sub(f"stream::{name}"):
                     with logged_in(weir) as raw:
-                        raw.rows("SELECT 1")
+                        raw.rows("SELECT txid_current()")    # a connection to the primary is there
                         raw.send(make(f"INSERT INTO it_farewell VALUES ('{name}')"), farewell)
                     wait_run(name)
 
@@ -151,7 +151,7 @@ def test_who_leaves_in_the_same_record(start, tier, folder):
     with farewells(tier) as wait_run, Raw(weir.port) as raw:
         raw.sock = RecordSocket(raw.sock)
         equal(raw.log_in(), None)
-        raw.rows("SELECT 1")
+        raw.rows("SELECT txid_current()")
         tls = raw.sock.tls
         tls.write(query("INSERT INTO it_farewell VALUES ('sealed')"))
         with contextlib.suppress(ssl.SSLWantReadError):
