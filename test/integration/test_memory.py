@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from lib import Skip, check, equal, limit, needs, until
 from rawpg import Raw, query, struct
+from test_listen import settle
 from test_tls import make_certificate
 
 CLIENTS, TLS_CLIENTS, AT_ONCE = 2000, 1000, 50
@@ -37,8 +38,9 @@ def measured(start, options):
     weir.need_pgweir()
     if weir.is_sanitized():
         raise Skip("under a sanitizer memory says nothing")
-    with weir.connect() as conn:    # what the first one costs is nobody's in particular
+    with weir.connect() as conn:    # what the first one costs is nobody's in particular, nor the catalog
         conn.execute("SELECT 1")
+    settle(weir)
     return weir
 
 
