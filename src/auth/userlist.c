@@ -94,6 +94,21 @@ static enum weir_err read_quoted(struct text_line *line, const char *what, struc
 	return text_line_broken(line, "%s has no closing quote", what);
 }
 
+/* What stands between the two is of no interest, a colon or a comma say; to PgBouncer neither. */
+static void skip_to_quote(struct slice *s)
+{
+	const char *quote = s->len ? memchr(s->ptr, '"', s->len) : NULL;
+
+	if (quote)
+		*s = slice_of(quote, s->len - (size_t)(quote - s->ptr));
+}
+
+/* As PostgreSQL cuts it, and we the client's. */
+static struct slice cut_name(struct slice name)
+{
+	return slice_of(name.ptr, name.len < USERLIST_NAME_MAX ? name.len : USERLIST_NAME_MAX);
+}
+
 static enum weir_err read_line(struct userlist *list, struct text_line *line, struct buf *user,
                                struct buf *secret)
 {
@@ -102,12 +117,12 @@ static enum weir_err read_line(struct userlist *list, struct text_line *line, st
 	if (!text_line_has_more(line))
 		return WEIR_OK;
 	err = read_quoted(line, "user name", user);
-	if (err == WEIR_OK && user->len == 0)
-		err = text_line_broken(line, "the user name is empty");
-	if (err == WEIR_OK)
-		err = read_quoted(line, "secret", secret);
-	if (err == WEIR_OK)
-		add(list, buf_slice(user), buf_slice(secret));
+	if (err != WEIR_OK)
+		return err;
+	skip_to_quote(&line->rest);
+	err = read_quoted(line, "secret", secret);
+	if (err == WEIR_OK && user->len > 0) /* nobody comes without a name */
+		add(list, cut_name(buf_slice(user)), buf_slice(secret));
 	return err;
 }
 
@@ -116,7 +131,7 @@ static enum weir_err read_lines(struct userlist *list, struct slice text, struct
 	struct buf user, secret;
 	enum weir_err err = WEIR_OK;
 
-	buf_init(&user, USERLIST_NAME_MAX);
+	buf_init(&user, USERLIST_SECRET_MAX);
 	buf_init(&secret, USERLIST_SECRET_MAX);
 	while (err == WEIR_OK && text_line_next(line, &text))
 		err = read_line(list, line, &user, &secret);

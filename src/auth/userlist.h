@@ -19,8 +19,8 @@
 #include "base/slice.h"
 
 enum {
-	USERLIST_NAME_MAX = 63,
-	USERLIST_SECRET_MAX = 2048,
+	USERLIST_NAME_MAX = 63,      /* of a longer name so much counts */
+	USERLIST_SECRET_MAX = 65530, /* PgBouncer's */
 	USERLIST_ERROR_MAX = 256,
 	USERLIST_PREPARE_MAX = 500,
 };
