@@ -117,10 +117,13 @@ static int facility_code(const char *name)
 		{ "authpriv", LOG_AUTHPRIV }, { "local0", LOG_LOCAL0 }, { "local1", LOG_LOCAL1 },
 		{ "local2", LOG_LOCAL2 },     { "local3", LOG_LOCAL3 }, { "local4", LOG_LOCAL4 },
 		{ "local5", LOG_LOCAL5 },     { "local6", LOG_LOCAL6 }, { "local7", LOG_LOCAL7 },
+		{ "cron", LOG_CRON },         { "ftp", LOG_FTP },       { "kern", LOG_KERN },
+		{ "lpr", LOG_LPR },           { "mail", LOG_MAIL },     { "news", LOG_NEWS },
+		{ "syslog", LOG_SYSLOG },     { "uucp", LOG_UUCP },     { "", LOG_DAEMON },
 	};
 
 	for (size_t i = 0; i < WEIR_COUNTOF(known); i++) {
-		if (strcmp(known[i].name, name) == 0)
+		if (strcasecmp(known[i].name, name) == 0)
 			return known[i].code;
 	}
 	return WEIR_ERR_NOT_FOUND;

@@ -14,6 +14,7 @@
 #include "base/mem.h"
 #include "config/clusters.h"
 #include "config/connstr.h"
+#include "config/number.h"
 #include "config/secret_file.h"
 #include "config/system_ca.h"
 #include "config/value.h"
@@ -83,11 +84,15 @@ static void defaults_set(enum option_scope scope, void *base, struct config *cfg
 		row_default(&table.rows[i], base, cfg);
 }
 
-/* PgBouncer's word for what an entry leaves to the global option. */
+/* Less than nothing is PgBouncer's word for what an entry leaves to the global option. */
 static bool is_left_open(const struct option *o, const struct config_entry *at, struct slice value)
 {
+	struct number n;
+
 	return (at->scope == OPTION_SCOPE_DATABASE || at->scope == OPTION_SCOPE_USER) &&
-	       (o->kind == OPTION_INT || o->kind == OPTION_SECONDS) && slice_is(value, "-1");
+	       (o->kind == OPTION_INT || o->kind == OPTION_SECONDS) &&
+	       number_parse(value, NUMBER_DECIMAL, &n) && n.is_negative && !n.unit.len &&
+	       n.value < 0;
 }
 
 /* One key of one entry. `given` is the bit set of the struct, NULL for globals. */
@@ -401,7 +406,7 @@ static enum weir_err build_checks(struct build *b)
 		return global_fail(b, "replica_eject_time", "is above replica_eject_max");
 	if (!log_has_facility(g->syslog_facility))
 		return global_fail(b, "syslog_facility",
-		                   "isn't daemon, user, auth, authpriv or local0 to local7");
+		                   "isn't one that syslog has, such as daemon or local0");
 	if (check_redis(b) != WEIR_OK)
 		return WEIR_ERR_CONFIG;
 	if (g->http_listen[0] &&

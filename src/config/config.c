@@ -120,6 +120,13 @@ struct config *config_load_text(const char *text, struct config_error *err)
 	return config_finish(cfg, &entries, err);
 }
 
+/* An earlier SET of the same option. */
+static bool is_superseded(const struct config_entry *e, const struct config_entry *by)
+{
+	return strcmp(e->file, by->file) == 0 && e->scope == by->scope &&
+	       strcmp(e->name, by->name) == 0;
+}
+
 struct config *config_with(const struct config *base, struct slice name, struct slice value,
                            struct config_error *err)
 {
@@ -133,7 +140,8 @@ struct config *config_with(const struct config *base, struct slice name, struct 
 	};
 
 	for (size_t i = 0; i < base->entry_count; i++)
-		config_entries_add(&entries, &cfg->arena, &base->entries[i]);
+		if (!is_superseded(&base->entries[i], &entry))
+			config_entries_add(&entries, &cfg->arena, &base->entries[i]);
 	config_entries_add(&entries, &cfg->arena, &entry);
 	cfg = config_finish(cfg, &entries, err);
 	if (cfg)

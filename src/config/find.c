@@ -60,13 +60,21 @@ bool config_list_next(struct slice *rest, struct slice *item)
 	return false;
 }
 
+static bool parts_names(char c)
+{
+	return c == '\0' || strchr(", \t\r\n", c);
+}
+
+/* Commas and blanks part names, but a name may have blanks inside, as in PgBouncer. */
 bool config_list_has(const char *list, struct slice name)
 {
-	struct slice rest = slice_str(list), item;
+	const char *end = list + strlen(list), *at = list;
 
-	while (config_list_next(&rest, &item))
-		if (slice_equal(item, name))
+	while (name.len && (at = memmem(at, (size_t)(end - at), name.ptr, name.len)) != NULL) {
+		if ((at == list || parts_names(at[-1])) && parts_names(at[name.len]))
 			return true;
+		at++;
+	}
 	return false;
 }
 

@@ -11,6 +11,7 @@ src_config_libconfig_a_SOURCES = \
 	src/config/find.c src/config/find.h \
 	src/config/hostlist.c src/config/hostlist.h \
 	src/config/manual.c \
+	src/config/number.c src/config/number.h \
 	src/config/options.c src/config/options.def src/config/options.h \
 	src/config/print.c src/config/print.h \
 	src/config/reader.c src/config/reader.h \

@@ -26,6 +26,7 @@
 	  .offset = offsetof(struct config_globals, f),         \
 	  .inherit_offset = -1,                                 \
 	  .kind = OPTION_##k,                                   \
+	  .is_global = true,                                    \
 	  .needs_restart = APPLY_##apply,                       \
 	  .is_ignored = STATUS_##status,                        \
 	  .group = NULL },
@@ -42,6 +43,7 @@ static const struct option global_rows[] = {
 	  .offset = offsetof(struct type, f),                           \
 	  .inherit_offset = inherit,                                    \
 	  .kind = OPTION_##k,                                           \
+	  .is_global = false,                                           \
 	  .needs_restart = false,                                       \
 	  .is_ignored = STATUS_##status,                                \
 	  .group = NULL },

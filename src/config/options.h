@@ -52,6 +52,7 @@ enum config_load_balance { LOAD_BALANCE_DISABLE, LOAD_BALANCE_ROUND_ROBIN };
 enum option_kind {
 	OPTION_BOOL,
 	OPTION_INT,
+	OPTION_LIMIT, /* an INT of which less than 0 means 0 */
 	OPTION_OCTAL,
 	OPTION_BYTES,
 	OPTION_SECONDS,
@@ -76,6 +77,7 @@ enum option_kind {
 /* The C type of a field of each kind. */
 #define OPTION_CTYPE_BOOL bool
 #define OPTION_CTYPE_INT int
+#define OPTION_CTYPE_LIMIT int
 #define OPTION_CTYPE_OCTAL int
 #define OPTION_CTYPE_MILLIS int
 #define OPTION_CTYPE_BYTES uint64_t
@@ -95,6 +97,9 @@ enum option_kind {
 #define OPTION_CTYPE_LOAD_BALANCE enum config_load_balance
 #define OPTION_CTYPE_IO_BACKEND enum config_io_backend
 
+/* Seconds that no option has more of. */
+#define OPTION_SECONDS_FOREVER 2147483647
+
 enum option_scope {
 	OPTION_SCOPE_GLOBAL,
 	OPTION_SCOPE_DATABASE,
@@ -113,6 +118,7 @@ struct option {
 	size_t offset;            /* of the field in its scope's struct */
 	ptrdiff_t inherit_offset; /* in struct config_globals; -1: nothing */
 	enum option_kind kind;
+	bool is_global; /* whole numbers as PgBouncer reads those of its main section: 0x10, 010 */
 	bool needs_restart;
 	bool is_ignored;   /* accepted without function */
 	const char *group; /* not NULL: no option but the title of the rows that follow; name is NULL */

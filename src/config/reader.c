@@ -17,6 +17,8 @@
 
 enum { LINE_BYTES_MAX = 65536, INCLUDE_DEPTH_MAX = 10, ENTRIES_MAX = 200000, SECTION_MAX = 64 };
 
+#define BLANKS " \t\r\n\f\v"
+
 struct source {
 	FILE *file;
 	const char *name; /* in the arena */
@@ -28,6 +30,7 @@ struct reader {
 	size_t depth;              /* sources open */
 	struct source last;        /* where the latest line came from, for errors */
 	char section[SECTION_MAX]; /* of the latest header; empty: none yet */
+	const char *rest;          /* of the header's line, still to be read; in the arena */
 	struct arena *arena;
 	struct config_entries *out;
 	struct config_error *err;
@@ -128,8 +131,9 @@ static char *trim_end(char *text)
 static bool reader_directive(struct reader *r, char *line)
 {
 	static const char word[] = "%include";
-	char *path = line;
+	char *path;
 
+	line += strspn(line, BLANKS);
 	if (line[0] != '%')
 		return false;
 	if (strncmp(line, word, sizeof(word) - 1) != 0 || !strchr(" \t", line[sizeof(word) - 1])) {
@@ -149,6 +153,11 @@ static bool reader_line(struct reader *r, char *line, int size)
 {
 	struct source *s = &r->stack[r->depth - 1];
 
+	if (r->rest) {
+		snprintf(line, (size_t)size, "%s", r->rest);
+		r->rest = NULL;
+		return true;
+	}
 	if (!fgets(line, size, s->file)) {
 		if (ferror(s->file))
 			reader_fail(r, NULL, strerror(errno)); /* a folder, for one */
@@ -159,15 +168,6 @@ static bool reader_line(struct reader *r, char *line, int size)
 	if (strlen(line) == (size_t)size - 1 && line[size - 2] != '\n')
 		reader_fail(r, NULL, "the line is too long");
 	return true;
-}
-
-static void reader_section(struct reader *r, const char *line)
-{
-	const char *text = line + strspn(line, " \t");
-
-	if (text[0] == '[')
-		snprintf(r->section, sizeof(r->section), "%.*s", (int)strcspn(text + 1, "]\r\n"),
-		         text + 1);
 }
 
 static void reader_pop(struct reader *r)
@@ -195,6 +195,27 @@ static bool section_scope(const char *section, enum option_scope *scope)
 		}
 	}
 	return false;
+}
+
+/* What stands behind the header in its line is read as the next one, as PgBouncer reads it. */
+static void reader_section(struct reader *r, char *line)
+{
+	char *text = line + strspn(line, BLANKS), *end;
+	enum option_scope scope;
+
+	if (text[0] != '[')
+		return;
+	end = text + strcspn(text, "]\r\n");
+	if (*end != ']') {
+		reader_fail(r, NULL, "a section's name has no ]");
+		return;
+	}
+	snprintf(r->section, sizeof(r->section), "%.*s", (int)(end - text - 1), text + 1);
+	if (!section_scope(r->section, &scope))
+		reader_fail(r, r->section, "unknown section");
+	if (end[1 + strspn(end + 1, BLANKS)])
+		r->rest = arena_strdup(r->arena, slice_str(end + 1));
+	end[1] = '\0';
 }
 
 static int on_entry(void *user, const char *section, const char *name, const char *value)
@@ -236,7 +257,7 @@ static char *unquote(char *name)
 /* True when the line was 'name' = value or "name" = value, and has been taken. */
 static bool reader_quoted(struct reader *r, char *line)
 {
-	char *name = line + strspn(line, " \t"), *rest;
+	char *name = line + strspn(line, BLANKS), *rest;
 
 	if (name[0] != '\'' && name[0] != '"')
 		return false;

@@ -1,22 +1,14 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
  * Values of options: parsing with range check, printing, comparing, copying,
- * all driven by the row. Numbers are read by hand, digit by digit, so that
- * neither locale nor overflow can surprise. Pure.
+ * all driven by the row. Pure.
  */
 #include "config/value.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 
-struct number {
-	double value;    /* for range checks */
-	uint64_t whole;  /* integer part */
-	uint64_t micros; /* fraction in millionths, cut */
-	bool is_negative;
-	bool is_fraction;
-	struct slice unit; /* what follows, blanks trimmed */
-};
+#include "config/number.h"
 
 struct unit {
 	const char *name;
@@ -39,57 +31,9 @@ static const struct unit time_units[] = {
 	{ "d", 86400000000ULL }, { NULL, 0 },
 };
 
-enum { WHOLE_DIGITS_MAX = 15 };
-
 static bool is_digit(char c)
 {
 	return c >= '0' && c <= '9';
-}
-
-static struct slice trim(struct slice s)
-{
-	while (s.len && (s.ptr[0] == ' ' || s.ptr[0] == '\t'))
-		s = slice_of(s.ptr + 1, s.len - 1);
-	while (s.len && (s.ptr[s.len - 1] == ' ' || s.ptr[s.len - 1] == '\t'))
-		s.len--;
-	return s;
-}
-
-static size_t number_fraction(struct slice text, size_t i, struct number *n)
-{
-	uint64_t scale = 100000;
-
-	n->is_fraction = true;
-	for (; i < text.len && is_digit(text.ptr[i]); i++, scale /= 10)
-		n->micros += scale * (uint64_t)(text.ptr[i] - '0');
-	return i;
-}
-
-/* [-]digits[.digits][blanks][unit] */
-static bool number_parse(struct slice text, struct number *n)
-{
-	size_t i = 0, first;
-
-	memset(n, 0, sizeof(*n));
-	text = trim(text);
-	if (text.len && text.ptr[0] == '-') {
-		n->is_negative = true;
-		i++;
-	}
-	for (first = i; i < text.len && is_digit(text.ptr[i]); i++) {
-		if (i - first >= WHOLE_DIGITS_MAX)
-			return false;
-		n->whole = n->whole * 10 + (uint64_t)(text.ptr[i] - '0');
-	}
-	if (i == first)
-		return false;
-	if (i < text.len && text.ptr[i] == '.')
-		i = number_fraction(text, i + 1, n);
-	n->value = (double)n->whole + (double)n->micros / 1e6;
-	if (n->is_negative)
-		n->value = -n->value;
-	n->unit = trim(slice_of(text.ptr + i, text.len - i));
-	return true;
 }
 
 static const struct unit *unit_find(const struct unit *units, struct slice name)
@@ -105,11 +49,22 @@ static bool out_of_range(const struct option *o, double value)
 	return value < o->min || value > o->max;
 }
 
-static bool parse_bool(struct slice text, bool *out)
+static enum number_form form_of(const struct option *o)
 {
-	static const char *const yes[] = { "1", "on", "true", "yes", "t", "y" };
-	static const char *const no[] = { "0", "off", "false", "no", "f", "n" };
+	return o->is_global ? NUMBER_AS_IN_C : NUMBER_DECIMAL;
+}
 
+/* To PgBouncer a switch is a number. */
+static bool parse_bool(const struct option *o, struct slice text, bool *out)
+{
+	static const char *const yes[] = { "on", "true", "yes", "t", "y" };
+	static const char *const no[] = { "off", "false", "no", "f", "n" };
+	struct number n;
+
+	if (number_parse(text, form_of(o), &n) && !n.is_fraction && !n.unit.len) {
+		*out = n.whole != 0;
+		return true;
+	}
 	for (size_t i = 0; i < WEIR_COUNTOF(yes); i++) {
 		if (slice_is_nocase(text, yes[i]) || slice_is_nocase(text, no[i])) {
 			*out = slice_is_nocase(text, yes[i]);
@@ -123,46 +78,48 @@ static bool parse_int(const struct option *o, struct slice text, int *out)
 {
 	struct number n;
 
-	if (!number_parse(text, &n) || n.is_fraction || n.unit.len || out_of_range(o, n.value))
+	if (!number_parse(text, form_of(o), &n) || n.is_fraction || n.unit.len)
+		return false;
+	if (o->kind == OPTION_LIMIT && n.is_negative)
+		n = (struct number){ .whole = 0 };
+	if (out_of_range(o, n.value))
 		return false;
 	*out = n.is_negative ? -(int)n.whole : (int)n.whole;
 	return true;
 }
 
-static bool parse_octal(const struct option *o, struct slice text, int *out)
-{
-	int value = 0;
-
-	if (text.len == 0 || text.len > 5)
-		return false;
-	for (size_t i = 0; i < text.len; i++) {
-		if (text.ptr[i] < '0' || text.ptr[i] > '7')
-			return false;
-		value = value * 8 + (text.ptr[i] - '0');
-	}
-	if (out_of_range(o, value))
-		return false;
-	*out = value;
-	return true;
-}
-
-static bool parse_scaled(const struct option *o, struct slice text, const struct unit *units,
+static bool parse_scaled(const struct option *o, const struct number *n, const struct unit *units,
                          uint64_t *out)
 {
-	struct number n;
-	const struct unit *unit;
+	const struct unit *unit = unit_find(units, n->unit);
 	uint64_t result;
 
-	if (!number_parse(text, &n) || n.is_negative)
+	if (!unit || n->is_negative || n->value * (double)unit->factor >= 9e18)
 		return false;
-	unit = unit_find(units, n.unit);
-	if (!unit || n.value * (double)unit->factor >= 9e18)
-		return false;
-	result = n.whole * unit->factor + n.micros * unit->factor / 1000000;
+	result = n->whole * unit->factor + n->micros * unit->factor / 1000000;
 	if (out_of_range(o, (double)result / (double)units[0].factor))
 		return false;
 	*out = result;
 	return true;
+}
+
+static bool parse_bytes(const struct option *o, struct slice text, uint64_t *out)
+{
+	struct number n;
+
+	return number_parse(text, form_of(o), &n) && parse_scaled(o, &n, byte_units, out);
+}
+
+/* PgBouncer's times have no bound: what is longer than ours is as good as never. */
+static bool parse_seconds(const struct option *o, struct slice text, uint64_t *out)
+{
+	struct number n;
+
+	if (!number_parse(text, NUMBER_OF_TIME, &n))
+		return false;
+	if (o->max >= OPTION_SECONDS_FOREVER && !n.is_negative && !n.unit.len && n.value > o->max)
+		n = (struct number){ .value = o->max, .whole = (uint64_t)o->max };
+	return parse_scaled(o, &n, time_units, out);
 }
 
 static bool parse_word(enum option_kind kind, struct slice text, int *out)
@@ -195,16 +152,16 @@ static bool parse_field(const struct option *o, struct slice text, void *field, 
 {
 	switch (o->kind) {
 	case OPTION_BOOL:
-		return parse_bool(text, field);
+		return parse_bool(o, text, field);
 	case OPTION_INT:
+	case OPTION_LIMIT:
+	case OPTION_OCTAL:
 	case OPTION_MILLIS:
 		return parse_int(o, text, field);
-	case OPTION_OCTAL:
-		return parse_octal(o, text, field);
 	case OPTION_BYTES:
-		return parse_scaled(o, text, byte_units, field);
+		return parse_bytes(o, text, field);
 	case OPTION_SECONDS:
-		return parse_scaled(o, text, time_units, field);
+		return parse_seconds(o, text, field);
 	case OPTION_TEXT:
 	case OPTION_SECRET:
 	case OPTION_URL:
@@ -303,6 +260,7 @@ void option_print(const struct option *o, const void *base, struct buf *out)
 		print_bool(o, *(const bool *)field, out);
 		break;
 	case OPTION_INT:
+	case OPTION_LIMIT:
 	case OPTION_MILLIS:
 		buf_appendf(out, "%d", *(const int *)field);
 		break;
@@ -383,13 +341,15 @@ void option_print_range(const struct option *o, struct buf *out)
 		buf_append_str(out, "on or off");
 		break;
 	case OPTION_INT:
+	case OPTION_LIMIT:
 		buf_appendf(out, "a whole number from %.0f to %.0f", o->min, o->max);
 		break;
 	case OPTION_MILLIS:
 		buf_appendf(out, "a number of milliseconds from %.0f to %.0f", o->min, o->max);
 		break;
 	case OPTION_OCTAL:
-		buf_appendf(out, "an octal number from %04o to %04o", (unsigned)o->min, (unsigned)o->max);
+		buf_appendf(out, "an octal number, with a 0 in front, from %04o to %04o",
+		            (unsigned)o->min, (unsigned)o->max);
 		break;
 	case OPTION_BYTES:
 		buf_appendf(out, "a size (B, kB, MB, GB, TB) from %.0f to %.0f bytes", o->min, o->max);

@@ -218,7 +218,6 @@ Test(config, minus_one_leaves_a_value_open)
 	cr_expect_not(config_database_gives(database(cfg, "a"), "pool_size"));
 	cr_expect_eq(u->given, 0);
 	config_put(&cfg);
-	cr_expect_null(config_load_text("[databases]\na = host=h pool_size=-2\n", &err));
 	cr_expect_null(config_load_text("[pgweir]\ndefault_pool_size = -1\n", &err));
 }
 
@@ -287,10 +286,10 @@ Test(config, refusals_name_line_and_option)
 	static const char *const rows[][2] = {
 		{ "[pgweir]\n\nlisten_prot = 1\n", "text:3: listen_prot: unknown option" },
 		{ "[pgweir]\nworkers = 99\n", "text:2: workers: \"99\" isn't a whole number from 0 to 64" },
-		{ "[pgweirs]\nworkers = 1\n", "text:2: pgweirs: unknown section" },
+		{ "[pgweirs]\nworkers = 1\n", "text:1: pgweirs: unknown section" },
 		{ "workers = 1\n", "text:1: workers: stands before the first [section]" },
 		{ "[pgweir]\nworkers\n", "text:2: neither name = value nor [section]" },
-		{ "[pgweir\nworkers=1\n", "text:1: neither name = value nor [section]" },
+		{ "[pgweir\nworkers=1\n", "text:1: a section's name has no ]" },
 		{ "[databases]\na = host=h cluster=m\n",
 		  "text:2: a: cluster= and host= exclude each other" },
 		{ "[databases]\na = cluster=m\n",
@@ -365,6 +364,26 @@ Test(config, with_changes_a_copy)
 	cr_expect_null(config_with(changed, slice_str("nope"), slice_str("9"), &err));
 	cr_expect_str_eq(err.message, "unknown option");
 	config_put(&changed);
+}
+
+Test(config, set_again_and_again_keeps_one_entry)
+{
+	struct config_error err;
+	struct config *cfg = load("[pgweir]\ncache_ttl=5\n");
+	size_t count = cfg->entry_count;
+
+	for (int i = 0; i < 5; i++) {
+		struct config *next = config_with(cfg, slice_str(i % 2 ? "cache_ttl" : "query_timeout"),
+		                                  slice_str(i % 2 ? "8" : "9"), &err);
+
+		cr_assert_not_null(next);
+		config_put(&cfg);
+		cfg = next;
+	}
+	cr_expect_eq(cfg->entry_count, count + 2);
+	cr_expect_eq(cfg->global.cache_ttl_us, 8000000);
+	cr_expect_eq(cfg->global.query_timeout_us, 9000000);
+	config_put(&cfg);
 }
 
 Test(config, diff_names_what_needs_a_restart)
@@ -482,5 +501,31 @@ Test(config, roles)
 	cr_expect_not(config_is_admin_user(cfg, slice_str("mon")));
 	cr_expect(config_is_admin_database(slice_str("pgweir")));
 	cr_expect_not(config_is_admin_database(slice_str("postgres")));
+	config_put(&cfg);
+}
+
+Test(config, names_in_a_list_are_parted_by_commas_or_blanks)
+{
+	struct config *cfg = load("[pgweir]\nadmin_users = ann,bob  carl ,\tthe boss\n");
+
+	cr_expect(config_is_admin_user(cfg, slice_str("ann")));
+	cr_expect(config_is_admin_user(cfg, slice_str("bob")));
+	cr_expect(config_is_admin_user(cfg, slice_str("carl")));
+	cr_expect(config_is_admin_user(cfg, slice_str("the boss")));
+	cr_expect_not(config_is_admin_user(cfg, slice_str("an")));
+	cr_expect_not(config_is_admin_user(cfg, slice_str("arl")));
+	cr_expect_not(config_is_admin_user(cfg, slice_str("")));
+	config_put(&cfg);
+}
+
+Test(config, less_than_nothing_leaves_a_value_open)
+{
+	struct config *cfg = load("[databases]\na = host=h pool_size=-7 server_lifetime=-2\n"
+	                          "b = host=h pool_size=010\n"
+	                          "[pgweir]\ndefault_pool_size=9\nserver_lifetime=3\n");
+
+	cr_expect_eq(config_pool_size(cfg, database(cfg, "a"), NULL), 9);
+	cr_expect_eq(database(cfg, "a")->server_lifetime_us, 3000000);
+	cr_expect_eq(config_pool_size(cfg, database(cfg, "b"), NULL), 10);
 	config_put(&cfg);
 }

@@ -161,3 +161,56 @@ Test(reader, too_long_a_line_is_refused)
 	cr_expect_str_eq(err.message, "the line is too long");
 	cr_expect_eq(err.line, 2);
 }
+
+static struct config *load_text(const char *text)
+{
+	struct config_error err;
+	struct config *cfg = config_load_text(text, &err);
+
+	cr_assert_not_null(cfg, "%s: line %u: %s", text, err.line, err.message);
+	return cfg;
+}
+
+Test(reader, what_stands_behind_a_section_is_read)
+{
+	struct config *cfg = load_text("[pgweir] workers = 3\n"
+	                               "[databases] ; a comment\n"
+	                               "  [databases]\ta = host=h\nb = host=h\n"
+	                               "[users] [pgweir] pidfile = p\n");
+
+	cr_expect_eq(cfg->global.workers, 3);
+	cr_expect_str_eq(cfg->global.pidfile, "p");
+	cr_expect_eq(cfg->database_count, 2);
+	config_put(&cfg);
+}
+
+Test(reader, an_include_may_be_indented_or_behind_a_section)
+{
+	char inner[] = "/tmp/weir-test-XXXXXX", text[200];
+	struct config *cfg;
+
+	write_file(inner, "workers = 3\n");
+	snprintf(text, sizeof(text), "[users]\n[pgweir] \t%%include  %s \npidfile = p\n", inner);
+	cfg = load_text(text);
+	cr_expect_eq(cfg->global.workers, 3);
+	cr_expect_str_eq(cfg->global.pidfile, "p");
+	config_put(&cfg);
+	unlink(inner);
+}
+
+Test(reader, broken_sections)
+{
+	static const char *const rows[][2] = {
+		{ "[pgweir]\n[users\n", "a section's name has no ]" },
+		{ "[pgweir] junk\n", "neither name = value nor [section]" },
+		{ "[database]\n", "unknown section" },
+		{ "[ users ]\n", "unknown section" },
+	};
+
+	for (size_t i = 0; i < WEIR_COUNTOF(rows); i++) {
+		struct config_error err;
+
+		cr_expect_null(config_load_text(rows[i][0], &err), "%s", rows[i][0]);
+		cr_expect_str_eq(err.message, rows[i][1], "%s", rows[i][0]);
+	}
+}
