@@ -280,6 +280,20 @@ struct ledger_advice ledger_wait(struct ledger_entry *e, struct ledger_waiter *w
 	return advice;
 }
 
+struct ledger_advice ledger_use_room(struct ledger_entry *e)
+{
+	struct ledger_advice advice = { .steal_from = LEDGER_NO_WORKER };
+
+	pthread_mutex_lock(&e->ledger->mutex);
+	if (open_for_waiters_locked(e)) {
+		advice.open = e;
+		advice.open_worker = list_entry(list_first(&e->waiters), struct ledger_waiter,
+						node)->worker;
+	}
+	pthread_mutex_unlock(&e->ledger->mutex);
+	return advice;
+}
+
 bool ledger_unwait(struct ledger_entry *e, struct ledger_waiter *w)
 {
 	bool was_queued;

@@ -69,6 +69,8 @@ void ledger_entry_put(struct ledger_entry *e);
 void ledger_set_limits(struct ledger_entry *e, const struct ledger_limits *limits);
 
 struct ledger_advice ledger_wait(struct ledger_entry *e, struct ledger_waiter *w);
+/* After a limit grew: one to open for a waiter; again until none (`open` NULL). */
+struct ledger_advice ledger_use_room(struct ledger_entry *e);
 /* False: a server was already granted and is on its way to the waiter's worker. */
 bool ledger_unwait(struct ledger_entry *e, struct ledger_waiter *w);
 /* The first waiter, now GRANTED; NULL: none. */

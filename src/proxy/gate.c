@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "config/config.h"
 
 struct gate {
 	struct list_node node;
@@ -84,6 +85,19 @@ struct gate_state gates_of(const struct gates *g, const char *database)
 		.is_paused = own.is_paused || g->all.is_paused,
 		.is_disabled = own.is_disabled || g->all.is_disabled,
 	};
+}
+
+bool gates_keep(struct gates *g, const struct config *cfg)
+{
+	size_t before = g->databases.count;
+
+	list_foreach_safe (&g->databases, n, tmp) {
+		struct gate *gate = list_entry(n, struct gate, node);
+
+		if (!config_database_find(cfg, slice_str(gate->database)))
+			gate_drop(g, gate);
+	}
+	return g->databases.count != before;
 }
 
 bool gates_resume_all(struct gates *g)

@@ -16,6 +16,8 @@ struct gate_state {
 	bool is_disabled;
 };
 
+struct config;
+
 struct gates {
 	struct gate_state all;
 	struct list databases; /* struct gate, private: those that aren't open */
@@ -29,6 +31,8 @@ void gates_set(struct gates *g, const char *database, struct gate_state state);
 struct gate_state gates_own(const struct gates *g, const char *database);
 /* What holds for a database: its own and what is said of all. */
 struct gate_state gates_of(const struct gates *g, const char *database);
+/* Forgets databases that the configuration doesn't know any more; true: there was one. */
+bool gates_keep(struct gates *g, const struct config *cfg);
 /* Opens what holds requests, of all and of every database; false: nothing did. */
 bool gates_resume_all(struct gates *g);
 

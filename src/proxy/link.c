@@ -427,6 +427,31 @@ void link_abandon_pool(struct pool *pool)
 	}
 }
 
+void link_recall_waiters(struct pool *pool)
+{
+	struct proxy *p = proxy_of(pool);
+
+	list_foreach_safe (&pool->waiting, n, tmp) {
+		struct client *c = list_entry(n, struct client, wait_node);
+
+		if (!ledger_unwait(pool->ledger, &c->waiter))
+			continue; /* a server is on its way */
+		link_stop_waiting(c);
+		client_wait_join(c, &p->ready);
+	}
+}
+
+void link_hold_ready(struct proxy *p)
+{
+	WEIR_ASSERT(!p->is_draining_ready);
+	p->is_draining_ready = true;
+}
+
+void link_serve_ready(struct proxy *p)
+{
+	drain_ready(p);
+}
+
 static void on_node_wait_timeout(struct loop_timer *timer)
 {
 	struct client *c = list_entry(timer, struct client, timer);

@@ -37,6 +37,11 @@ void link_serve_waiters(struct pool *pool);
 void link_refuse_waiters(struct pool *pool, const struct pg_error *error);
 /* Waits for a primary; served again when the topology changes or shortly. */
 void link_wait_node(struct client *c);
+/* Whose servers are others now: they join those who are served by link_serve_ready. */
+void link_recall_waiters(struct pool *pool);
+/* Between the two nobody is served: the lists and maps at hand stay as they are. */
+void link_hold_ready(struct proxy *p);
+void link_serve_ready(struct proxy *p);
 /* PAUSE: who waits in the pool is held with its tenant, idle servers are closed. */
 void link_pause_pool(struct pool *pool);
 /* Waits for RESUME, as long as for a server. */

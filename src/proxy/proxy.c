@@ -319,12 +319,22 @@ static void close_clients_of(struct proxy *p, const struct tenant *t)
 	}
 }
 
+static void apply_gates(struct proxy *p)
+{
+	map_foreach(&p->tenants, n) {
+		struct tenant *t = map_entry(n, struct tenant, map);
+
+		tenant_set_gate(t, gates_of(&p->gates, t->database));
+	}
+}
+
 void proxy_set_settings(struct proxy *p, struct settings *settings)
 {
 	struct settings *old = p->settings;
 
 	p->settings = settings_get(settings);
 	set_limits(p);
+	link_hold_ready(p); /* who is served may add to the maps */
 	map_foreach(&p->tenants, n) {
 		struct tenant *t = map_entry(n, struct tenant, map);
 		bool was_gone = t->is_gone;
@@ -334,6 +344,9 @@ void proxy_set_settings(struct proxy *p, struct settings *settings)
 		tenant_configure(t);
 	}
 	settings_put(&old);
+	if (gates_keep(&p->gates, settings->config))
+		apply_gates(p);
+	link_serve_ready(p);
 }
 
 void proxy_set_topology(struct proxy *p, const char *cluster, struct topology *topology)
@@ -411,23 +424,24 @@ void proxy_accept(struct proxy *p, int fd, bool is_unix)
 		conn_read_now(&c->conn); /* the kernel has waited for its first bytes */
 }
 
+/* Waits for a RESUME that nobody will give any more. */
+static bool is_held(const struct client *c)
+{
+	const struct tenant *t = c->tenant;
+
+	return t && c->wait_list &&
+	       (c->wait_list == &t->held || (t->home && c->wait_list == &t->home->held));
+}
+
 void proxy_drain(struct proxy *p)
 {
 	p->is_draining = true;
 	list_foreach_safe(&p->clients, n, tmp) {
 		struct client *c = list_entry(n, struct client, node);
 
-		if (client_may_leave(c) || (c->replication && replication_may_leave(c)))
+		if (client_may_leave(c) || is_held(c) ||
+		    (c->replication && replication_may_leave(c)))
 			client_close(c, CLOSE_SHUTDOWN, NULL);
-	}
-}
-
-static void apply_gates(struct proxy *p)
-{
-	map_foreach(&p->tenants, n) {
-		struct tenant *t = map_entry(n, struct tenant, map);
-
-		tenant_set_gate(t, gates_of(&p->gates, t->database));
 	}
 }
 

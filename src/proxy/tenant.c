@@ -14,7 +14,9 @@
 #include "pool/ledger.h"
 #include "pool/params.h"
 #include "pool/session.h"
+#include "proxy/backend.h"
 #include "proxy/link.h"
+#include "proxy/transfer.h"
 #include "tier/catalog.h"
 
 enum { FAILURE_PAUSE_US = 50000 }; /* doubled three times: a failover is noticed soon */
@@ -86,6 +88,29 @@ static void empty_pools(struct tenant *t)
 			link_empty_pool(&t->pools[i]->pool);
 }
 
+/*
+ * Their servers aren't those of the entry any more: who waits is planned anew, and doesn't wait for
+ * the log-in at a place that may never answer.
+ */
+static void move_pools(struct tenant *t)
+{
+	empty_pools(t);
+	for (int i = 0; i < TOPOLOGY_NODES_MAX; i++) {
+		struct list *logins = t->pools[i] ?
+				      &t->pools[i]->pool.by_state[SERVER_LOGIN] : NULL;
+
+		if (!logins)
+			continue;
+		list_foreach_safe (logins, n, tmp) {
+			struct server *s = list_entry(n, struct server, node);
+
+			if (!s->is_replication)
+				backend_close(s, CLOSE_SERVER_EXPIRED);
+		}
+		link_recall_waiters(&t->pools[i]->pool);
+	}
+}
+
 void tenant_leave_home(struct tenant *t)
 {
 	if (t->home && t->home != t)
@@ -152,7 +177,7 @@ void tenant_configure(struct tenant *t)
 		return;
 	}
 	if (t->db && !config_same_servers(t->settings->config, t->db, cfg, db))
-		empty_pools(t);
+		move_pools(t);
 	settings_put(&t->settings);
 	t->settings = settings_get(t->proxy->settings);
 	t->db = db;
@@ -172,6 +197,7 @@ void tenant_configure(struct tenant *t)
 		if (!t->pools[i])
 			continue;
 		ledger_set_limits(t->pools[i]->pool.ledger, &limits);
+		transfer_use_room(&t->pools[i]->pool);
 		t->pools[i]->pool.is_round_robin = cfg->global.server_round_robin;
 	}
 }

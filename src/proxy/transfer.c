@@ -199,6 +199,15 @@ void transfer_give_up_kept(struct pool *pool, uint32_t count)
 		tell_others(p, pool->ledger, count, on_give_up_mail);
 }
 
+void transfer_use_room(struct pool *pool)
+{
+	struct proxy *p = tenant_pool_of(pool)->tenant->proxy;
+	struct ledger_advice advice;
+
+	while ((advice = ledger_use_room(pool->ledger)).open)
+		post_about(p, advice.open, advice.open_worker, 1, on_open_mail);
+}
+
 void transfer_follow(struct pool *pool, const struct ledger_advice *advice)
 {
 	struct proxy *p = tenant_pool_of(pool)->tenant->proxy;

@@ -14,6 +14,8 @@ void transfer_post(struct proxy *from, struct server *s, struct ledger_waiter *w
 void transfer_lost(struct server *s);
 /* So many servers kept for single clients become free, here or where others keep them. */
 void transfer_give_up_kept(struct pool *pool, uint32_t count);
+/* A limit grew: connections for those who wait already, as mails. */
+void transfer_use_room(struct pool *pool);
 /* Carries out what the ledger advises: open, take from another worker, make room. */
 void transfer_follow(struct pool *pool, const struct ledger_advice *advice);
 

@@ -244,6 +244,7 @@ void control_publish(struct control *c, struct settings *settings)
 	move_log(&c->settings->config->global, &settings->config->global);
 	settings_put(&c->settings);
 	c->settings = settings_get(settings);
+	(void)gates_keep(&c->gates, settings->config);
 	broadcast_settings(c, settings);
 	resolver_set_ttl(c->shared.resolver, settings->config->global.dns_max_ttl_us,
 			 settings->config->global.dns_nxdomain_ttl_us);
