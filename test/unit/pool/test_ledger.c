@@ -88,6 +88,27 @@ Test(ledger, opens_one_connection_per_waiter)
 	cr_assert_eq(ledger_open_count(entry), 1);
 }
 
+Test(ledger, a_larger_limit_is_for_those_who_wait)
+{
+	struct ledger_waiter w[4] = { 0 };
+
+	limit(entry, 1, 1, 0);
+	for (int i = 0; i < 4; i++)
+		wait_for(entry, &w[i], 0);
+	say("room", ledger_use_room(entry));
+	limit(entry, 3, 0, 0);
+	for (int i = 0; i < 3; i++)
+		say("room", ledger_use_room(entry));
+	trace_expect(&trace, "wait: open\n"
+	                     "wait: wait\n"
+	                     "wait: wait\n"
+	                     "wait: wait\n"
+	                     "room: wait\n"
+	                     "room: open\n"
+	                     "room: open\n"
+	                     "room: wait\n");
+}
+
 /* A replication connection in the place of the pooled one that its client was granted. */
 Test(ledger, a_replaced_connection_keeps_its_slot)
 {

@@ -5,6 +5,7 @@
 #include <criterion/criterion.h>
 #include <stdio.h>
 
+#include "config/config.h"
 #include "proxy/gate.h"
 
 static const char *state(const struct gates *g, const char *database)
@@ -41,6 +42,24 @@ Test(gate, per_database)
 	cr_expect_eq(g.databases.count, 1, "an open one isn't kept");
 	gates_fini(&g);
 	cr_expect_eq(g.databases.count, 0);
+}
+
+Test(gate, what_the_configuration_has_not_is_forgotten)
+{
+	struct config_error err;
+	struct config *cfg = config_load_text("[databases]\na = host=h\n", &err);
+	struct gates g;
+
+	gates_init(&g);
+	set(&g, "", true, false);
+	set(&g, "a", true, false);
+	set(&g, "b", false, true);
+	cr_expect(gates_keep(&g, cfg));
+	cr_expect(!gates_keep(&g, cfg));
+	cr_expect_str_eq(state(&g, "a"), "P/P");
+	cr_expect_str_eq(state(&g, "b"), "/P");
+	gates_fini(&g);
+	config_put(&cfg);
 }
 
 Test(gate, of_all)
