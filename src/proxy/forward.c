@@ -209,11 +209,11 @@ static void send_extended(struct client *c, const struct request *req, const str
 }
 
 /* A simple query stands in the place of the open batch's Sync. */
-static void end_by_query(struct client *c)
+static void end_by_query(struct client *c, const struct plan *plan)
 {
 	struct reply_segment *seg = replies_newest(&c->server->replies);
 
-	rewrite_query_mark(c);
+	rewrite_query_mark(c, plan);
 	seg->has_sync = true;
 	seg->ends_by_query = true;
 }
@@ -229,7 +229,7 @@ static void send_body(struct client *c, const struct request *req, const struct 
 	if (!is_segment_open(s))
 		segment_begin(c, REPLY_SIMPLE, true);
 	else
-		end_by_query(c);
+		end_by_query(c, plan);
 	unnamed_end(c); /* a simple query ends it */
 	c->is_unnamed_live = false;
 	conn_send(&s->conn, req->bytes);

@@ -35,6 +35,7 @@ struct rewriting {
 	struct buf out;
 	bool has_sync, is_cut; /* the request's end */
 	bool is_plain;         /* statements go by the client's names, see bring.h */
+	const struct plan *plan;         /* of the request; NULL: its rest, behind a look */
 	const struct description *found; /* of the first Bind's statement, just now; NULL: no look */
 	const char *at, *behind, *end;   /* the Bind at hand, the message behind it, the end of all */
 };
@@ -119,15 +120,53 @@ static void close_plain(struct rewriting *rw, struct slice name)
 	build_close(&rw->out, 'S', name);
 }
 
+/* Under the client's name, inside of its batch. An error may skip it. */
+static void parse_plain(struct rewriting *rw, struct slice name, const struct prepared *p)
+{
+	close_plain(rw, name);
+	op(rw, REPLY_OP_OWN_PARSE, 0);
+	build_parse(&rw->out, name, p->text, p->param_types);
+	plain_names_set(&rw->s->plain, name, PLAIN_UNKNOWN);
+}
+
+/*
+ * What bring_names couldn't, since the batch had begun: what its text names is the client's, or
+ * isn't there. A failed transaction refuses both.
+ */
+static void bring_late(struct rewriting *rw)
+{
+	const struct plan *plan = rw->plan;
+
+	if (rw->c->txn.state == TXN_FAILED)
+		return;
+	for (uint32_t i = 0; i < plan->name_count; i++) {
+		struct slice name = plan->names[i];
+		struct prepared_name *n = prepared_names_find(rw->c->names, name);
+		const struct prepared *p = n ? n->prepared : NULL;
+
+		if (plain_names_id(&rw->s->plain, name) == (p ? p->id : PLAIN_NONE))
+			continue;
+		if (p && !p->is_sql)
+			parse_plain(rw, name, p);
+		else
+			close_plain(rw, name);
+	}
+}
+
+/* Does a text of the request speak of that statement? */
+static bool is_named_by_sql(const struct rewriting *rw, struct slice name)
+{
+	for (uint32_t i = 0; rw->plan && i < rw->plan->name_count; i++)
+		if (slice_equal(rw->plan->names[i], name))
+			return true;
+	return false;
+}
+
 /* The name is taken: by it the server gets to know the statement, and shall say so. */
 static void parse_taken(struct rewriting *rw, const struct msg_parse *m, const struct prepared *p)
 {
-	if (!p->is_sql && !rw->is_plain) {
-		close_plain(rw, m->name);
-		op(rw, REPLY_OP_OWN_PARSE, 0);
-		build_parse(&rw->out, m->name, p->text, p->param_types);
-		plain_names_set(&rw->s->plain, m->name, PLAIN_UNKNOWN);
-	}
+	if (!p->is_sql && !rw->is_plain)
+		parse_plain(rw, m->name, p);
 	op(rw, REPLY_OP_FORWARD, 0);
 	build_parse(&rw->out, m->name, m->sql, m->types);
 }
@@ -157,6 +196,8 @@ static void rewrite_named_parse(struct rewriting *rw, const struct msg_parse *m)
 	} else {
 		parse_on_server(rw, p, REPLY_OP_PARSED);
 	}
+	if (!rw->is_plain && is_named_by_sql(rw, m->name))
+		parse_plain(rw, m->name, p);
 	prepared_names_add(c->names, m->name, &p);
 }
 
@@ -469,6 +510,8 @@ static void rewrite_all(struct rewriting *rw, struct slice rest)
 	size_t used;
 
 	buf_init(&rw->out, SIZE_MAX / 2);
+	if (rw->plan)
+		bring_late(rw);
 	rw->end = rest.ptr + rest.len;
 	while (rest.len && !rw->c->look && frame_next(rest, SIZE_MAX, &f, &used) == WEIR_OK) {
 		rewrite_frame(rw, &f);
@@ -488,6 +531,7 @@ void rewrite_send(struct client *c, const struct request *req, const struct plan
 		.has_sync = req->has_sync,
 		.is_cut = req->missing > 0,
 		.is_plain = plan->shows_prepared,
+		.plan = plan,
 	};
 
 	rewrite_all(&rw, req->bytes);
@@ -548,11 +592,12 @@ bool rewrite_is_outdated(const struct msg_error *e)
 	       memmem(e->message.ptr, e->message.len, OUTDATED, strlen(OUTDATED));
 }
 
-void rewrite_query_mark(struct client *c)
+void rewrite_query_mark(struct client *c, const struct plan *plan)
 {
-	struct rewriting rw = { .c = c, .s = c->server };
+	struct rewriting rw = { .c = c, .s = c->server, .plan = plan };
 
-	buf_init(&rw.out, 64);
+	buf_init(&rw.out, SIZE_MAX / 2);
+	bring_late(&rw);
 	op(&rw, REPLY_OP_OWN_CLOSE, 0);
 	build_close(&rw.out, 'S', slice_str(REWRITE_NO_STATEMENT));
 	conn_send_copy(&c->server->conn, buf_slice(&rw.out));

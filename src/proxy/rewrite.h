@@ -24,9 +24,10 @@ void rewrite_forget(struct client *c); /* the server is another one's */
 bool rewrite_is_outdated(const struct msg_error *e);
 /*
  * A simple query follows in an open batch. The Close of a statement that never exists goes in
- * front: while its answer is due, an error is the batch's, and the query will be skipped.
+ * front: while its answer is due, an error is the batch's, and the query will be skipped. The names
+ * that the query speaks of are brought.
  */
-void rewrite_query_mark(struct client *c);
+void rewrite_query_mark(struct client *c, const struct plan *plan);
 /* What is left of the current segment is skipped: what its messages promised won't happen. */
 void rewrite_undo(struct client *c, struct server *s);
 /* The same for all that is under way. */

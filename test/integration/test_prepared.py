@@ -3,7 +3,7 @@
 import threading
 
 from lib import check, equal, limit, quick, raises, until
-from rawpg import (ask, ask_sql, bind, close, describe, error_fields, execute, first_error, logged_in, parse,
+from rawpg import (FLUSH, SYNC, ask, ask_sql, bind, close, describe, error_fields, execute, first_error, logged_in, parse,
                    query, values)
 
 # Few servers for many clients, so that every statement meets foreign servers.
@@ -140,6 +140,39 @@ def test_sql_and_protocol_share_names(weir):
         raw.send(query("PREPARE back AS SELECT 8"))
         equal(first_error(raw.read_until("Z")), None)
         equal(values(ask(raw, bind("", "back"), execute())), [["8"]])
+
+
+@quick
+def test_sql_names_a_statement_of_its_own_batch(weir):
+    """asyncpg ends prepare with Flush: what its next text names can't be brought in front of the batch."""
+    with logged_in(weir) as other, logged_in(weir) as raw:
+        ask(other, parse("own", "SELECT 3"))
+        ask_sql(other, "EXECUTE own")
+        raw.send(parse("own", "SELECT 9"), parse("runs", "EXECUTE own"), describe("S", "runs"), SYNC)
+        equal(first_error(raw.read_until("Z")), None)
+        raw.send(parse("mine", "SELECT $1::int + 1"), describe("S", "mine"), FLUSH)
+        raw.read_until("T")
+        raw.send(parse("late", "EXECUTE mine(4)"), describe("S", "late"), FLUSH)
+        equal(values(raw.read_until("T")), [])
+        for statement, want in (("late", "5"), ("runs", "9"), ("late", "5")):
+            equal(values(ask(raw, bind("", statement), execute())), [[want]])
+        raw.send(parse("again", "SELECT 7"), describe("S", "again"), FLUSH)
+        raw.read_until("T")
+        raw.send(query("EXECUTE again"))
+        equal(values(raw.read_until("Z")), [["7"]])
+
+
+@quick
+def test_a_batch_meets_no_other_clients_statement(weir):
+    """Also where it names one behind its first part."""
+    with logged_in(weir) as other, logged_in(weir) as raw:
+        for _ in range(6):
+            ask(other, parse("theirs", "SELECT 3"))
+            ask_sql(other, "EXECUTE theirs")
+            raw.send(parse("", "SELECT 1"), describe("S", ""), FLUSH)
+            raw.read_until("T")
+            equal(first_error(ask(raw, parse("", "EXECUTE theirs"), bind("", ""), execute())), "26000")
+            ask(other, close("S", "theirs"))
 
 
 @quick
