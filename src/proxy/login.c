@@ -508,6 +508,10 @@ static size_t take_first_packet(struct client *c, struct slice bytes)
 
 	if (err == WEIR_ERR_AGAIN)
 		return 0;
+	if (err && !startup_has_length(bytes)) { /* as in PostgreSQL, without a word */
+		client_close(c, CLOSE_LOGIN_FAILED, NULL);
+		return bytes.len;
+	}
 	if (err) {
 		pg_error_set(&e, "08P01", "invalid startup packet layout");
 		client_close(c, CLOSE_PROTOCOL, &e);

@@ -71,6 +71,14 @@ static enum weir_err read_body(struct reader *r, struct startup *out)
 	return read_params(r, out);
 }
 
+bool startup_has_length(struct slice in)
+{
+	struct reader head = reader_of(in);
+	uint32_t len = reader_u32(&head);
+
+	return len >= LENGTH_BYTES + CODE_BYTES && len - LENGTH_BYTES <= STARTUP_MAX_BYTES;
+}
+
 enum weir_err startup_next(struct slice in, struct startup *out, size_t *consumed)
 {
 	struct reader head = reader_of(in);
@@ -80,9 +88,9 @@ enum weir_err startup_next(struct slice in, struct startup *out, size_t *consume
 
 	if (in.len < LENGTH_BYTES)
 		return WEIR_ERR_AGAIN;
-	len = reader_u32(&head);
-	if (len < LENGTH_BYTES + CODE_BYTES || len - LENGTH_BYTES > STARTUP_MAX_BYTES)
+	if (!startup_has_length(in))
 		return WEIR_ERR_PROTOCOL;
+	len = reader_u32(&head);
 	if (len - LENGTH_BYTES > head.left)
 		return WEIR_ERR_AGAIN;
 	body = reader_of(reader_bytes(&head, len - LENGTH_BYTES));

@@ -61,6 +61,9 @@ struct startup_param {
  */
 enum weir_err startup_next(struct slice in, struct startup *out, size_t *consumed) WEIR_MUST_CHECK;
 
+/* It begins with a length that a startup packet can have. */
+bool startup_has_length(struct slice in);
+
 /* Iteration: start with *rest = startup.params; false at the end. */
 bool startup_param_next(struct slice *rest, struct startup_param *out);
 

@@ -307,6 +307,18 @@ def test_hostile_startup_bytes(weir, sub):
 
 
 @quick
+def test_who_leaves_before_the_log_in_hears_nothing(weir):
+    """node-postgres sends a Terminate in front of its startup packet when it is ended early."""
+    with Raw(weir.port) as raw:
+        raw.send(message("X"), startup({"user": "app", "database": "app"}))
+        try:
+            heard = raw.take(1)
+        except Closed:
+            heard = b""
+        equal(heard, b"")
+
+
+@quick
 def test_messages_before_the_password(weir, sub):
     for name, data in (("query", message("Q", cstr("SELECT 1"))),
                        ("huge password", b"p" + struct.pack("!I", 0x7ffffff0)),
