@@ -104,6 +104,11 @@ struct params *params_with(const struct params *old, struct slice name, struct s
 	return p;
 }
 
+bool params_equal(const struct params *a, const struct params *b)
+{
+	return slice_equal(params_messages(a), params_messages(b));
+}
+
 size_t params_count(const struct params *p)
 {
 	return p ? p->count : 0;

@@ -22,6 +22,7 @@ struct params *params_get(struct params *p); /* counted; NULL stays NULL */
 void params_put(struct params **p);
 /* A new set with one value changed; NULL when a bound is reached. Does not consume p. */
 struct params *params_with(const struct params *p, struct slice name, struct slice value);
+bool params_equal(const struct params *a, const struct params *b); /* in the same order */
 size_t params_count(const struct params *p);
 struct slice params_name(const struct params *p, size_t i);
 struct slice params_value(const struct params *p, size_t i);

@@ -64,6 +64,7 @@ void server_destroy(struct server *s)
 		list_remove(&s->pool->by_state[SERVER_CLOSED], &s->node);
 	session_put(&s->session);
 	params_put(&s->params);
+	params_put(&s->defaults);
 	replies_fini(&s->replies);
 	prepared_set_fini(&s->prepared);
 	plain_names_fini(&s->plain);

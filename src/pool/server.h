@@ -61,6 +61,7 @@ struct server {
 	void *departure;              /* proxy's, between MOVING and leaving this worker */
 	struct session_state *session; /* counted: settings it has now */
 	struct params *params;        /* counted: what it reported last */
+	struct params *defaults;      /* counted: ... of what no session sets; NULL: still logging in */
 	struct replies replies;
 	struct prepared_set prepared;
 	struct description described; /* what came so far of the one that is watched for */

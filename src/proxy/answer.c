@@ -16,6 +16,7 @@
 #include "proxy/backend.h"
 #include "proxy/bring.h"
 #include "proxy/cached.h"
+#include "proxy/defaults.h"
 #include "proxy/failure.h"
 #include "proxy/link.h"
 #include "proxy/hear.h"
@@ -388,13 +389,18 @@ static void take_long(struct stream *st, char type, size_t total, size_t left)
 static void take_parameter(struct stream *st, const struct frame *f)
 {
 	struct reply_segment *seg = current(st);
+	struct client *c = st->s->client;
+	bool is_own = seg && !replies_is_internal(seg);
+	bool is_news = backend_learn_parameter(st->s, f->body);
 
-	if (!backend_learn_parameter(st->s, f->body) || !seg || replies_is_internal(seg)) {
+	if (!is_news || !is_own) {
+		if (is_news && (!c || !c->settings.has_changed))
+			defaults_heard(st->s, f->body);
 		swallow(st, f->whole.len);
 		return;
 	}
-	if (st->s->client)
-		track_hidden_change(st->s->client);
+	if (c && track_hidden_change(c))
+		defaults_passed(c, f->body);
 	st->at += f->whole.len;
 }
 
@@ -468,6 +474,10 @@ static void take_ready(struct stream *st, const struct frame *f)
 	}
 	s->txn_status = status;
 	s->is_copy_in = false;
+	if (c && c->defaults != s->defaults && !was_internal && status == 'I') {
+		flush_run(st);
+		defaults_tell(c);
+	}
 	if (was_internal || !c || hear_holds_ready(c, status))
 		swallow(st, f->whole.len);
 	else

@@ -19,6 +19,7 @@
 #include "pool/session.h"
 #include "proxy/answer.h"
 #include "proxy/cancel.h"
+#include "proxy/defaults.h"
 #include "proxy/failure.h"
 #include "proxy/keep.h"
 #include "proxy/keydata.h"
@@ -352,8 +353,10 @@ static void login_done(struct server *s)
 	login_free(s);
 	loop_timer_cancel(&s->timer);
 	server_set_session(s, empty);
-	if (!s->is_replication)
-		tenant_learn(t, empty, s->params);
+	if (!s->is_replication) {
+		defaults_opened(s);
+		tenant_learn(t, empty, s);
+	}
 	session_put(&empty);
 	s->connected_us = loop_now_us(p->loop);
 	ledger_connected(s->pool->ledger);
@@ -623,6 +626,7 @@ void backend_open_for(struct pool *pool, struct client *c)
 void backend_adopt(struct server *s, struct proxy *p, struct conn_moved moved)
 {
 	conn_adopt(&s->conn, p->loop, moved, &server_ops, &p->server_limits);
+	defaults_moved(s);
 }
 
 void backend_send_query(struct server *s, struct slice sql)

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/sm.h"
+#include "pool/params.h"
 #include "pool/session.h"
 #include "proxy/backend.h"
 #include "proxy/bring.h"
@@ -181,6 +182,7 @@ static void drop_state(struct client *c)
 {
 	session_put(&c->session);
 	session_put(&c->startup);
+	params_put(&c->defaults);
 	track_fini(c);
 	unnamed_free(c);
 	prepared_names_destroy(&c->names);

@@ -57,6 +57,7 @@ struct client {
 	struct session_state *session;   /* counted: settings of the session as committed */
 	struct session_state *startup;   /* counted: what RESET goes back to */
 	struct session_txn settings;     /* what the open transaction has changed of them */
+	struct params *defaults;         /* counted: the server's it was told; NULL: none */
 	struct track *track;             /* owned: effects of the request that runs; NULL: never any */
 	struct prepared_names *names;    /* owned; NULL until it prepares */
 	struct unnamed *unnamed;         /* owned: see unnamed.h; NULL until it parses one */

@@ -11,6 +11,7 @@ src_proxy_libproxy_a_SOURCES = \
 	src/proxy/cancel.c src/proxy/cancel.h \
 	src/proxy/client.c src/proxy/client.h src/proxy/client_state.h \
 	src/proxy/client_log.c src/proxy/client_log.h \
+	src/proxy/defaults.c src/proxy/defaults.h \
 	src/proxy/failure.c src/proxy/failure.h \
 	src/proxy/forward.c src/proxy/forward.h \
 	src/proxy/gate.c src/proxy/gate.h \

@@ -120,9 +120,10 @@ static void send_welcome(struct client *c, const struct params *params)
 	client_log_login(c);
 }
 
-static void finish(struct client *c, const struct params *params)
+static void finish(struct client *c, const struct params *params, struct params *defaults)
 {
 	send_welcome(c, params);
+	c->defaults = params_get(defaults);
 	login_end(c);
 	loop_timer_cancel(&c->timer);
 	c->wait_us = 0;
@@ -182,10 +183,11 @@ static void clean_name(struct client *c, unsigned server_major)
 
 static void welcome_or_acquire(struct client *c)
 {
-	struct params *known = c->replication ? NULL : tenant_welcome(c->tenant, c->session);
+	const struct tenant_welcome *known =
+		c->replication ? NULL : tenant_welcome(c->tenant, c->session);
 
 	if (known && !takes_server(c))
-		finish(c, known);
+		finish(c, known->params, known->defaults);
 	else
 		acquire_server(c);
 }
@@ -198,7 +200,7 @@ void login_granted(struct client *c)
 		welcome_or_acquire(c);
 	else if (c->replication) {
 		if (replication_granted(c))
-			finish(c, c->server->params);
+			finish(c, c->server->params, NULL);
 	} else {
 		clean_name(c, params_server_major(c->server->params));
 		if (!forward_session_sync(c))
@@ -209,12 +211,14 @@ void login_granted(struct client *c)
 void login_synced(struct client *c)
 {
 	struct params *params = params_get(c->server->params);
+	struct params *defaults = params_get(c->server->defaults);
 
 	if (!c->told) /* the first of its pool, perhaps */
 		(void)keydata_choose(c, c->server->pool, false);
-	tenant_learn(c->tenant, c->session, params);
-	finish(c, params);
+	tenant_learn(c->tenant, c->session, c->server);
+	finish(c, params, defaults);
 	params_put(&params);
+	params_put(&defaults);
 }
 
 static void welcome(struct client *c)

@@ -257,6 +257,7 @@ void tenant_destroy(struct tenant *t)
 		mem_free(t->pools[i]);
 	}
 	tenant_unlearn(t);
+	params_put(&t->defaults);
 	map_remove(&t->proxy->tenants, &t->map);
 	tenant_leave_home(t);
 	catalog_put(&t->catalog);
@@ -399,11 +400,12 @@ void tenant_set_gate(struct tenant *t, struct gate_state gate)
 		link_wake_held(t);
 }
 
-struct params *tenant_welcome(const struct tenant *t, const struct session_state *session)
+const struct tenant_welcome *tenant_welcome(const struct tenant *t,
+					    const struct session_state *session)
 {
 	for (int i = 0; i < TENANT_WELCOMES_MAX; i++)
 		if (t->welcomes[i].session == session)
-			return t->welcomes[i].params;
+			return &t->welcomes[i];
 	return NULL;
 }
 
@@ -412,10 +414,11 @@ void tenant_unlearn(struct tenant *t)
 	for (int i = 0; i < TENANT_WELCOMES_MAX; i++) {
 		session_put(&t->welcomes[i].session);
 		params_put(&t->welcomes[i].params);
+		params_put(&t->welcomes[i].defaults);
 	}
 }
 
-void tenant_learn(struct tenant *t, struct session_state *session, struct params *params)
+void tenant_learn(struct tenant *t, struct session_state *session, const struct server *s)
 {
 	struct tenant_welcome *w = NULL;
 
@@ -428,8 +431,10 @@ void tenant_learn(struct tenant *t, struct session_state *session, struct params
 		w->session = session_get(session);
 	}
 	params_put(&w->params);
-	w->params = params_get(params);
-	t->server_major = params_server_major(params);
+	w->params = params_get(s->params);
+	params_put(&w->defaults);
+	w->defaults = params_get(s->defaults);
+	t->server_major = params_server_major(s->params);
 	/* The database exists: if only the fallback entry names it, the tier learns of it here. */
 	if (t->db->is_fallback && !t->catalog)
 		t->proxy->shared->hooks->catalog_stale(t->proxy->shared->hooks_ctx, t->database);

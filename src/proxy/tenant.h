@@ -34,6 +34,7 @@ enum { TENANT_WELCOMES_MAX = 16 };
 struct tenant_welcome { /* what a server reports to a session with these settings */
 	struct session_state *session; /* counted */
 	struct params *params;         /* counted */
+	struct params *defaults;       /* counted: those of the server */
 };
 
 struct tenant {
@@ -68,6 +69,7 @@ struct tenant {
 	struct tenant_pool *pools[TOPOLOGY_NODES_MAX]; /* owned; NULL: not used yet */
 	struct db_stats *stats;     /* borrowed from the worker's metrics */
 	struct tenant_welcome welcomes[TENANT_WELCOMES_MAX];
+	struct params *defaults;    /* counted: the newest of its servers; NULL: none yet */
 	unsigned next_welcome;
 	unsigned server_major;      /* PostgreSQL's version as a server reported it; 0: none yet */
 };
@@ -118,8 +120,10 @@ struct slice tenant_server_secret(const struct tenant *t);
 struct slice tenant_server_user(const struct tenant *t);
 struct slice tenant_server_dbname(const struct tenant *t);
 /* What to report to a client with that state; NULL: not learnt yet. Borrowed. */
-struct params *tenant_welcome(const struct tenant *t, const struct session_state *session);
-void tenant_learn(struct tenant *t, struct session_state *session, struct params *params);
+const struct tenant_welcome *tenant_welcome(const struct tenant *t,
+					    const struct session_state *session);
+/* `s` has these settings now. */
+void tenant_learn(struct tenant *t, struct session_state *session, const struct server *s);
 void tenant_unlearn(struct tenant *t); /* the next log-in asks a server */
 /* A connection to that node failed: the tier looks at once, reads avoid it for a while. */
 void tenant_suspect(struct tenant *t, uint16_t node_id);

@@ -396,16 +396,18 @@ void track_completed(struct client *c)
 		do_step(c, c->server, &t->steps[t->next++]);
 }
 
-void track_hidden_change(struct client *c)
+bool track_hidden_change(struct client *c)
 {
 	bool has_steps = c->track && c->track->count;
 
 	if (has_steps || c->settings.has_changed)
-		return;
-	if (c->has_run_code)
+		return false;
+	if (c->has_run_code) {
 		c->staged_pins |= PIN_SESSION_STATE;
-	else /* PostgreSQL has read its configuration again: it is on all servers, and was told */
-		c->server->unsure_client = c->id;
+		return false;
+	}
+	c->server->unsure_client = c->id;
+	return true;
 }
 
 bool track_is_staged(const struct client *c)

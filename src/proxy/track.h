@@ -34,9 +34,9 @@ void track_request_sent(struct client *c, const struct plan *plan);
 void track_completed(struct client *c);
 /*
  * A reported setting changed: if no statement said so, a function did, and only its server knows;
- * or the configuration was read again, where nothing ran that could have done it.
+ * or the configuration was read again, where nothing ran that could have done it: true.
  */
-void track_hidden_change(struct client *c);
+bool track_hidden_change(struct client *c);
 /* One ReadyForQuery of the client's came. */
 void track_ready(struct client *c, struct server *s, char status);
 /* The last one came: statistics, pins, invalidation. */

@@ -241,3 +241,55 @@ def test_a_configuration_read_again_pins_nobody(start, tier, sub):
         with sub("stream::a function's own setting still pins"):
             c.run("DO $$ BEGIN EXECUTE 'SE' || 'T time' || 'zone = ''Asia/Tokyo'''; END $$")
             c.is_pinned("session state")
+
+
+def zone(client):
+    """What the session has, and what its client was told of that."""
+    return client.run("SHOW timezone").fetchone()[0], client.conn.info.parameter_status("TimeZone")
+
+
+@quick
+def test_a_configuration_read_again_is_told_to_all(start, tier, sub):
+    """Whoever shares the server, and if pgweir's own query was the first to hear."""
+    for name, options in (("clients", {}), ("checks", {"server_check_delay": 0})):
+        weir = start({"default_pool_size": 1, "workers": 1, "split": "off", **options})
+        paris = "-c timezone=Europe/Paris"
+        with Pinned(weir) as c, Pinned(weir) as other, Pinned(weir, options=paris) as own:
+            before = zone(c)
+            equal(zone(other), before)
+            equal(zone(own), ("Europe/Paris", "Europe/Paris"))
+            with reloaded(tier, "timezone", "Asia/Tokyo"), sub(f"stream::told to all, {name}"):
+                until("the new value", 10, lambda: zone(c)[0] == "Asia/Tokyo")
+                equal(zone(c), ("Asia/Tokyo", "Asia/Tokyo"))
+                equal(zone(other), ("Asia/Tokyo", "Asia/Tokyo"))
+                equal(zone(own), ("Europe/Paris", "Europe/Paris"))
+                with weir.connect() as late:
+                    equal(late.info.parameter_status("TimeZone"), "Asia/Tokyo")
+            with sub(f"stream::told to all in a transaction, {name}"):
+                with c.conn.transaction():
+                    until("the old value", 10, lambda: zone(c)[0] == before[0])
+                equal(zone(c), before)
+                equal(zone(other), before)
+                equal(zone(own), ("Europe/Paris", "Europe/Paris"))
+        weir.stop()
+
+
+@quick
+def test_a_newer_servers_defaults_are_told(start, tier):
+    """ALTER ROLE is for new connections; what one of them has is what its client is told."""
+    weir = start({"default_pool_size": 1, "workers": 1, "split": "off"})
+    with Pinned(weir) as c, tier.connect(user="postgres") as node:
+        before = zone(c)
+        node.execute("ALTER ROLE app IN DATABASE app SET timezone = 'Asia/Tokyo'")
+        try:
+            equal(zone(c), before)
+            with weir.console() as console:
+                console.execute("RECONNECT")
+            until("the newer server", 10, lambda: zone(c)[0] == "Asia/Tokyo")
+            equal(zone(c), ("Asia/Tokyo", "Asia/Tokyo"))
+            c.run("SET timezone = 'Europe/Paris'")
+            equal(zone(c), ("Europe/Paris", "Europe/Paris"))
+            c.run("RESET timezone")
+            equal(zone(c), ("Asia/Tokyo", "Asia/Tokyo"))
+        finally:
+            node.execute("ALTER ROLE app IN DATABASE app RESET timezone")

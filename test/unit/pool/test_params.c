@@ -35,6 +35,22 @@ Test(params, a_change_keeps_the_place_and_the_old_set)
 	cr_assert_null(p);
 }
 
+Test(params, equal_are_those_with_the_same_values)
+{
+	struct params *a = params_empty(), *b = params_empty();
+
+	cr_assert(params_equal(a, b));
+	change(&a, "TimeZone", "UTC");
+	cr_assert_not(params_equal(a, b));
+	change(&b, "TimeZone", "UTX");
+	cr_assert_not(params_equal(a, b));
+	change(&b, "TimeZone", "UTC");
+	cr_assert(params_equal(a, b));
+	cr_assert_not(params_equal(a, NULL));
+	params_put(&a);
+	params_put(&b);
+}
+
 Test(params, all_are_reported_by_messages_at_hand)
 {
 	static const char first[] = "S\0\0\0\21TimeZone\0UTC";
