@@ -275,12 +275,25 @@ static void own_words(const struct msg_error *error, struct pg_error *e)
 		memcpy(e->sqlstate, error->sqlstate.ptr, PG_SQLSTATE_LEN);
 }
 
+/* A message of the client's ended the session: that is no news of the node, and isn't repeated. */
+static bool is_clients_fault(const struct msg_error *error)
+{
+	return error && slice_is(error->sqlstate, "08P01");
+}
+
+/* PostgreSQL's limits on one session's own time. */
+static bool is_session_timeout(const struct msg_error *error)
+{
+	return error && (slice_is(error->sqlstate, "25P03") || slice_is(error->sqlstate, "25P04") ||
+			 slice_is(error->sqlstate, "57P05"));
+}
+
 static void lost_with_client(struct server *s, struct client *c, const struct msg_error *error)
 {
 	struct reply_segment *seg = replies_current(&s->replies);
 	struct pg_error e;
 
-	if (seg && may_repeat(c, seg) &&
+	if (seg && !is_clients_fault(error) && may_repeat(c, seg) &&
 	    (c->is_read_request || (error && is_shutdown(error->sqlstate) && is_undone(c)))) {
 		stat_add(&c->tenant->stats->retries_other, 1);
 		request_rewind(c, true);
@@ -293,7 +306,7 @@ static void lost_with_client(struct server *s, struct client *c, const struct ms
 	link_cut(c);
 	orphan_leave(c, s);
 	cached_end(c);
-	if (must_close_client(c, s)) {
+	if (must_close_client(c, s) || is_clients_fault(error)) {
 		if (error && !c->is_commit_request) /* as the session would end without us */
 			own_words(error, &e);
 		drop_server(s);
@@ -322,7 +335,8 @@ void failure_server_lost(struct server *s, const struct msg_error *error)
 		 (unsigned long long)s->id, s->host, s->port,
 		 server_state_name(s->state), error ? (int)error->sqlstate.len : 1,
 		 error ? error->sqlstate.ptr : "-");
-	tenant_suspect(backend_tenant(s), s->pool->node_id);
+	if (!is_clients_fault(error) && !is_session_timeout(error))
+		tenant_suspect(backend_tenant(s), s->pool->node_id);
 	if (c && s->is_replication)
 		replication_lost(c, s);
 	else if (c)

@@ -30,6 +30,8 @@ static void cut_inside(struct slice in, size_t at, size_t total, struct request 
 
 static enum weir_err check_length(const struct frame_header *head, size_t max_message)
 {
+	if (head->body_len > FRONTEND_SMALL_MAX_BYTES && !frontend_type_is_large(head->type))
+		return WEIR_ERR_LIMIT;
 	return head->body_len > max_message ? WEIR_ERR_LIMIT : WEIR_OK;
 }
 

@@ -492,7 +492,8 @@ static void refuse_bytes(struct client *c, enum weir_err err, char type)
 	struct pg_error e;
 
 	if (err == WEIR_ERR_LIMIT)
-		pg_error_set(&e, "08P01", "message is longer than max_packet_size");
+		pg_error_set(&e, "08P01", "invalid message length: longer than max_packet_size, or than "
+					  "PostgreSQL takes of its type");
 	else
 		pg_error_set(&e, "08P01", "invalid frontend message type %d",
 			     (int)(unsigned char)type);
@@ -544,7 +545,8 @@ static size_t serve_in_copy(struct client *c, struct slice bytes)
 		return 0;
 	total = FRAME_HEADER_BYTES + (size_t)head.body_len;
 	if (head.type == FE_COPY_DATA || head.type == FE_COPY_DONE || head.type == FE_COPY_FAIL ||
-	    head.type == FE_TERMINATE || head.type == FE_PASSWORD || total > bytes.len)
+	    head.type == FE_TERMINATE || head.type == FE_PASSWORD || total > bytes.len ||
+	    (head.body_len > FRONTEND_SMALL_MAX_BYTES && !frontend_type_is_large(head.type)))
 		return 0;
 	if (head.type != FE_SYNC && head.type != FE_FLUSH)
 		c->server->is_copy_in = false;

@@ -15,6 +15,11 @@ bool frontend_type_is_known(char type)
 	return type != '\0' && memchr("BCdcfDEHFPpQSX", type, 14) != NULL;
 }
 
+bool frontend_type_is_large(char type)
+{
+	return type != '\0' && memchr("BdFPQ", type, 5) != NULL;
+}
+
 enum weir_err frontend_read_query(struct slice body, struct slice *sql)
 {
 	struct reader r = reader_of(body);

@@ -35,6 +35,12 @@ enum frontend_type {
 /* True for a type byte that a client may send after log-in. */
 bool frontend_type_is_known(char type);
 
+/* PostgreSQL takes so much of the types that name things; it ends the session at more. */
+enum { FRONTEND_SMALL_MAX_BYTES = 10000 - 4 };
+
+/* True where a body may be longer than that. */
+bool frontend_type_is_large(char type);
+
 /* The NUL ends the text and the body. */
 enum weir_err frontend_read_query(struct slice body, struct slice *sql) WEIR_MUST_CHECK;
 
