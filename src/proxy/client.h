@@ -128,7 +128,6 @@ struct client *client_create(struct proxy *p, int fd, bool is_unix);
 void client_set_state(struct client *c, enum client_state to);
 /* Ends it: unlinks, lets go of its server, logs the reason; an error goes out first if given. */
 void client_close(struct client *c, enum close_reason reason, const struct pg_error *error);
-
 /* Frees a closed one once its last words are sent and no server is on its way to it. */
 void client_release(struct client *c);
 

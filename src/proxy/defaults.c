@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/* See defaults.h: what is compared, and what is left out of that. */
+/*
+ * See defaults.h. What PostgreSQL fixes for the life of a session, or reports with its role, is
+ * left out of the comparison: nodes of different minor versions must not look like a change.
+ */
 #include "proxy/defaults.h"
 
 #include "pool/params.h"

@@ -157,9 +157,10 @@ static struct reply_segment *segment_begin(struct client *c, enum reply_kind kin
 /*
  * In the batch of the request behind it, without a Sync: if it fails (a cancel may hit it),
  * PostgreSQL skips the request too, which must not run outside of its transaction. It leaves no
- * portal, as a Query doesn't; the second Close says that it is done.
+ * portal, as a Query doesn't; the second Close says that it is done. Where no Sync comes behind,
+ * nothing else would have PostgreSQL say so, and what ends the batch may wait for it.
  */
-static void send_begin(struct client *c)
+static void send_begin(struct client *c, const struct request *req)
 {
 	struct server *s = c->server;
 	struct slice none = slice_of("", 0), name = slice_str(BEGIN_NAME);
@@ -176,6 +177,8 @@ static void send_begin(struct client *c)
 	buf_append_slice(&b, wire_execute_all);
 	build_close(&b, 'P', none);
 	build_close(&b, 'S', name);
+	if (req->kind == REQUEST_EXTENDED && !req->has_sync)
+		buf_append_slice(&b, wire_flush);
 	conn_send_copy(&s->conn, buf_slice(&b));
 	buf_fini(&b);
 }
@@ -336,7 +339,7 @@ void forward_request(struct client *c, const struct request *req, const struct p
 		listen_show(c);
 	note_sequences(c, plan);
 	if (c->txn.state == TXN_DEFERRED)
-		send_begin(c);
+		send_begin(c, req);
 	if (plan->txn.may_write)
 		hear_note_writer(c);
 	if (plan->is_ddl)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: PostgreSQL
 """The odd corners of the protocol, message by message: portals in parts, COPY inside pipelines, function
 calls and large objects, notices and notifications at any moment, very long messages, what is refused."""
+import contextlib
 import ctypes
 import ctypes.util
 import struct
@@ -9,7 +10,7 @@ import time
 
 from lib import check, equal, limit, quick
 from test_listen import settle
-from rawpg import (FLUSH, SYNC, bind, close, describe, error_fields, execute, logged_in, message, parse,
+from rawpg import (FLUSH, SYNC, Closed, bind, close, describe, error_fields, execute, logged_in, message, parse,
                    query, row_values)
 
 COPY_DONE = message("c")
@@ -161,6 +162,31 @@ def test_every_error_of_a_pipeline_has_its_place(weir):
         for i in range(60):
             got = raw.read_until("Z")
             equal(kinds(got), "12DCZ" if i % 3 else "1EZ", f"request {i}")
+
+
+@quick
+def test_a_query_ends_the_batch_that_a_transaction_begins_with(weir):
+    """It waits for the BEGIN, which PostgreSQL must have been asked to tell."""
+    for end in (query("DEALLOCATE ALL"), query("COMMIT")):
+        with logged_in(weir) as raw:
+            raw.send(query("BEGIN"))
+            raw.read_until("Z")
+            raw.send(parse("", "SET LOCAL work_mem = '555kB'"), close("S", ""), end)
+            equal(kinds(raw.read_until("Z")), "13CZ")
+
+
+@quick
+def test_sql_names_statements_in_a_later_part_of_a_batch(weir):
+    with logged_in(weir) as raw:
+        raw.send(parse("s1", "SELECT 3"), parse("s2", "SELECT 4"), SYNC)
+        raw.read_until("Z")
+        for sql, want in (("EXECUTE s1", "12DC"), ("DEALLOCATE s1", "12C"), ("DEALLOCATE s2", "12C")):
+            raw.send(parse("", "SELECT 1"), FLUSH)
+            equal(raw.read()[0], "1")
+            raw.send(parse("", sql), bind("", ""), execute(), SYNC)
+            equal(kinds(raw.read_until("Z")), want + "Z", sql)
+        raw.send(parse("", "SELECT 1"), FLUSH, query("DEALLOCATE s2"))
+        equal(states(raw.read_until("Z")), ["26000"])
 
 
 # ---- COPY in pipelines ----
@@ -491,3 +517,41 @@ def test_protocol_errors_are_postgresqls(weir):
             if (said["S"], said["C"], said["M"], alive) != (severity, "08P01", text, severity == "ERROR"):
                 problems.append((data, said["S"], said["C"], said["M"], alive))
     equal(problems, [])
+
+
+def death(raw, *parts):
+    """What is said last before the connection ends."""
+    with contextlib.suppress(OSError):
+        raw.send(*parts)
+    said = []
+    with contextlib.suppress(Closed):
+        while True:
+            kind, body = raw.read()
+            said.append(kind)
+            if kind == "E":
+                said[-1] = "{S} {C}".format(**error_fields(body))
+    return said
+
+
+@quick
+def test_what_postgresql_takes_of_a_type(weir):
+    """Those that only name things have a limit of 10,000 bytes. No server must see more: it would be gone."""
+    for kind in "CDEHScfX":
+        with logged_in(weir) as raw:
+            want = ["FATAL 08P01"] if weir.is_pgweir else []
+            equal(death(raw, message(kind, b"P" + 9995 * b"x" + b"\0")), want, kind)
+    if weir.is_pgweir:
+        equal([line for line in weir.log_lines() if "server_lost" in line], [])
+    with logged_in(weir) as raw:
+        raw.send(message("D", b"P" + 9994 * b"x" + b"\0"), SYNC)
+        equal(states(raw.read_until("Z")), ["34000"])
+
+
+@quick
+def test_a_query_inside_copy_ends_the_session(weir):
+    """As in PostgreSQL, which has lost track of the messages then."""
+    copied(weir)
+    with logged_in(weir) as raw:
+        raw.send(query("COPY piped_copy FROM STDIN"))
+        equal(raw.read()[0], "G")
+        equal(death(raw, query("SELECT 1"))[-2:], ["ERROR 08P01", "FATAL 08P01"])
