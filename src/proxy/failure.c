@@ -67,7 +67,7 @@ static bool is_only_request(const struct server *s)
 static bool is_repeatable(const struct client *c, const struct reply_segment *seg)
 {
 	return c->held && !seg->is_started && !c->had_error && !c->stream_left && c->server &&
-	       is_only_request(c->server);
+	       is_only_request(c->server) && !track_has_lasted(c);
 }
 
 /* It is as if it had never been sent: what an error undoes may be sent again, a commit not. */

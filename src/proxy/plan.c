@@ -35,6 +35,7 @@ struct folding {
 	size_t parsed_count;
 	struct slice bound;  /* portal of a Bind that no Execute has followed yet */
 	bool has_bound;
+	bool changes_names;  /* of prepared statements */
 };
 
 static void effects_grow(struct folding *f)
@@ -139,6 +140,7 @@ static void fold_names(struct folding *f, struct statement *s)
 
 		if (e->kind == EFFECT_SHOW_PREPARED)
 			f->plan->shows_prepared = true;
+		f->changes_names |= effect_changes_names(e->kind);
 		if (e->kind == EFFECT_PREPARE || e->kind == EFFECT_EXECUTE ||
 		    e->kind == EFFECT_DEALLOCATE)
 			take_name(f, slice_str(e->name));
@@ -437,6 +439,7 @@ static void fold_extended(struct folding *f, const struct request *req)
 	if (rest.len)
 		fold_cut(f, rest);
 	f->plan->is_irregular |= f->has_bound;
+	f->plan->txn.is_unfinished = !req->has_sync;
 	if (!f->plan->txn.statement_count && f->plan->has_execute)
 		f->plan->txn.needs_primary = true; /* a portal of an earlier request */
 }
@@ -490,6 +493,9 @@ void plan_make(struct plan *plan, struct client *c, const struct request *req)
 	} else { /* a function call by oid */
 		fold_unknown(plan, true);
 	}
+	/* What a replica refuses of it couldn't be sent again: see track_has_lasted. */
+	if (f.changes_names && (plan->txn.statement_count > 1 || (plan->txn.flags & STATEMENT_MULTI)))
+		plan->txn.needs_primary = true;
 }
 
 void plan_fini(struct plan *plan)

@@ -94,7 +94,7 @@ static bool may_pipeline(struct client *c, const struct request *req, const stru
 	if (plan->makes_statements && bring_is_over_limit(c, req))
 		return false;
 	return !has_effects && !forward_takes_sequences_over(c, plan) &&
-	       (on_primary || !plan->txn.needs_primary);
+	       (on_primary || !(plan->txn.needs_primary || plan->txn.is_unfinished));
 }
 
 static bool serve_pipelined(struct client *c, const struct request *req, struct plan *plan)
@@ -215,6 +215,13 @@ static void refuse_sequence(struct client *c, const struct request *req)
 	client_settle(c);
 }
 
+/* It is still on the replica of its last request, since more of its was there. */
+static bool is_on_wrong_node(const struct client *c, enum txn_node node)
+{
+	return c->server && node == TXN_NODE_PRIMARY && client_is_free(c) &&
+	       !tenant_pool_of(c->server->pool)->is_primary;
+}
+
 /* Request on a linked server, or on one that is to be had. False: it must wait. */
 static bool serve_forward(struct client *c, const struct request *req, const struct plan *plan,
 			  enum txn_node node)
@@ -223,6 +230,8 @@ static bool serve_forward(struct client *c, const struct request *req, const str
 
 	if (plan->pins && pins_refuse(c, req, plan))
 		return true;
+	if (is_on_wrong_node(c, node))
+		link_release(c);
 	if (!c->server) {
 		switch (cached_begin(c, req, plan)) {
 		case CACHED_ANSWERED:

@@ -415,6 +415,14 @@ bool track_is_staged(const struct client *c)
 	return (c->track && c->track->count) || c->staged_pins;
 }
 
+bool track_has_lasted(const struct client *c)
+{
+	for (uint32_t i = 0; c->track && i < c->track->next; i++)
+		if (effect_changes_names(c->track->steps[i].effect->kind))
+			return true;
+	return false;
+}
+
 static void steps_drop(struct track *t)
 {
 	for (uint32_t i = 0; i < t->count; i++) {

@@ -73,7 +73,7 @@ static enum txn_node node_when_idle(const struct txn_request *request,
 	/* BEGIN READ ONLY and its statements in one go, as some drivers send it. */
 	if (request->opens_read_only && !(request->flags & STATEMENT_TXN_INSIDE_MULTI))
 		return TXN_NODE_REPLICA_OK;
-	if (has_txn_control(request))
+	if (has_txn_control(request) || request->is_unfinished) /* what comes may write */
 		return TXN_NODE_PRIMARY;
 	if (is_alone && request->class != STATEMENT_READ)
 		return TXN_NODE_ANY;

@@ -6,6 +6,7 @@
 #ifndef WEIR_SQL_SESSION_EFFECT_H
 #define WEIR_SQL_SESSION_EFFECT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* Why a client must keep its server connection; bit set. */
@@ -41,6 +42,13 @@ enum effect_kind {
 	EFFECT_RELEASE,
 	EFFECT_ROLLBACK_TO,
 };
+
+/* Makes or drops prepared statements, which no rollback undoes. */
+static inline bool effect_changes_names(enum effect_kind kind)
+{
+	return kind == EFFECT_PREPARE || kind == EFFECT_DEALLOCATE ||
+	       kind == EFFECT_DEALLOCATE_ALL || kind == EFFECT_DISCARD_ALL;
+}
 
 struct statement_effect {
 	enum effect_kind kind;

@@ -25,7 +25,10 @@ TEXTS = ["SELECT 1", "SELECT $1::int + 1", "SELECT 'x' WHERE $1::int > 3", "SELE
          "SELECT no_such_column", "SELEC syntax", "", "SELECT generate_series(1, 5)",
          "SET work_mem = '1234kB'", "SHOW work_mem", "BEGIN", "COMMIT", "ROLLBACK",
          "SELECT pg_sleep(0.002)", "SAVEPOINT a", "ROLLBACK TO a", "RESET work_mem"]
-SIMPLE = TEXTS[:1] + TEXTS[4:] + ["SELECT 1; SELECT 1/0", "SET work_mem = '777kB'; SELECT 1/0",
+# Not ROLLBACK TO: where that fails in a failed transaction as a simple query, PostgreSQL 15 keeps its portal, whose
+# memory is gone, and an Execute of the unnamed portal may end all of its sessions (signal 11).
+UNSAFE = ("ROLLBACK TO a", "ROLLBACK TO b")
+SIMPLE = [text for text in TEXTS[:1] + TEXTS[4:] if text not in UNSAFE] + ["SELECT 1; SELECT 1/0", "SET work_mem = '777kB'; SELECT 1/0",
                                   "BEGIN; SET work_mem = '999kB'; COMMIT; SELECT 1/0",
                                   "DEALLOCATE ALL", "SELECT 1; SELECT 2", "DISCARD PLANS"]
 
@@ -38,7 +41,7 @@ MORE_TEXTS = TEXTS[:1] + TEXTS[3:5] + TEXTS[7:16] + [
     "SET TRANSACTION READ ONLY", "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ",
     "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY", "SHOW transaction_read_only",
     "SHOW transaction_isolation", "COMMIT AND CHAIN", "ROLLBACK AND CHAIN",
-    "PREPARE TRANSACTION ''", "PREPARE q AS SELECT 7", "PREPARE q AS SELECT 1/0", "EXECUTE q",
+    "PREPARE q AS SELECT 7", "PREPARE q AS SELECT 1/0", "EXECUTE q",
     "DEALLOCATE q", "DEALLOCATE s1", "EXECUTE s1", "DEALLOCATE ALL",
     "DECLARE c CURSOR FOR SELECT generate_series(1, 5)", "FETCH 2 FROM c", "CLOSE c",
     "DECLARE h CURSOR WITH HOLD FOR SELECT 8", "FETCH h", "CLOSE ALL", "LISTEN differ",
@@ -48,7 +51,7 @@ MORE_TEXTS = TEXTS[:1] + TEXTS[3:5] + TEXTS[7:16] + [
     "INSERT INTO differ VALUES (1)", "SELECT repeat('x', 70000)",
     "COPY (SELECT generate_series(1, 3)) TO STDOUT", "COPY differ FROM STDIN",
     "VACUUM differ", "SET ROLE nobody_there", "SET search_path = 'pg_catalog'", "SHOW search_path"]
-MORE_SIMPLE = MORE_TEXTS + SIMPLE[-6:] + [
+MORE_SIMPLE = [text for text in MORE_TEXTS if text not in UNSAFE] + SIMPLE[-6:] + [
     "BEGIN; SET work_mem = '901kB'; SAVEPOINT a; SET work_mem = '902kB'; ROLLBACK TO a; COMMIT",
     "SET work_mem = '903kB'; COMMIT; SET work_mem = '904kB'; SELECT 1/0",
     "SELECT 1; BEGIN; SET work_mem = '905kB'; SELECT 1/0", "COMMIT; SET work_mem = '906kB'",

@@ -555,3 +555,28 @@ def test_a_query_inside_copy_ends_the_session(weir):
         raw.send(query("COPY piped_copy FROM STDIN"))
         equal(raw.read()[0], "G")
         equal(death(raw, query("SELECT 1"))[-2:], ["ERROR 08P01", "FATAL 08P01"])
+
+
+@quick
+def test_a_batch_that_goes_on_may_write(start, sub):
+    """A read goes to a replica where its batch ends with it; what comes behind a Flush may write, in the same transaction."""
+    weir = start()
+    insert = [parse("", "INSERT INTO unfinished VALUES (1)"), bind("", ""), execute()]
+    firsts = {"a description": ([parse("s", "SELECT 1"), describe("S", "s")], "T"),
+              "a read": ([parse("s", "SELECT 1"), bind("", "s"), execute()], "C"),
+              "a setting": ([parse("s", "SET work_mem = '1234kB'"), bind("", "s"), execute()], "C")}
+    seconds = {"an extended write": [*insert, SYNC], "a simple write": [query("INSERT INTO unfinished VALUES (1)")],
+               "a refused setting": [query("SET ROLE nobody_there")]}
+    with logged_in(weir) as raw:
+        raw.rows("CREATE TABLE unfinished (n int)")
+    for first, (messages, last) in firsts.items():
+        for second, more in seconds.items():
+            with sub(f"messages::{second} behind {first} and a Flush"), logged_in(weir) as raw:
+                raw.send(*messages, FLUSH)
+                raw.read_until(last)
+                raw.send(*more)
+                answer = raw.read_until("Z")
+                equal(states(answer), ["22023"] if "refused" in second else [])
+                raw.rows("INSERT INTO unfinished VALUES (2)")    # it isn't bound to a replica either
+    with logged_in(weir) as raw:
+        raw.rows("DROP TABLE unfinished")

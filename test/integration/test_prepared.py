@@ -531,3 +531,20 @@ def test_the_view_counts_plans(start):
         for _ in range(3):
             ask_sql(raw, "EXECUTE counted(1)")
         equal(values(ask_sql(raw, "SELECT generic_plans + custom_plans FROM pg_prepared_statements"))[0], ["3"])
+
+
+@quick
+def test_a_text_that_prepares_and_fails(start, sub):
+    """It isn't repeated elsewhere: what it made is there, whatever failed behind it."""
+    weir = start({"default_pool_size": 1})
+    for text, states in (("SELECT 1; PREPARE lasts AS SELECT 9; SELECT 1/0", ["22012"]),
+                         ("PREPARE lasts AS SELECT 9; SELECT * FROM nowhere", ["42P01"]),
+                         ("PREPARE lasts AS SELECT 9; SET no_such_setting = 1", ["42704"])):
+        with sub(f"prepared::{text}"), logged_in(weir) as raw:
+            raw.send(query(text))
+            equal([error_fields(b)["C"] for k, b in raw.read_until("Z") if k == "E"], states)
+            equal(raw.rows("EXECUTE lasts"), [["9"]])
+            raw.send(query("DEALLOCATE lasts; SELECT 1/0"))
+            equal(first_error(raw.read_until("Z")), "22012")
+            raw.rows("PREPARE lasts AS SELECT 10")
+            equal(raw.rows("EXECUTE lasts"), [["10"]])

@@ -40,6 +40,7 @@ static const struct word words[] = {
 	{ "set-local", STATEMENT_SESSION, STATEMENT_LOCAL_SET, READ_OK },
 	{ "show", STATEMENT_SESSION, STATEMENT_SHOW, 0 },
 	{ "empty", STATEMENT_EMPTY, 0, READ_OK },
+	{ "unfinished", STATEMENT_EMPTY, 0, READ_OK }, /* not a statement: the batch goes on */
 	{ "multi", STATEMENT_TXN, STATEMENT_MULTI | STATEMENT_TXN_INSIDE_MULTI, READ_OK },
 };
 
@@ -58,6 +59,10 @@ static struct txn_request request_of(const char *text)
 
 		while (strcmp(words[i].text, w) != 0)
 			cr_assert_lt(++i, WEIR_COUNTOF(words), "%s", w);
+		if (strcmp(w, "unfinished") == 0) {
+			request.is_unfinished = true;
+			continue;
+		}
 		s.class = words[i].class;
 		s.flags = words[i].flags;
 		txn_request_add(&request, &s, words[i].verdict);
@@ -113,6 +118,14 @@ static void run_with(struct txn_defaults defaults, const char *const *lines)
 }
 
 #define RUN(...) run_with((struct txn_defaults){ 0 }, (const char *const[]){ __VA_ARGS__, NULL })
+
+Test(txn, what_comes_behind_a_part_of_a_batch_may_write)
+{
+	RUN("read unfinished", "primary I", "<I", "over I", "set unfinished", "primary I", "<I", "over I",
+	    "unfinished", "primary I", "<I", "over I", "begin-ro read unfinished", "replica I", "<T", "T",
+	    "read unfinished", "same T", "<T", "T", "commit", "same T", "<I", "over I", "begin-ro",
+	    "BEGIN T", "read unfinished", "begin+replica T");
+}
 
 Test(txn, single_statements_go_where_they_can)
 {
