@@ -47,7 +47,7 @@ void track_answered_end(struct client *c, bool is_commit);
 void track_lost(struct client *c);
 /* True while a further request mustn't overtake: its meaning depends on this one's outcome. */
 bool track_is_staged(const struct client *c);
-/* The request has made or dropped prepared statements: no error undoes that, so it isn't sent again. */
+/* The request made or dropped prepared statements: no error undoes that, so it isn't repeated. */
 bool track_has_lasted(const struct client *c);
 void track_fini(struct client *c);
 

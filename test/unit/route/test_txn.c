@@ -121,10 +121,10 @@ static void run_with(struct txn_defaults defaults, const char *const *lines)
 
 Test(txn, what_comes_behind_a_part_of_a_batch_may_write)
 {
-	RUN("read unfinished", "primary I", "<I", "over I", "set unfinished", "primary I", "<I", "over I",
-	    "unfinished", "primary I", "<I", "over I", "begin-ro read unfinished", "replica I", "<T", "T",
-	    "read unfinished", "same T", "<T", "T", "commit", "same T", "<I", "over I", "begin-ro",
-	    "BEGIN T", "read unfinished", "begin+replica T");
+	RUN("read unfinished", "primary I", "<I", "over I", "set unfinished", "primary I", "<I",
+	    "over I", "unfinished", "primary I", "<I", "over I", "begin-ro read unfinished",
+	    "replica I", "<T", "T", "read unfinished", "same T", "<T", "T", "commit", "same T",
+	    "<I", "over I", "begin-ro", "BEGIN T", "read unfinished", "begin+replica T");
 }
 
 Test(txn, single_statements_go_where_they_can)
