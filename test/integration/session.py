@@ -46,11 +46,17 @@ class Tier:
             return json.load(f)
 
     def command(self, *args, seconds=180):
-        done = subprocess.run([TIER, args[0], "--dir", self.dir, *args[1:]], text=True,
-                              capture_output=True, timeout=patient(seconds), stdin=subprocess.DEVNULL)
-        if done.returncode:
-            raise AssertionError(f"tier {' '.join(args)}: {done.stderr}{done.stdout}")
-        return done.stdout.strip()
+        with subprocess.Popen([TIER, args[0], "--dir", self.dir, *args[1:]], text=True, stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE) as proc:
+            try:
+                out, err = proc.communicate(timeout=patient(seconds))
+            except BaseException:    # a signal to us, too: a start that is cut short ends what it has started
+                proc.terminate()
+                proc.communicate(timeout=patient(seconds))
+                raise
+        if proc.returncode:
+            raise AssertionError(f"tier {' '.join(args)}: {err}{out}")
+        return out.strip()
 
     def env(self):
         """The variables of `tier env`, without the TIER_ in front."""
