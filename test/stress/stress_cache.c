@@ -343,16 +343,40 @@ static uint16_t free_port(void)
 	return found;
 }
 
+static bool is_listening(uint16_t port)
+{
+	struct sockaddr_in addr = { .sin_family = AF_INET, .sin_port = htons(port) };
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+	bool is_up;
+
+	addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	is_up = fd >= 0 && connect(fd, (struct sockaddr *)&addr, sizeof addr) == 0;
+	if (fd >= 0)
+		close(fd);
+	return is_up;
+}
+
+/* At a low priority beside others a start may take seconds. */
+static void await_start(uint16_t port)
+{
+	enum { TRIES = 600, PAUSE_US = 50000 };
+
+	for (unsigned i = 0; i < TRIES && !is_listening(port); i++)
+		usleep(PAUSE_US);
+}
+
 /* `count` servers on free ports, each in a folder of its own below `folder`. */
 static void redis_start(struct redis *redis, unsigned count, const char *folder)
 {
+	uint16_t bus_ports[NODES];
 	char port[8], bus[8], dir[64];
 
 	*redis = (struct redis){ .count = count };
 	for (unsigned i = 0; i < count; i++) {
 		redis->ports[i] = free_port();
 		snprintf(port, sizeof port, "%u", (unsigned)redis->ports[i]);
-		snprintf(bus, sizeof bus, "%u", (unsigned)free_port());
+		bus_ports[i] = free_port();
+		snprintf(bus, sizeof bus, "%u", (unsigned)bus_ports[i]);
 		snprintf(dir, sizeof dir, "%s/%u", folder, i);
 		mkdir(dir, 0700);
 		redis->pids[i] = fork();
@@ -365,7 +389,11 @@ static void redis_start(struct redis *redis, unsigned count, const char *folder)
 			_exit(127);
 		}
 	}
-	usleep(500000); /* a later start is a breaker that closes later */
+	for (unsigned i = 0; i < count; i++) {
+		await_start(redis->ports[i]);
+		if (count > 1)
+			await_start(bus_ports[i]);
+	}
 }
 
 static bool cluster_form(const struct redis *redis)
