@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/mem.h"
 #include "pool/session.h"
 #include "proxy/backend.h"
 #include "proxy/cached.h"
@@ -26,7 +27,7 @@
 #include "wire/build.h"
 #include "wire/frame.h"
 
-enum { RESIDUE_BOUND_US = 5000000, ABORT_MAX = 64 };
+enum { RESIDUE_BOUND_US = 5000000, ABORT_MAX = 64, WARNING_MAX = 256 };
 
 bool failure_is_final_login_error(const char *sqlstate)
 {
@@ -101,6 +102,50 @@ static bool is_replicas_own_error(struct slice sqlstate)
 	return false;
 }
 
+/*
+ * A setting of the session that this server has no place for: its prefix is that of a library that
+ * is loaded here and doesn't know it. PostgreSQL takes such a setting away when it loads the
+ * library. ptr NULL: none. Found by its name, since the text around that is translated.
+ */
+static struct slice reserved_setting(const struct client *c, const struct reply_segment *seg,
+				     const struct msg_error *e)
+{
+	struct slice found = slice_of(NULL, 0);
+
+	if (seg->kind != REPLY_SYNC || !slice_is(e->sqlstate, "42602") || c->settings.client)
+		return found;
+	for (size_t i = 0; i < session_count(c->session); i++) {
+		struct slice name = slice_str(session_name(c->session, i));
+
+		if (memchr(name.ptr, '.', name.len) && name.len > found.len &&
+		    memmem(e->message.ptr, e->message.len, name.ptr, name.len))
+			found = name;
+	}
+	return found;
+}
+
+static void drop_setting(struct session_state **session, struct slice name)
+{
+	struct session_state *without = session_with(*session, name, NULL);
+
+	if (!without)
+		return;
+	session_put(session);
+	*session = without;
+}
+
+static void forget_reserved(struct client *c, struct slice name)
+{
+	char text[WARNING_MAX], *copy = mem_slicedup(name);
+
+	c->retries++;
+	snprintf(text, sizeof text, "invalid configuration parameter name \"%s\", removing it", copy);
+	client_send_notice(c, "WARNING", "42602", text);
+	drop_setting(&c->session, slice_str(copy));
+	drop_setting(&c->startup, slice_str(copy));
+	mem_free(copy);
+}
+
 bool failure_is_retryable(const struct client *c, const struct reply_segment *seg,
 			  const struct msg_error *e)
 {
@@ -110,6 +155,8 @@ bool failure_is_retryable(const struct client *c, const struct reply_segment *se
 		return c->heals < CLIENT_HEALS_MAX && is_repeatable(c, seg) && is_undone(c);
 	if (!may_repeat(c, seg))
 		return false;
+	if (reserved_setting(c, seg, e).ptr)
+		return true;
 	on_primary = tenant_pool_of(c->server->pool)->is_primary;
 	if (is_shutdown(e->sqlstate))
 		return is_undone(c);
@@ -175,6 +222,8 @@ void failure_retry(struct client *c, const struct msg_error *e)
 {
 	struct server *s = c->server;
 	bool is_read_only = slice_is(e->sqlstate, "25006");
+	bool is_outdated = failure_is_outdated_plan(c, e);
+	struct slice reserved = reserved_setting(c, replies_current(&s->replies), e);
 	enum reply_kind kind = (enum reply_kind)replies_current(&s->replies)->kind;
 	/* After a failed sync nobody knows its settings; after BEGIN a query may have been skipped. */
 	bool is_useless = slice_is(e->severity, "FATAL") || kind == REPLY_SYNC || kind == REPLY_BEGIN;
@@ -183,9 +232,11 @@ void failure_retry(struct client *c, const struct msg_error *e)
 				&c->tenant->stats->retries_other, 1);
 	log_debug("request_retried", "id=%llu sqlstate=%.*s node=%u", (unsigned long long)c->id,
 		  (int)e->sqlstate.len, e->sqlstate.ptr, s->pool->node_id);
-	request_rewind(c, !failure_is_outdated_plan(c, e));
-	if (failure_is_outdated_plan(c, e))
+	request_rewind(c, !is_outdated && !reserved.ptr);
+	if (is_outdated)
 		heal(c);
+	else if (reserved.ptr)
+		forget_reserved(c, reserved);
 	else
 		go_elsewhere(c, s, is_shutdown(e->sqlstate));
 	if (is_useless)

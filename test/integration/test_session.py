@@ -351,3 +351,20 @@ def test_a_setting_with_a_name_longer_than_an_identifier(start):
         for _ in range(2):
             equal(a.execute(show, (name,)).fetchone(), ("own",))
             equal(b.execute(show, (name,)).fetchone(), ("",))
+
+
+@quick
+def test_a_setting_whose_library_is_loaded_elsewhere(start):
+    """PostgreSQL keeps any name until the library of its prefix is loaded, and then takes it away with a WARNING."""
+    weir = start({"default_pool_size": 1, "split": "off"})
+    warnings = []
+    with weir.connect() as c, weir.connect() as other:
+        c.add_notice_handler(lambda diag: warnings.append((diag.severity, diag.sqlstate)))
+        c.execute("SET application_name = 'kept'; SET plpgsql.no_such = '1'")
+        equal(c.execute("SHOW plpgsql.no_such").fetchone(), ("1",))
+        other.execute("DO $$ BEGIN PERFORM 1; END $$")
+        equal(c.execute("SELECT 5").fetchone(), (5,))
+        equal(warnings, [("WARNING", "42602")])
+        raises("42704", c.execute, "SHOW plpgsql.no_such")
+        equal(c.execute("SHOW application_name").fetchone(), ("kept",))
+        equal(len(warnings), 1)
