@@ -100,8 +100,8 @@ void mem_wipe(void *ptr, size_t size)
 void mem_trim(void)
 {
 	/*
-	 * A sanitizer has a heap of its own. glibc's, never used there, would be set up by this call: by
-	 * two threads at once, each as its first, and the process aborted when the second ends.
+	 * A sanitizer has a heap of its own. glibc's, never used there, would be set up by this
+	 * call: by two threads at once, perhaps, and the process aborted when the second ends.
 	 */
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 	malloc_trim(0);
