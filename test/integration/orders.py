@@ -78,7 +78,7 @@ def listening(conn, rng, go_on):
     conn.execute(f"LISTEN {channel}")
     must(conn.execute("SELECT 1").fetchone(), (1,), "behind LISTEN")
     while go_on():
-        must(conn.execute(f"SELECT pg_sleep(0.001), {7}").fetchone()[1], 7, "while it listens")
+        must(conn.execute("SELECT pg_sleep(0.001), 7").fetchone()[1], 7, "while it listens")
         time.sleep(rng.random() * 0.02)
 
 

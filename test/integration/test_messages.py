@@ -580,3 +580,18 @@ def test_a_batch_that_goes_on_may_write(start, sub):
                 raw.rows("INSERT INTO unfinished VALUES (2)")    # it isn't bound to a replica either
     with logged_in(weir) as raw:
         raw.rows("DROP TABLE unfinished")
+
+
+@quick
+def test_a_write_behind_a_read_in_one_packet(start):
+    """It isn't tried on the read's replica first."""
+    weir = start({"consistency": "eventual"})
+    with logged_in(weir) as raw:
+        raw.rows("CREATE TABLE behind_a_read (n int)")
+        for n in range(10):
+            raw.send(parse("", "SELECT 1"), bind("", ""), execute(), SYNC,
+                     parse("", f"INSERT INTO behind_a_read VALUES ({n})"), bind("", ""), execute(), SYNC)
+            equal([states(raw.read_until("Z")), states(raw.read_until("Z"))], [[], []])
+        raw.rows("DROP TABLE behind_a_read")
+    check(weir.stat("routed_replica") > 0, "the reads went to replicas")
+    equal(weir.stat("retries_read_only"), 0)
