@@ -48,12 +48,14 @@ static enum weir_err next_extended(struct slice in, size_t max_kept, size_t max_
 
 		if (err == WEIR_ERR_AGAIN)
 			break;
-		if (err || (err = check_length(&head, max_message)) != WEIR_OK)
+		if (err)
 			return err;
 		if (!is_extended(head.type)) { /* the batch ends here, without Sync */
 			out->bytes = slice_of(in.ptr, at);
 			return WEIR_OK;
 		}
+		if ((err = check_length(&head, max_message)) != WEIR_OK)
+			return err;
 		total = FRAME_HEADER_BYTES + (size_t)head.body_len;
 		if (total > in.len - at) {
 			if (in.len < max_kept || at)

@@ -548,6 +548,15 @@ def test_what_postgresql_takes_of_a_type(weir):
 
 
 @quick
+def test_a_long_message_of_no_type_behind_a_batch(weir):
+    """What is wrong with it is its type."""
+    with logged_in(weir) as raw:
+        raw.send(parse("", "SELECT 1"), message("y", 20000 * b"x"))
+        said = error_fields(raw.read_until("E")[-1][1])
+        equal((said["C"], said["M"]), ("08P01", "invalid frontend message type 121"))
+
+
+@quick
 def test_a_query_inside_copy_ends_the_session(weir):
     """As in PostgreSQL, which has lost track of the messages then."""
     copied(weir)
