@@ -247,6 +247,8 @@ static void turn_memory_trim(struct loop *loop)
 	loop->spare_count = 0;
 	arena_fini(&loop->turn_arena);
 	arena_init(&loop->turn_arena, LOOP_ARENA_BLOCK);
+	if (loop->ring)
+		ring_trim(loop->ring);
 	mem_trim();
 }
 

@@ -50,7 +50,7 @@ uint64_t loop_now_us(const struct loop *loop); /* monotonic, read once per turn 
 /* Turn memory: valid until every span queued in this turn has been written or copied. */
 void *loop_turn_alloc(struct loop *loop, size_t size); /* never NULL; size <= 1 MiB */
 
-/* At the end of this turn all turn memory goes, and free pages of the heap with it: mem_trim. */
+/* At the end of this turn all turn memory goes, and free pages of the ring's buffers and heap. */
 void loop_trim(struct loop *loop);
 
 /* Runs once at the end of this turn, after the writes; freeing of closed objects goes here. */

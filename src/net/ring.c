@@ -284,6 +284,16 @@ void ring_reset(struct ring *r)
 	r->used_count = 0;
 }
 
+/*
+ * Receives are carried out when this thread enters the kernel, so no buffer holds anything
+ * but those that a completion names.
+ */
+void ring_trim(struct ring *r)
+{
+	if (!r->used_count && !r->done_count && !io_uring_cq_ready(&r->uring) && ring_is_ours(r))
+		(void)madvise(r->buffers, r->buffer_count * r->buffer_bytes, MADV_DONTNEED);
+}
+
 bool ring_is_short(const struct ring *r)
 {
 	return r->used_count >= r->buffer_count / 2;

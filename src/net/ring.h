@@ -46,6 +46,8 @@ void ring_dispatch(struct ring *ring); /* calls whoever waits for what has compl
 void ring_settle(struct ring *ring);
 bool ring_has_queued(const struct ring *ring); /* something to submit */
 void ring_reset(struct ring *ring);            /* the buffers of this turn may be written again */
+/* Gives back the pages of buffers that hold nothing; no-op while one does. */
+void ring_trim(struct ring *ring);
 bool ring_is_short(const struct ring *ring);   /* this turn holds half of the buffers or more */
 /* The owner's thread is about to leave: no operation remains under way. */
 void ring_quiesce(struct ring *ring);

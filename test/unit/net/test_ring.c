@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "net/loop_priv.h"
@@ -328,8 +329,9 @@ static void *mixed_client(void *arg)
 	return NULL;
 }
 
-/* Runs a loop that echoes what `client` says on the other end of a socket pair. */
-static void run_echo(struct peer *p, void *(*client)(void *))
+/* Runs a loop that hears, on the other end of a socket pair, what `client` says. */
+static void run_echo_by(struct peer *p, void (*on_bytes)(struct peer *, struct slice),
+                        void *(*client)(void *))
 {
 	struct loop *loop = peer_loop();
 	pthread_t thread;
@@ -339,11 +341,16 @@ static void run_echo(struct peer *p, void *(*client)(void *))
 	cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
 	peer_wrap(p, loop, fds[0]);
 	p->is_quiet = true;
-	p->on_bytes = echo;
+	p->on_bytes = on_bytes;
 	p->on_closed = stop_loop;
 	cr_assert_eq(pthread_create(&thread, NULL, client, &fds[1]), 0);
 	loop_run(loop);
 	pthread_join(thread, NULL);
+}
+
+static void run_echo(struct peer *p, void *(*client)(void *))
+{
+	run_echo_by(p, echo, client);
 }
 
 Test(ring, round_trip_is_one_system_call, .timeout = 60)
@@ -365,6 +372,40 @@ Test(ring, echo_of_all_sizes_is_exact, .timeout = 60)
 	struct peer p;
 
 	run_echo(&p, mixed_client);
+	peer_close(&p);
+	loop_destroy(p.loop);
+}
+
+static void echo_and_trim(struct peer *peer, struct slice bytes)
+{
+	echo(peer, bytes);
+	loop_trim(peer->loop);
+}
+
+static size_t resident_pages(const struct ring *r)
+{
+	static unsigned char pages[BIG / 512];
+	size_t size = r->buffer_count * r->buffer_bytes, count = 0;
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+
+	cr_assert(size / page <= sizeof pages);
+	cr_assert_eq(mincore(r->buffers, size, pages), 0);
+	for (size_t i = 0; i < size / page; i++)
+		count += pages[i] & 1U;
+	return count;
+}
+
+/* A trim falls between the receive that completes a wait and what is done with its bytes. */
+Test(ring, trim_spares_what_has_come, .timeout = 60)
+{
+	struct peer p;
+
+	run_echo_by(&p, echo_and_trim, mixed_client);
+	cr_expect(resident_pages(p.loop->ring) > 0);
+	loop_turn(p.loop, false); /* nothing is left of what the loop's end took back */
+	loop_trim(p.loop);
+	loop_turn(p.loop, false);
+	cr_expect_eq(resident_pages(p.loop->ring), 0);
 	peer_close(&p);
 	loop_destroy(p.loop);
 }
