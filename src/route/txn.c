@@ -110,10 +110,10 @@ struct txn_plan txn_plan(const struct txn *txn, const struct txn_request *reques
 {
 	struct txn_plan plan = { .act = act_of(txn, request), .node = TXN_NODE_SAME };
 
-	if (plan.act != TXN_FORWARD) {
-		if (txn->state == TXN_IDLE && plan.act != TXN_ANSWER_BEGIN)
+	if (plan.act == TXN_ANSWER_COMMIT || plan.act == TXN_ANSWER_ROLLBACK) {
+		if (txn->state == TXN_IDLE)
 			plan.warning = warning_no_txn;
-	} else if (txn->state == TXN_IDLE) {
+	} else if (txn->state == TXN_IDLE) { /* for a BEGIN too: the caller may have to forward it */
 		plan.node = node_when_idle(request, defaults);
 	} else if (txn->state == TXN_DEFERRED) {
 		plan.needs_begin = true;

@@ -10,7 +10,7 @@ import time
 
 from lib import check, equal, limit, quick
 from test_listen import settle
-from rawpg import (FLUSH, SYNC, Closed, bind, close, describe, error_fields, execute, logged_in, message, parse,
+from rawpg import (FLUSH, SYNC, Closed, ask, bind, close, describe, error_fields, execute, logged_in, message, parse,
                    query, row_values)
 
 COPY_DONE = message("c")
@@ -604,3 +604,24 @@ def test_a_write_behind_a_read_in_one_packet(start):
         raw.rows("DROP TABLE behind_a_read")
     check(weir.stat("routed_replica") > 0, "the reads went to replicas")
     equal(weir.stat("retries_read_only"), 0)
+
+
+@quick
+def test_a_transaction_behind_a_read_in_one_packet(start, sub):
+    """Its BEGIN isn't sent to the read's replica, where nothing behind it could write."""
+    weir = start({"consistency": "eventual"})
+    read = parse("", "SELECT 1") + bind("", "") + execute() + SYNC
+    begins = {"simple": query("BEGIN"), "extended": parse("", "BEGIN") + bind("", "") + execute() + SYNC,
+              "parsed before": bind("", "begin") + execute() + SYNC}
+    with logged_in(weir) as raw:
+        raw.rows("DROP TABLE IF EXISTS behind_a_read; CREATE TABLE behind_a_read (n int)")
+        ask(raw, parse("begin", "BEGIN"))
+        for label, begin in begins.items():
+            with sub(label):
+                before = weir.stat("routed_replica")
+                for n in range(5):
+                    raw.send(read, begin)
+                    raw.send(query(f"INSERT INTO behind_a_read VALUES ({n})"), query("COMMIT"))
+                    equal([states(raw.read_until("Z")) for _ in range(4)], [[], [], [], []])
+                check(weir.stat("routed_replica") > before, "the reads went to replicas")
+        raw.rows("DROP TABLE behind_a_read")

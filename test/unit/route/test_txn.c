@@ -205,3 +205,23 @@ Test(txn, a_lost_server_may_have_committed)
 	RUN("begin", "BEGIN T", "write", "begin+primary T", "lost", "written I", "read", "replica I",
 	    "lost", "I", "begin", "BEGIN T", "lost", "I");
 }
+
+/* It is forwarded where it can't be answered: in a pipeline, on a session's own server. */
+Test(txn, a_begin_has_a_node_all_the_same)
+{
+	static const struct { const char *text; enum txn_node node; } cases[] = {
+		{ "begin", TXN_NODE_PRIMARY },
+		{ "begin-rw", TXN_NODE_PRIMARY },
+		{ "begin-ro", TXN_NODE_REPLICA_OK },
+		{ "begin-ro-rr", TXN_NODE_PRIMARY },
+	};
+
+	for (size_t i = 0; i < WEIR_COUNTOF(cases); i++) {
+		const struct txn_defaults defaults = { 0 };
+		struct txn_request request = request_of(cases[i].text);
+		struct txn idle = { 0 };
+
+		cr_assert_eq(txn_plan(&idle, &request, &defaults).node, cases[i].node, "%s",
+			     cases[i].text);
+	}
+}
