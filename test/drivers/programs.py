@@ -16,7 +16,8 @@ from servers import Failed, run_bounded
 from suites import HERE, PYTHON, Outcome, Suite, Unavailable, DATABASE
 
 SOURCES = os.path.join(HERE, "programs")
-SECONDS = 240    # of one run of a program
+SECONDS = 240         # of one run of a program
+MAKE_SECONDS = 900    # of making one
 
 
 def parts(text):
@@ -39,8 +40,11 @@ class Program(Suite):
     def bring(self, folder):
         """What the program needs beside its source, in the folder of the run."""
         for command in self.commands:
-            done = subprocess.run(["sh", "-c", command], cwd=folder, text=True, capture_output=True,
-                                  timeout=SECONDS, stdin=subprocess.DEVNULL)
+            try:
+                done = subprocess.run(["sh", "-c", command], cwd=folder, text=True, capture_output=True,
+                                      timeout=MAKE_SECONDS, stdin=subprocess.DEVNULL)
+            except subprocess.TimeoutExpired as e:
+                raise Failed(f"{command}: not done in {MAKE_SECONDS} s") from e
             if done.returncode:
                 raise Failed(f"{command}: {done.stdout}{done.stderr}")
 
@@ -65,6 +69,19 @@ class Project(Program):
 
     def bring(self, folder):
         shutil.copytree(os.path.join(SOURCES, self.source), folder, dirs_exist_ok=True)
+        super().bring(folder)
+
+
+class Crate(Project):
+    """Of Debian's crates alone; what was compiled is kept in the build folder."""
+
+    def prepare(self, build):
+        super().prepare(build)
+        if not shutil.which("cargo"):
+            raise Unavailable("cargo isn't installed")
+        self.target = os.path.join(build, "cargo")
+        self.commands = (f"CARGO_TARGET_DIR='{self.target}' cargo build --offline --quiet",
+                         f"cp '{self.target}/debug/program' .")
 
 
 class Node(Program):
@@ -94,6 +111,10 @@ PROGRAMS = {
     "php": Program("php", ["php", "php.php"], ("php-cli", "php-pgsql")),
     "jdbc": Program("Jdbc", ["java", "-cp", f"{JAR}:.", "Jdbc"], ("libpostgresql-jdbc-java",),
                     (f"javac -cp {JAR} Jdbc.java",)),
+    "tokio-postgres": Crate("tokio", ["./program"], (
+        "librust-tokio-postgres-dev", "librust-tokio-dev", "librust-futures-util-dev")),
+    "pg8000": Program("pg8000_", [PYTHON, "-B", "pg8000_.py"], ("python3-pg8000",)),
+    "py-postgresql": Program("postgresql_", [PYTHON, "-B", "postgresql_.py"], ("python3-postgresql",)),
     "node": Node("node", ["node", "node.js"]),
     "libpqxx": Program("pqxx", ["./pqxx_"], ("libpqxx-dev",),
                        ("g++ -std=c++17 -O1 -o pqxx_ pqxx.cc $(pkg-config --cflags --libs libpqxx)",)),
