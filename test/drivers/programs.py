@@ -115,6 +115,7 @@ PROGRAMS = {
         "librust-tokio-postgres-dev", "librust-tokio-dev", "librust-futures-util-dev")),
     "pg8000": Program("pg8000_", [PYTHON, "-B", "pg8000_.py"], ("python3-pg8000",)),
     "py-postgresql": Program("postgresql_", [PYTHON, "-B", "postgresql_.py"], ("python3-postgresql",)),
+    "p1_pgsql": Program("p1_pgsql", ["escript", "p1_pgsql.escript"], ("erlang-p1-pgsql",)),
     "node": Node("node", ["node", "node.js"]),
     "libpqxx": Program("pqxx", ["./pqxx_"], ("libpqxx-dev",),
                        ("g++ -std=c++17 -O1 -o pqxx_ pqxx.cc $(pkg-config --cflags --libs libpqxx)",)),
