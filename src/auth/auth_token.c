@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * See auth_token.h. Quotes may begin inside a word, as PostgreSQL's tokenizer
- * has it; a word that was quoted anywhere is no key word.
+ * See auth_token.h. As PostgreSQL's tokenizer has it, quotes may begin inside
+ * a word, two of them inside of quotes are one, and only a word that begins
+ * with a quote is no key word.
  */
 #include "auth/auth_token.h"
 
@@ -27,16 +28,20 @@ static char take(struct slice *s)
 static enum weir_err read_word(struct text_line *line, struct auth_token *out)
 {
 	struct slice *s = &line->rest;
-	bool in_quotes = false;
+	bool in_quotes = false, is_first = true;
 
 	while (s->len > 0 && (in_quotes || !ends_token(*s->ptr))) {
 		char c = take(s);
 
-		if (c == '"') {
+		if (c == '"' && !(in_quotes && s->len > 0 && *s->ptr == '"')) {
 			in_quotes = !in_quotes;
-			out->is_quoted = true;
+			out->is_quoted = out->is_quoted || is_first;
+			is_first = false;
 			continue;
 		}
+		if (c == '"')
+			(void)take(s);
+		is_first = false;
 		if (out->len == sizeof(out->text) - 1)
 			return text_line_broken(line, "a word is too long");
 		out->text[out->len++] = c;

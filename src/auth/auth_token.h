@@ -15,7 +15,7 @@ enum { AUTH_TOKEN_MAX = 1024 };
 struct auth_token {
 	char text[AUTH_TOKEN_MAX];
 	size_t len;
-	bool is_quoted;
+	bool is_quoted; /* begins with a quote */
 	bool has_comma; /* another member follows */
 };
 

@@ -18,7 +18,7 @@
 
 _Static_assert((int)HBA_ERROR_MAX == (int)TEXT_FILE_ERROR_MAX, "one size of error texts");
 
-enum { ARENA_BLOCK_BYTES = 4096, IPV4_BYTES = 4, IPV6_BYTES = 16 };
+enum { ARENA_BLOCK_BYTES = 4096, IPV4_BYTES = 4, IPV6_BYTES = 16, NAME_FILE_DEPTH_MAX = 10 };
 
 enum rule_type { TYPE_LOCAL = 1, TYPE_HOST, TYPE_HOSTSSL, TYPE_HOSTNOSSL };
 enum name_kind { NAME_EXACT, NAME_ALL, NAME_SAMEUSER, NAME_REPLICATION };
@@ -49,7 +49,7 @@ struct rule {
 
 struct hba {
 	struct arena arena;
-	const char *folder; /* where @file begins, in the arena; NULL: no files */
+	bool has_files; /* @file may be read */
 	struct rule *first;
 	struct rule **tail;
 };
@@ -104,7 +104,19 @@ static enum weir_err add_name(struct hba *hba, struct text_line *line, const str
 	return WEIR_OK;
 }
 
-/* Names parted by commas, blanks and line ends; a file that names others isn't supported. */
+static enum weir_err read_name_file(struct hba *hba, struct text_line *line, const char *name,
+                                    bool is_database, struct name **out);
+
+/* A name, or @file. */
+static enum weir_err read_name(struct hba *hba, struct text_line *line, const struct auth_token *t,
+                               bool is_database, struct name **out)
+{
+	if (!t->is_quoted && t->text[0] == '@')
+		return read_name_file(hba, line, t->text + 1, is_database, out);
+	return add_name(hba, line, t, is_database, out);
+}
+
+/* Names parted by commas, blanks and line ends. */
 static enum weir_err read_name_lines(struct hba *hba, struct slice text, struct text_line *line,
                                      bool is_database, struct name **out)
 {
@@ -115,26 +127,26 @@ static enum weir_err read_name_lines(struct hba *hba, struct slice text, struct 
 		while (err == WEIR_OK && text_line_has_more(line)) {
 			err = auth_token_read(line, "a name", &t);
 			if (err == WEIR_OK)
-				err = add_name(hba, line, &t, is_database, out);
+				err = read_name(hba, line, &t, is_database, out);
 		}
 	}
 	return err;
 }
 
+/* Beside the file that names it, in which line stands. */
 static enum weir_err read_name_file(struct hba *hba, struct text_line *line, const char *name,
                                     bool is_database, struct name **out)
 {
-	struct text_line inner = { .error = line->error };
+	struct text_line inner = { .error = line->error, .depth = line->depth + 1 };
+	const char *slash = *name == '/' ? NULL : strrchr(line->path, '/');
 	char path[PATH_MAX], why[HBA_ERROR_MAX];
 	enum weir_err err;
 	struct slice text;
 
-	if (!hba->folder || !*name)
+	if (!hba->has_files || !*name || inner.depth > NAME_FILE_DEPTH_MAX)
 		return text_line_broken(line, "\"@%s\" isn't supported", name);
-	if (*name == '/')
-		(void)snprintf(path, sizeof(path), "%s", name);
-	else
-		(void)snprintf(path, sizeof(path), "%s%s", hba->folder, name);
+	(void)snprintf(path, sizeof(path), "%.*s%s", slash ? (int)(slash + 1 - line->path) : 0,
+	               line->path, name);
 	if (text_file_read(path, &text, why) != WEIR_OK)
 		return text_line_broken(line, "%s", why);
 	inner.path = path;
@@ -152,10 +164,8 @@ static enum weir_err read_names(struct hba *hba, struct text_line *line, bool is
 	do {
 		enum weir_err err = auth_token_read(line, what, &t);
 
-		if (err == WEIR_OK && !t.is_quoted && t.text[0] == '@')
-			err = read_name_file(hba, line, t.text + 1, is_database, out);
-		else if (err == WEIR_OK)
-			err = add_name(hba, line, &t, is_database, out);
+		if (err == WEIR_OK)
+			err = read_name(hba, line, &t, is_database, out);
 		if (err != WEIR_OK)
 			return err;
 	} while (t.has_comma);
@@ -203,7 +213,7 @@ static enum weir_err read_network(struct text_line *line, struct network *net)
 	char *slash;
 	enum weir_err err = auth_token_read(line, "an address", &t);
 
-	if (err != WEIR_OK || auth_token_is(&t, "all"))
+	if (err != WEIR_OK || (auth_token_is(&t, "all") && !t.has_comma))
 		return err;
 	slash = strchr(t.text, '/');
 	if (slash)
@@ -344,7 +354,6 @@ enum weir_err hba_parse(struct slice text, const char *path, struct hba **out,
 
 enum weir_err hba_load(const char *path, struct hba **out, char error[HBA_ERROR_MAX])
 {
-	const char *slash = strrchr(path, '/');
 	struct slice text;
 	enum weir_err err = text_file_read(path, &text, error);
 	struct hba *hba;
@@ -352,8 +361,7 @@ enum weir_err hba_load(const char *path, struct hba **out, char error[HBA_ERROR_
 	if (err != WEIR_OK)
 		return err;
 	hba = hba_create();
-	hba->folder =
-		arena_strdup(&hba->arena, slice_of(path, slash ? (size_t)(slash + 1 - path) : 0));
+	hba->has_files = true;
 	err = read_rules(hba, text, path, out, error);
 	text_file_free(text);
 	return err;

@@ -3,7 +3,7 @@
  * Log-in rules in pg_hba.conf's format, the subset that a pooler can decide
  * on: types local, host, hostssl, hostnossl; databases all, sameuser,
  * replication or names; users all or names; either also as @file, a file of
- * them beside the rules' own; addresses all, CIDR or address and mask; methods
+ * them beside the one that names it; addresses all, CIDR or address and mask; methods
  * trust, reject, password, md5, scram-sha-256, cert, peer; options map and
  * clientcert. Anything else is an error at load, never a rule that is silently
  * weaker. Loaded rules never change and may be read by any thread.

@@ -57,6 +57,18 @@ void text_file_free(struct slice text)
 	mem_free(owned);
 }
 
+static bool is_blank(char c)
+{
+	return c == ' ' || c == '\t' || c == '\r';
+}
+
+static bool begins_with_semicolon(struct slice s)
+{
+	while (s.len > 0 && is_blank(*s.ptr))
+		s = slice_of(s.ptr + 1, s.len - 1);
+	return s.len > 0 && *s.ptr == ';';
+}
+
 bool text_line_next(struct text_line *line, struct slice *text)
 {
 	const char *end;
@@ -68,6 +80,8 @@ bool text_line_next(struct text_line *line, struct slice *text)
 	len = end ? (size_t)(end - text->ptr) : text->len;
 	taken = len + (end != NULL);
 	line->rest = slice_of(text->ptr, len);
+	if (begins_with_semicolon(line->rest))
+		line->rest = slice_of(text->ptr, 0);
 	line->number++;
 	*text = slice_of(text->ptr + taken, text->len - taken);
 	return true;
@@ -77,9 +91,9 @@ bool text_line_has_more(struct text_line *line)
 {
 	struct slice *s = &line->rest;
 
-	while (s->len > 0 && (*s->ptr == ' ' || *s->ptr == '\t' || *s->ptr == '\r'))
+	while (s->len > 0 && is_blank(*s->ptr))
 		*s = slice_of(s->ptr + 1, s->len - 1);
-	return s->len > 0 && *s->ptr != '#' && *s->ptr != ';';
+	return s->len > 0 && *s->ptr != '#';
 }
 
 enum weir_err text_line_broken(const struct text_line *line, const char *fmt, ...)

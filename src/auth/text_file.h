@@ -24,13 +24,14 @@ void text_file_free(struct slice text); /* wipes */
 struct text_line {
 	const char *path;  /* borrowed */
 	unsigned number;   /* from 1 */
+	unsigned depth;    /* files that name this one */
 	struct slice rest; /* of this line, without its end */
 	char *error;
 };
 
-/* Takes the next line off *text; false at its end. */
+/* Takes the next line off *text; false at its end. One that begins with ; is empty. */
 bool text_line_next(struct text_line *line, struct slice *text);
-/* Skips blanks; true when something other than a comment in ; or # follows. */
+/* Skips blanks; true when something other than a comment in # follows. */
 bool text_line_has_more(struct text_line *line);
 /* Writes "path:line: text"; always WEIR_ERR_CONFIG. */
 enum weir_err text_line_broken(const struct text_line *line, const char *fmt, ...)

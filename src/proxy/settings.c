@@ -107,7 +107,7 @@ static bool load_maps(struct settings *s, char *why, size_t why_size)
 {
 	char error[IDENT_ERROR_MAX];
 
-	if (!*s->config->global.auth_ident_file)
+	if (s->config->global.auth_type != AUTH_TYPE_HBA || !*s->config->global.auth_ident_file)
 		return true;
 	if (ident_load(s->config->global.auth_ident_file, &s->ident, error) == WEIR_OK)
 		return true;

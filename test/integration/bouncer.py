@@ -10,7 +10,7 @@ import servers
 from lib import patient, until
 from ports import free_port
 
-PROGRAM = "/usr/sbin/pgbouncer"
+PROGRAM = os.environ.get("PGBOUNCER", "/usr/sbin/pgbouncer")
 
 
 def write(path, text, port):

@@ -115,6 +115,37 @@ Test(hba, databases_and_users)
 	hba_destroy(hba);
 }
 
+/* As PostgreSQL's tokenizer has it. */
+Test(hba, quotes)
+{
+	struct hba *hba = parse("local \"a\"\"b\" all trust\n"
+	                        "local c\"d e\"f all md5\n"
+	                        "local sameu\"ser\" all password\n"
+	                        "local \"same\"user all trust\n"
+	                        "local \"\"\"\" all reject\n"
+	                        "local \"\" all trust\n");
+
+	cr_assert(hba, "%s", error);
+	EXPECT(hba, "local", "a\"b", "u", "trust@1");
+	EXPECT(hba, "local", "ab", "u", "reject@0");
+	EXPECT(hba, "local", "cd ef", "u", "md5@2");
+	EXPECT(hba, "local", "u", "u", "plain@3");
+	EXPECT(hba, "local", "sameuser", "u", "trust@4");
+	EXPECT(hba, "local", "\"", "u", "reject@5");
+	EXPECT(hba, "local", "", "u", "trust@6");
+	hba_destroy(hba);
+}
+
+Test(hba, a_line_that_begins_with_a_semicolon_is_a_comment)
+{
+	struct hba *hba = parse("; local all all trust\n\t;\nlocal ;a all md5\n");
+
+	cr_assert(hba, "%s", error);
+	EXPECT(hba, "local", "a", "u", "reject@0");
+	EXPECT(hba, "local", ";a", "u", "md5@3");
+	hba_destroy(hba);
+}
+
 Test(hba, all_databases_do_not_include_replication)
 {
 	struct hba *hba = parse("local all all trust\n");
@@ -185,6 +216,9 @@ Test(hba, what_is_not_supported_is_an_error_with_its_line)
 		{ "local", "hba.conf:1: a database expected" },
 		{ "local ,a all trust", "hba.conf:1: type \"local\" isn't supported" },
 		{ "local a,,b all trust", "hba.conf:1: a database expected" },
+		{ "local all all trust ; c", "hba.conf:1: option \";\" isn't supported" },
+		{ "host all all all, trust",
+		  "hba.conf:1: \"all\" isn't an address; names aren't supported" },
 		{ "local \"a all trust", "hba.conf:1: a quote isn't closed" },
 	};
 
@@ -249,9 +283,14 @@ Test(hba, names_in_files)
 	EXPECT(hba, "local", "shop", "bob", "reject@0");
 	EXPECT(hba, "local", "shop", "@users", "md5@3");
 	hba_destroy(hba);
-	write_file(path[2], "ann\n\n@dbs\n");
+	write_file(path[2], "ann\n\n@none @dbs\n");
+	cr_assert_eq(hba_load(path[0], &hba, error), WEIR_OK, "%s", error);
+	EXPECT(hba, "local", "shop", "my db", "trust@1");
+	EXPECT(hba, "local", "shop", "joe", "reject@0");
+	hba_destroy(hba);
+	write_file(path[2], "ann\n\n@users\n");
 	cr_assert_eq(hba_load(path[0], &hba, error), WEIR_ERR_CONFIG);
-	(void)snprintf(text, sizeof(text), "%s:3: \"@dbs\" isn't supported", path[2]);
+	(void)snprintf(text, sizeof(text), "%s:3: \"@users\" isn't supported", path[2]);
 	cr_assert_str_eq(error, text);
 	cr_assert_eq(unlink(path[1]), 0);
 	cr_assert_eq(hba_load(path[0], &hba, error), WEIR_ERR_CONFIG);
