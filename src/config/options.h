@@ -56,6 +56,7 @@ enum option_kind {
 	OPTION_OCTAL,
 	OPTION_BYTES,
 	OPTION_SECONDS,
+	OPTION_WHOLE_SECONDS, /* whole ones are numbers as in C, as PgBouncer has it */
 	OPTION_MILLIS,
 	OPTION_TEXT,   /* never NULL, empty when not given */
 	OPTION_SECRET, /* a text that is never printed */
@@ -82,6 +83,7 @@ enum option_kind {
 #define OPTION_CTYPE_MILLIS int
 #define OPTION_CTYPE_BYTES uint64_t
 #define OPTION_CTYPE_SECONDS uint64_t
+#define OPTION_CTYPE_WHOLE_SECONDS uint64_t
 #define OPTION_CTYPE_TEXT const char *
 #define OPTION_CTYPE_SECRET const char *
 #define OPTION_CTYPE_URL const char *

@@ -110,12 +110,20 @@ static bool parse_bytes(const struct option *o, struct slice text, uint64_t *out
 	return number_parse(text, form_of(o), &n) && parse_scaled(o, &n, byte_units, out);
 }
 
+/* With digits behind it that aren't of its base it is refused as one, not read as another. */
+static bool parse_whole_in_c(struct slice text, struct number *n)
+{
+	return number_parse(text, NUMBER_AS_IN_C, n) &&
+	       (!n->unit.len || (n->unit.ptr[0] >= '0' && n->unit.ptr[0] <= '9'));
+}
+
 /* PgBouncer's times have no bound: what is longer than ours is as good as never. */
 static bool parse_seconds(const struct option *o, struct slice text, uint64_t *out)
 {
 	struct number n;
 
-	if (!number_parse(text, NUMBER_OF_TIME, &n))
+	if (!(o->kind == OPTION_WHOLE_SECONDS && parse_whole_in_c(text, &n)) &&
+	    !number_parse(text, NUMBER_OF_TIME, &n))
 		return false;
 	if (o->max >= OPTION_SECONDS_FOREVER && !n.is_negative && !n.unit.len && n.value > o->max)
 		n = (struct number){ .value = o->max, .whole = (uint64_t)o->max };
@@ -161,6 +169,7 @@ static bool parse_field(const struct option *o, struct slice text, void *field, 
 	case OPTION_BYTES:
 		return parse_bytes(o, text, field);
 	case OPTION_SECONDS:
+	case OPTION_WHOLE_SECONDS:
 		return parse_seconds(o, text, field);
 	case OPTION_TEXT:
 	case OPTION_SECRET:
@@ -271,6 +280,7 @@ void option_print(const struct option *o, const void *base, struct buf *out)
 		print_bytes(o, *(const uint64_t *)field, out);
 		break;
 	case OPTION_SECONDS:
+	case OPTION_WHOLE_SECONDS:
 		print_seconds(*(const uint64_t *)field, out);
 		break;
 	case OPTION_TEXT:
@@ -295,6 +305,7 @@ static size_t kind_size(enum option_kind kind)
 		return sizeof(bool);
 	case OPTION_BYTES:
 	case OPTION_SECONDS:
+	case OPTION_WHOLE_SECONDS:
 		return sizeof(uint64_t);
 	case OPTION_TEXT:
 	case OPTION_SECRET:
@@ -355,6 +366,7 @@ void option_print_range(const struct option *o, struct buf *out)
 		buf_appendf(out, "a size (B, kB, MB, GB, TB) from %.0f to %.0f bytes", o->min, o->max);
 		break;
 	case OPTION_SECONDS:
+	case OPTION_WHOLE_SECONDS:
 		buf_appendf(out, "a number of seconds from %g to %.0f", o->min, o->max);
 		break;
 	case OPTION_TEXT:

@@ -23,7 +23,7 @@ SETTINGS = {
     "tcp_keepidle": ["5", "0x20", "020", "+7", "-1", "x"], "tcp_keepintvl": ["5", "0x20", "-1"],
     "tcp_keepcnt": ["5", "0x20", "-1"], "tcp_user_timeout": ["5", "0x20", "020", "70000", "x"],
     "tcp_defer_accept": ["0", "1", "0x20", "70000", "x"], "tcp_socket_buffer": ["0", "0x20", "2000000000", "x"],
-    "stats_period": ["5", "+7", "70000", "x", ""],
+    "stats_period": ["5", "+7", "70000", "020", "0x20", "0X1f", "0x", "08", "5k", "5 5", "x", ""],
     **{name: SWITCH for name in ("log_connections", "server_round_robin", "application_name_add_host",
                                  "server_reset_query_always", "tcp_keepalive", "log_stats",
                                  "server_fast_close", "log_pooler_errors", "log_disconnections")},
