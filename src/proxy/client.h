@@ -67,7 +67,7 @@ struct client {
 	struct noted_writes *writes;     /* owned: tables that the open transaction wrote; NULL: none */
 	struct listening *listening;     /* owned: channels it listens on; NULL: none */
 	struct login *login;             /* owned: only while LOGIN */
-	char *begin_sql;                 /* owned: BEGIN not sent yet */
+	char *begin_sql;                 /* owned: BEGIN not sent yet, then its portal: see forward.h */
 	struct names_error *names_error; /* owned: see bring.h; NULL: none */
 	char *console_user;              /* owned; NULL: not a session of the console */
 	union {
@@ -99,7 +99,7 @@ struct client {
 	bool pins_in_doubt : 1;          /* a reason of them may have gone */
 	bool wants_own_server : 1;       /* the request uses sequences: see pool_take_own */
 	bool is_unnamed_live : 1;        /* its unnamed statement is on the linked server */
-	bool is_console : 1, is_admin : 1, is_tls : 1;
+	bool is_console : 1, is_admin : 1, is_tls : 1, has_begin_portal : 1; /* see begin_sql */
 	bool is_console_alias : 1;       /* it asked for the console by PgBouncer's name */
 	bool is_read_request : 1;        /* the request that runs reads only */
 	bool had_error : 1;              /* in the request that runs */

@@ -339,12 +339,18 @@ static bool is_session_timeout(const struct msg_error *error)
 			 slice_is(error->sqlstate, "57P05"));
 }
 
+/* It gave up on what it was asked: so would the next session. No news of the node either. */
+static bool is_internal_error(const struct msg_error *error)
+{
+	return error && slice_is(error->sqlstate, "XX000");
+}
+
 static void lost_with_client(struct server *s, struct client *c, const struct msg_error *error)
 {
 	struct reply_segment *seg = replies_current(&s->replies);
 	struct pg_error e;
 
-	if (seg && !is_clients_fault(error) && may_repeat(c, seg) &&
+	if (seg && !is_clients_fault(error) && !is_internal_error(error) && may_repeat(c, seg) &&
 	    (c->is_read_request || (error && is_shutdown(error->sqlstate) && is_undone(c)))) {
 		stat_add(&c->tenant->stats->retries_other, 1);
 		request_rewind(c, true);
@@ -386,7 +392,7 @@ void failure_server_lost(struct server *s, const struct msg_error *error)
 		 (unsigned long long)s->id, s->host, s->port,
 		 server_state_name(s->state), error ? (int)error->sqlstate.len : 1,
 		 error ? error->sqlstate.ptr : "-");
-	if (!is_clients_fault(error) && !is_session_timeout(error))
+	if (!is_clients_fault(error) && !is_session_timeout(error) && !is_internal_error(error))
 		tenant_suspect(backend_tenant(s), s->pool->node_id);
 	if (c && s->is_replication)
 		replication_lost(c, s);

@@ -6,6 +6,7 @@
  */
 #include "proxy/forward.h"
 
+#include "base/mem.h"
 #include "pool/session.h"
 #include "proxy/backend.h"
 #include "proxy/bring.h"
@@ -20,6 +21,7 @@
 #include "proxy/unnamed.h"
 #include "proxy/vacate.h"
 #include "wire/build.h"
+#include "wire/frontend.h"
 
 enum {
 	SYNC_SQL_MAX = 8 * SESSION_TEXT_MAX, /* quoting: values twice, dots thrice */
@@ -154,28 +156,57 @@ static struct reply_segment *segment_begin(struct client *c, enum reply_kind kin
 	return seg;
 }
 
+void forward_defer_begin(struct client *c, const struct request *req, const struct plan *plan)
+{
+	struct slice sql = plan->only_text, portal = slice_of("", 0);
+	struct msg_bind m;
+
+	c->has_begin_portal = req->kind == REQUEST_EXTENDED;
+	if (c->has_begin_portal && frontend_read_bind(plan->only_bind, &m) == WEIR_OK)
+		portal = m.portal;
+	mem_free(c->begin_sql);
+	c->begin_sql = mem_zalloc(sql.len + 1 + portal.len + 1);
+	memcpy(c->begin_sql, sql.ptr, sql.len);
+	memcpy(c->begin_sql + sql.len + 1, portal.ptr, portal.len);
+}
+
+/* No parameters, results as text. */
+static void build_run(struct buf *b, const char *portal, struct slice statement)
+{
+	size_t start;
+
+	build_bind_renamed(b, slice_of(portal, strlen(portal) + 1), statement,
+			   slice_of("\0\0\0\0\0", 6));
+	start = build_begin(b, FE_EXECUTE);
+	build_cstring(b, slice_str(portal));
+	buf_append_u32(b, 0);
+	build_end(b, start);
+}
+
 /*
  * In the batch of the request behind it, without a Sync: if it fails (a cancel may hit it),
- * PostgreSQL skips the request too, which must not run outside of its transaction. It leaves no
- * portal, as a Query doesn't; the second Close says that it is done. Where no Sync comes behind,
- * nothing else would have PostgreSQL say so, and what ends the batch may wait for it.
+ * PostgreSQL skips the request too, which must not run outside of its transaction. As a Query it
+ * leaves no portal, by extended messages the client's. The last Close says that it is done: where
+ * no Sync comes behind, nothing else would have PostgreSQL say so, and what ends the batch may
+ * wait for it.
  */
 static void send_begin(struct client *c, const struct request *req)
 {
 	struct server *s = c->server;
 	struct slice none = slice_of("", 0), name = slice_str(BEGIN_NAME);
+	const char *portal = c->begin_sql + strlen(c->begin_sql) + 1;
 	struct buf b;
 
 	segment_begin(c, REPLY_BEGIN, false);
 	replies_push_op(&s->replies, REPLY_OP_OWN_PARSE, 0);
-	replies_push_op(&s->replies, REPLY_OP_OWN_CLOSE, 0);
-	replies_push_op(&s->replies, REPLY_OP_OWN_CLOSE, 0);
-	buf_init(&b, strlen(c->begin_sql) + BEGIN_ROOM);
+	buf_init(&b, strlen(c->begin_sql) + strlen(portal) * 2 + BEGIN_ROOM);
 	build_parse(&b, name, slice_str(c->begin_sql), none);
-	/* The unnamed portal; no parameters, results as text. */
-	build_bind_renamed(&b, slice_of("", 1), name, slice_of("\0\0\0\0\0", 6));
-	buf_append_slice(&b, wire_execute_all);
-	build_close(&b, 'P', none);
+	build_run(&b, portal, name);
+	if (!c->has_begin_portal) {
+		replies_push_op(&s->replies, REPLY_OP_OWN_CLOSE, 0);
+		build_close(&b, 'P', none);
+	}
+	replies_push_op(&s->replies, REPLY_OP_OWN_CLOSE, 0);
 	build_close(&b, 'S', name);
 	if (req->kind == REQUEST_EXTENDED && !req->has_sync)
 		buf_append_slice(&b, wire_flush);

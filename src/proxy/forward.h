@@ -11,6 +11,8 @@
 #include "proxy/plan.h"
 
 void forward_request(struct client *c, const struct request *req, const struct plan *plan);
+/* The request is a BEGIN that was answered here: it is kept, with the portal that it ran in. */
+void forward_defer_begin(struct client *c, const struct request *req, const struct plan *plan);
 /* COPY data, or the rest of a long message. */
 void forward_bytes(struct client *c, struct slice bytes);
 /* Brings the server's settings to the client's. True: something was sent. */

@@ -121,12 +121,46 @@ static void close_plain(struct rewriting *rw, struct slice name)
 }
 
 /* Under the client's name, inside of its batch. An error may skip it. */
-static void parse_plain(struct rewriting *rw, struct slice name, const struct prepared *p)
+static void parse_as(struct rewriting *rw, struct slice name, struct slice text, struct slice types)
 {
 	close_plain(rw, name);
 	op(rw, REPLY_OP_OWN_PARSE, 0);
-	build_parse(&rw->out, name, p->text, p->param_types);
+	build_parse(&rw->out, name, text, types);
 	plain_names_set(&rw->s->plain, name, PLAIN_UNKNOWN);
+}
+
+static void parse_plain(struct rewriting *rw, struct slice name, const struct prepared *p)
+{
+	parse_as(rw, name, p->text, p->param_types);
+}
+
+/*
+ * What bring.c's bring_all does for pg_prepared_statements, inside of a batch: the server has the
+ * client's statements under their names and no others. Those of SQL PREPARE that it lacks it goes
+ * on lacking.
+ */
+static void bring_all_late(struct rewriting *rw)
+{
+	struct server *s = rw->s;
+	const struct prepared_name *n = NULL;
+	uint64_t id;
+
+	while ((id = prepared_set_evict(&s->prepared, 0)) != 0)
+		close_on_server(rw, id);
+	for (size_t left = plain_names_count(&s->plain); left; left--) {
+		struct slice name = plain_names_excess(&s->plain, 0); /* a look moves it to the end */
+		const struct prepared_name *own = prepared_names_find(rw->c->names, name);
+		uint64_t there_id = plain_names_id(&s->plain, name);
+
+		if (!own || !own->prepared || own->prepared->id != there_id)
+			close_plain(rw, name);
+	}
+	while ((n = prepared_names_next(rw->c->names, n)) != NULL) {
+		struct slice name = slice_of(n->name, n->name_len);
+
+		if (!n->prepared->is_sql && plain_names_id(&s->plain, name) != n->prepared->id)
+			parse_plain(rw, name, n->prepared);
+	}
 }
 
 /*
@@ -139,6 +173,8 @@ static void bring_late(struct rewriting *rw)
 
 	if (rw->c->txn.state == TXN_FAILED)
 		return;
+	if (plan->shows_prepared)
+		bring_all_late(rw);
 	for (uint32_t i = 0; i < plan->name_count; i++) {
 		struct slice name = plan->names[i];
 		struct prepared_name *n = prepared_names_find(rw->c->names, name);
@@ -162,11 +198,14 @@ static bool is_named_by_sql(const struct rewriting *rw, struct slice name)
 	return false;
 }
 
-/* The name is taken: by it the server gets to know the statement, and shall say so. */
+/*
+ * The name is taken: the server gets to know one of that name, and shall say so. Not with its text,
+ * which may not be possible any more.
+ */
 static void parse_taken(struct rewriting *rw, const struct msg_parse *m, const struct prepared *p)
 {
 	if (!p->is_sql && !rw->is_plain)
-		parse_plain(rw, m->name, p);
+		parse_as(rw, m->name, slice_of("", 0), slice_of("", 0));
 	op(rw, REPLY_OP_FORWARD, 0);
 	build_parse(&rw->out, m->name, m->sql, m->types);
 }
@@ -429,6 +468,8 @@ static void rewrite_close(struct rewriting *rw, const struct frame *f)
 
 	if (frontend_read_target(f->body, &m) == WEIR_OK && m.kind == 'S' && m.name.len &&
 	    (n = prepared_names_find(rw->c->names, m.name)) != NULL) {
+		if (rw->is_plain) /* what shows it is in this request */
+			close_plain(rw, m.name);
 		op(rw, REPLY_OP_CLOSED, 0);
 		prepared_names_close(rw->c->names, n);
 		build_close(&rw->out, 'S', slice_str(REWRITE_NO_STATEMENT));

@@ -305,10 +305,8 @@ static bool serve_planned(struct client *c, const struct request *req, struct pl
 		txn_answered(&c->txn, &tp, &plan->txn, &defaults);
 		if (c->listening && tp.act != TXN_ANSWER_BEGIN)
 			track_answered_end(c, tp.act == TXN_ANSWER_COMMIT);
-		if (tp.act == TXN_ANSWER_BEGIN) {
-			mem_free(c->begin_sql);
-			c->begin_sql = mem_slicedup(plan->only_text);
-		}
+		if (tp.act == TXN_ANSWER_BEGIN)
+			forward_defer_begin(c, req, plan);
 		hear_flush(c);
 		client_send_ready(c);
 		return true;

@@ -8,7 +8,7 @@ import time
 from psycopg.pq import TransactionStatus as Status
 
 from lib import check, equal, limit, patient, quick, raises, until
-from rawpg import SYNC, Closed, bind, execute, first_error, logged_in, parse, query
+from rawpg import SYNC, Closed, ask, bind, execute, first_error, logged_in, parse, query
 
 OPTIONS = {"failover_wait_timeout": 20}
 
@@ -283,3 +283,16 @@ def test_what_commits_inside_is_not_repeated(tier, weir, sub):
                     equal(again, [], "runs again")
                     check(heard and heard[0] in wanted, heard)
         admin.execute("DROP TABLE IF EXISTS lost_inside, lost_whole, lost_part")
+
+
+@quick
+def test_what_postgresql_gives_up_on_is_not_repeated(weir):
+    """It ends the session with an internal error, XX000, and would end the next one: EXECUTE of a ROLLBACK TO is such."""
+    with logged_in(weir) as raw:
+        ask(raw, parse("one", "ROLLBACK TO nothing"))
+        before = weir.stat("retries_other") if weir.is_pgweir else 0
+        equal(first_answer(raw, query("EXECUTE one")), "08006" if weir.is_pgweir else "XX000")
+        if weir.is_pgweir:
+            raw.read_until("Z")
+            equal(raw.rows("SELECT 7"), [["7"]])
+            equal(weir.stat("retries_other"), before)
