@@ -284,6 +284,23 @@ static bool refuse_statements(struct client *c, const struct request *req)
 	return true;
 }
 
+/*
+ * On a replica what comes behind the transaction's end couldn't write. As it has read only and
+ * left nothing behind, it ends there by ROLLBACK, and is begun once more where it is to end.
+ */
+static void leave_replica(struct client *c, const struct plan *plan)
+{
+	struct server *s = c->server;
+
+	if (!s || tenant_pool_of(s->pool)->is_primary || c->pins || track_is_staged(c) ||
+	    replies_count(&s->replies) || !txn_writes_behind_end(&c->txn, &plan->txn))
+		return;
+	txn_begin_anew(&c->txn);
+	if (!c->begin_sql)
+		c->begin_sql = mem_slicedup(slice_str("BEGIN READ ONLY"));
+	link_release(c);
+}
+
 static bool serve_planned(struct client *c, const struct request *req, struct plan *plan)
 {
 	struct txn_defaults defaults = session_defaults(c);
@@ -297,6 +314,7 @@ static bool serve_planned(struct client *c, const struct request *req, struct pl
 		return refuse_txn_block(c, req);
 	if (plan->makes_statements && bring_is_over_limit(c, req))
 		return refuse_statements(c, req);
+	leave_replica(c, plan);
 	tp = txn_plan(&c->txn, &plan->txn, &defaults);
 	if (plan->effect_count && listen_is_ours(c, req, plan))
 		return listen_serve(c, req, plan);

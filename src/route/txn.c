@@ -15,7 +15,7 @@ static const char *const state_names[] = { "idle", "deferred", "open", "failed" 
 static const uint32_t edges[] = {
 	[TXN_IDLE] = SM_TO(TXN_IDLE) | SM_TO(TXN_DEFERRED) | SM_TO(TXN_OPEN) | SM_TO(TXN_FAILED),
 	[TXN_DEFERRED] = SM_TO(TXN_IDLE) | SM_TO(TXN_OPEN),
-	[TXN_OPEN] = SM_TO(TXN_IDLE) | SM_TO(TXN_OPEN) | SM_TO(TXN_FAILED),
+	[TXN_OPEN] = SM_TO(TXN_IDLE) | SM_TO(TXN_DEFERRED) | SM_TO(TXN_OPEN) | SM_TO(TXN_FAILED),
 	[TXN_FAILED] = SM_TO(TXN_IDLE) | SM_TO(TXN_OPEN) | SM_TO(TXN_FAILED),
 };
 
@@ -37,9 +37,11 @@ static void txn_reset(struct txn *txn)
 
 void txn_request_add(struct txn_request *request, const struct statement *s, uint32_t verdict)
 {
-	if (request->statement_count == 0)
+	if (request->statement_count == 0) {
 		request->opens_read_only = (s->flags & STATEMENT_BEGIN_READ_ONLY) &&
 					   !(s->flags & STATEMENT_BEGIN_ISOLATED);
+		request->ends_first = (s->flags & (STATEMENT_COMMIT | STATEMENT_ROLLBACK)) != 0;
+	}
 	request->statement_count++;
 	request->flags |= s->flags;
 	if (s->class > request->class)
@@ -135,6 +137,19 @@ void txn_answered(struct txn *txn, const struct txn_plan *plan, const struct txn
 			    (defaults->is_read_only &&
 			     !(request->flags & STATEMENT_BEGIN_READ_WRITE));
 	txn->is_isolated = (request->flags & STATEMENT_BEGIN_ISOLATED) || defaults->is_isolated;
+}
+
+bool txn_writes_behind_end(const struct txn *txn, const struct txn_request *request)
+{
+	return txn->state == TXN_OPEN && txn->is_read_only && !txn->may_have_written &&
+	       request->ends_first && !(request->flags & STATEMENT_CHAIN) &&
+	       (request->is_unfinished || request->needs_primary || request->may_write ||
+		request->class == STATEMENT_WRITE);
+}
+
+void txn_begin_anew(struct txn *txn)
+{
+	txn_set_state(txn, TXN_DEFERRED);
 }
 
 void txn_sent(struct txn *txn, const struct txn_request *request)

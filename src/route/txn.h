@@ -4,9 +4,9 @@
  *
  *            BEGIN (answered here)          first statement sent
  *   IDLE ------------------------> DEFERRED -------------------> OPEN
- *    ^ ^                              |                          |  | error
- *    | +--- COMMIT/ROLLBACK ----------+                          |  v
- *    +------ ReadyForQuery 'I' ----------------------------------+ FAILED
+ *    ^ ^                            | ^                          | |  | error
+ *    | +--- COMMIT/ROLLBACK --------+ +--- txn_begin_anew -------+ |  v
+ *    +------ ReadyForQuery 'I' ------------------------------------+ FAILED
  *
  * The caller folds a request (a Query, or extended messages up to Sync) into a
  * txn_request, asks txn_plan, then reports txn_answered (answered here) or
@@ -49,6 +49,7 @@ struct txn_request { /* zero-initialise, then txn_request_add for each statement
 	bool needs_primary;         /* one of them isn't VERDICT_REPLICA_OK */
 	bool may_write;             /* one of them is VERDICT_MAY_WRITE */
 	bool opens_read_only;       /* the first is BEGIN READ ONLY, not isolated */
+	bool ends_first;            /* the first is COMMIT or ROLLBACK */
 	bool is_unfinished;         /* the rest of its batch, one transaction with it, comes later */
 };
 
@@ -79,6 +80,12 @@ struct txn_plan txn_plan(const struct txn *txn, const struct txn_request *reques
 /* An ANSWER_* plan was carried out. */
 void txn_answered(struct txn *txn, const struct txn_plan *plan, const struct txn_request *request,
 		  const struct txn_defaults *defaults);
+/*
+ * A read-only transaction is open, the request ends it, and what comes behind the end may write:
+ * on a replica that would be refused, so it is to be begun anew, and ended, on the primary.
+ */
+bool txn_writes_behind_end(const struct txn *txn, const struct txn_request *request);
+void txn_begin_anew(struct txn *txn);
 /* The request went to a server. */
 void txn_sent(struct txn *txn, const struct txn_request *request);
 /* status: 'I', 'T', 'E' (from the server; anything else counts as 'E'). */

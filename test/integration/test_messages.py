@@ -10,7 +10,7 @@ import time
 
 from lib import check, equal, limit, quick
 from test_listen import settle
-from rawpg import (FLUSH, SYNC, Closed, ask, bind, close, describe, error_fields, execute, logged_in, message, parse,
+from rawpg import (FLUSH, SYNC, Closed, ask, ask_sql, bind, close, describe, error_fields, execute, logged_in, message, parse,
                    query, row_values)
 
 COPY_DONE = message("c")
@@ -589,6 +589,42 @@ def test_a_batch_that_goes_on_may_write(start, sub):
                 raw.rows("INSERT INTO unfinished VALUES (2)")    # it isn't bound to a replica either
     with logged_in(weir) as raw:
         raw.rows("DROP TABLE unfinished")
+
+
+@quick
+def test_a_write_behind_the_end_of_a_read_only_transaction(start, sub):
+    """Its COMMIT ran on a replica, where what comes behind it, in the same batch, can't write."""
+    weir = start({"consistency": "eventual"})
+    insert = [parse("", "INSERT INTO behind_the_end VALUES (1)"), bind("", ""), execute(), SYNC]
+    begins = {"asked first": [query("BEGIN READ ONLY")],
+              "in a batch": [parse("", "BEGIN READ ONLY") + bind("", "") + execute() + SYNC]}
+    ends = {"a Flush": ([parse("", "COMMIT"), bind("", ""), execute(), FLUSH], insert, "C"),
+            "a Flush, simple": ([parse("", "COMMIT"), bind("", ""), execute(), FLUSH],
+                                [query("INSERT INTO behind_the_end VALUES (1)")], "C"),
+            "a ROLLBACK and a Flush": ([parse("", "ROLLBACK"), bind("", ""), execute(), FLUSH], insert, "C"),
+            "two Flushes": ([parse("", "COMMIT"), bind("", ""), execute(), FLUSH, parse("r", "SELECT 1"), FLUSH], insert, "C1"),
+            "nothing": ([], [parse("", "COMMIT"), bind("", ""), execute(), *insert], "")}
+    with logged_in(weir) as raw:
+        raw.rows("DROP TABLE IF EXISTS behind_the_end; CREATE TABLE behind_the_end (n int)")
+    for how, begin in begins.items():
+        for end, (first, second, last) in ends.items():
+            with sub(f"messages::{end} between the end of a transaction begun {how} and a write"), \
+                    logged_in(weir) as raw:
+                before = weir.stat("routed_replica")
+                raw.send(*begin)
+                equal(states(raw.read_until("Z")), [])
+                equal(values(ask_sql(raw, "SELECT 1")), ["1"])
+                check(weir.stat("routed_replica") > before, "it runs on a replica")
+                raw.send(*first)
+                for kind in last:
+                    raw.read_until(kind)
+                raw.send(*second)
+                answer = raw.read_until("Z")
+                equal((states(answer), answer[-1][1]), ([], b"I"))
+                raw.rows("INSERT INTO behind_the_end VALUES (2)")
+    with logged_in(weir) as raw:
+        equal(raw.rows("WITH d AS (DELETE FROM behind_the_end RETURNING 1) SELECT count(*) FROM d"), [[str(2 * len(begins) * len(ends))]])
+        raw.rows("DROP TABLE behind_the_end")
 
 
 @quick

@@ -74,13 +74,17 @@ static void feed_request(struct txn *txn, const struct txn_defaults *defaults, c
                          char *out, size_t size)
 {
 	struct txn_request request = request_of(text);
-	struct txn_plan plan = txn_plan(txn, &request, defaults);
+	bool is_anew = txn_writes_behind_end(txn, &request);
+	struct txn_plan plan;
 
+	if (is_anew)
+		txn_begin_anew(txn);
+	plan = txn_plan(txn, &request, defaults);
 	if (plan.act == TXN_FORWARD)
 		txn_sent(txn, &request);
 	else
 		txn_answered(txn, &plan, &request, defaults);
-	snprintf(out, size, "%s%s%s%s %c", plan.needs_begin ? "begin+" : "",
+	snprintf(out, size, "%s%s%s%s%s %c", is_anew ? "anew " : "", plan.needs_begin ? "begin+" : "",
 	         plan.act == TXN_FORWARD ? nodes[plan.node] : acts[plan.act],
 	         plan.warning ? " warning" : "", "", txn_status(txn));
 }
@@ -125,6 +129,19 @@ Test(txn, what_comes_behind_a_part_of_a_batch_may_write)
 	    "over I", "unfinished", "primary I", "<I", "over I", "begin-ro read unfinished",
 	    "replica I", "<T", "T", "read unfinished", "same T", "<T", "T", "commit", "same T",
 	    "<I", "over I", "begin-ro", "BEGIN T", "read unfinished", "begin+replica T");
+}
+
+Test(txn, what_comes_behind_the_end_of_a_read_only_transaction_may_write)
+{
+	RUN("begin-ro", "BEGIN T", "read", "begin+replica T", "<T", "T", "commit write",
+	    "anew begin+primary T", "<I", "over written I");
+	RUN("begin-ro", "BEGIN T", "read", "begin+replica T", "<T", "T", "rollback function",
+	    "anew begin+primary T", "<I", "over written I");
+	RUN("begin-ro", "BEGIN T", "read", "begin+replica T", "<T", "T", "commit read", "same T", "<I",
+	    "over I");
+	RUN("begin-ro", "BEGIN T", "read", "begin+replica T", "<T", "T", "read commit write", "same T",
+	    "<I", "over written I");
+	RUN("begin", "BEGIN T", "read", "begin+primary T", "<T", "T", "commit write", "same T");
 }
 
 Test(txn, single_statements_go_where_they_can)
