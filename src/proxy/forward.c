@@ -264,8 +264,10 @@ static void send_body(struct client *c, const struct request *req, const struct 
 		segment_begin(c, REPLY_SIMPLE, true);
 	else
 		end_by_query(c, plan);
-	unnamed_end(c); /* a simple query ends it */
-	c->is_unnamed_live = false;
+	if (req->kind == REQUEST_QUERY) { /* which ends it; a function call doesn't */
+		unnamed_end(c);
+		c->is_unnamed_live = false;
+	}
 	conn_send(&s->conn, req->bytes);
 }
 

@@ -131,6 +131,10 @@ static void add_set(struct analysis *a, const char *name, const char *value, boo
 	is_local |= is_transaction_setting(name);
 	if (is_local)
 		a->flags |= STATEMENT_LOCAL_SET;
+	if (strcmp(name, "seed") == 0) { /* no value: where random() goes on from, whatever ends */
+		analysis_opaque(a);
+		return;
+	}
 	if (!value && !is_local) {
 		analysis_opaque(a);
 		return;

@@ -75,7 +75,7 @@ static const struct function_entry {
 	{ "pg_try_advisory_xact_lock_shared", RULE_WRITE },
 	{ "random", RULE_NO_CACHE },
 	{ "set_config", RULE_SET_CONFIG },
-	{ "setseed", RULE_WRITE },
+	{ "setseed", RULE_OPAQUE },
 	{ "setval", RULE_WRITE },
 	{ "statement_timestamp", RULE_NO_CACHE },
 	{ "timeofday", RULE_NO_CACHE },

@@ -34,6 +34,11 @@ def fail():
     return message("f", cstr("no"))
 
 
+def call(function, value):
+    """By its OID; argument and result are binary."""
+    return message("F", struct.pack("!IHHHIiH", {"int4abs": 1397, "none": 99999}[function], 1, 1, 1, 4, value, 1))
+
+
 TALKS = {
     # ---- COPY ----
     "COPY as a deferred BEGIN's first": [query("BEGIN"), query(COPY_IN), data("1\tx\n") + COPY_DONE,
@@ -109,6 +114,11 @@ TALKS = {
         describe("P", "b") + SYNC, run("BEGIN", portal="b") + SYNC, run("SELECT 1", portal="b") + SYNC, query("ROLLBACK"),
         run("BEGIN", portal="b") + SYNC, query("ROLLBACK"), query("BEGIN"), describe("P", "b") + SYNC, query("ROLLBACK")],
     "a BEGIN prepared before": [parse("bb", "BEGIN") + SYNC, bind("p", "bb") + execute("p") + SYNC, execute("p") + SYNC, query("COMMIT")],
+    # ---- what else a session has ----
+    "a function call in a batch": [parse("", "SELECT 1") + call("int4abs", 7) + bind("", "") + execute() + SYNC,
+                                   query("BEGIN"), call("int4abs", 8), call("none", 1), query("ROLLBACK")],
+    "a seed": [query("SELECT setseed(0.5)"), query("SELECT random()"), query("SELECT 1"), run("SELECT random()") + SYNC,
+               query("SET seed = 0.25"), query("SELECT random()"), query("SELECT random()")],
     "a BEGIN twice": [query("BEGIN"), query("BEGIN"), query("SELECT 1"), query("COMMIT"), query("COMMIT")],
 }
 
