@@ -495,13 +495,24 @@ static size_t login_bytes(struct server *s, struct slice bytes)
 	return s->state == SERVER_CLOSED ? bytes.len : at;
 }
 
+static size_t session_bytes(struct server *s, struct slice bytes)
+{
+	return s->is_replication ? replication_server_bytes(s, bytes) : answer_bytes(s, bytes);
+}
+
 static size_t on_bytes(struct conn *conn, struct slice bytes)
 {
 	struct server *s = server_of(conn);
 
-	if (s->login)
-		return login_bytes(s, bytes);
-	return s->is_replication ? replication_server_bytes(s, bytes) : answer_bytes(s, bytes);
+	if (s->login) {
+		size_t used = login_bytes(s, bytes);
+
+		if (s->login || s->state == SERVER_CLOSED || used == bytes.len)
+			return used;
+		/* It has more to say behind its first ReadyForQuery. */
+		return used + session_bytes(s, slice_of(bytes.ptr + used, bytes.len - used));
+	}
+	return session_bytes(s, bytes);
 }
 
 static void on_drained(struct conn *conn)

@@ -115,7 +115,7 @@ struct client {
 	bool is_wait_told : 1;           /* query_wait_notify: it has had its NOTICE */
 	bool is_stream_dropped : 1;      /* stream_left goes nowhere, as its message's start */
 	bool is_batch_cut : 1;           /* its messages go on without their Sync: see serve_bytes */
-	bool is_seated : 1;              /* in tenant->seats */
+	bool is_seated : 1, is_leaving : 1; /* in tenant->seats; see replication_client_bytes */
 	bool is_gated : 1;               /* see forward_request: a gate goes in front of the request */
 	uint8_t secret_len;              /* CANCEL_SECRET_SHORT or CANCEL_SECRET_MAX */
 	union {                          /* of its cancel key, if has_key */

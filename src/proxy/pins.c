@@ -120,7 +120,8 @@ void pins_warn(struct client *c, const struct plan *plan)
 	stat_add(&c->tenant->stats->pins_warned, 1);
 	snprintf(text, sizeof text, "this session keeps its server connection from now on: %s",
 		 r->text);
-	client_send_notice(c, "WARNING", "01000", text);
+	if (!c->server || !c->server->pass_left) /* not inside of a message on its way to the client */
+		client_send_notice(c, "WARNING", "01000", text);
 	log_info("pin_warned", "id=%llu db=%s user=%s reason=\"%s\"", (unsigned long long)c->id,
 		 c->tenant->database, c->tenant->user, r->text);
 }

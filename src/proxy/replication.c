@@ -174,7 +174,7 @@ size_t replication_client_bytes(struct client *c, struct slice bytes)
 	size_t at = 0;
 	bool is_end = false;
 
-	if (!c->server)
+	if (!c->server || c->is_leaving)
 		return bytes.len;
 	while (at < bytes.len && !is_end) {
 		enum weir_err err;
@@ -193,8 +193,12 @@ size_t replication_client_bytes(struct client *c, struct slice bytes)
 	}
 	if (at)
 		pass_to_server(c, slice_of(bytes.ptr, at));
-	if (is_end)
+	if (is_end && c->state == CLIENT_ACTIVE && !c->server->is_copy_in) {
+		c->is_leaving = true; /* its answer comes first: the server ends behind that */
+		conn_send(&c->server->conn, wire_terminate);
+	} else if (is_end) {
 		client_close(c, CLOSE_CLIENT_QUIT, NULL);
+	}
 	return is_end ? bytes.len : at;
 }
 
@@ -299,5 +303,6 @@ void replication_lost(struct client *c, struct server *s)
 
 	link_cut(c);
 	backend_close(s, CLOSE_SERVER_LOST);
-	client_close(c, is_told ? CLOSE_REPLICATION : CLOSE_SERVER_LOST, NULL);
+	client_close(c, c->is_leaving ? CLOSE_CLIENT_QUIT :
+		     is_told ? CLOSE_REPLICATION : CLOSE_SERVER_LOST, NULL);
 }

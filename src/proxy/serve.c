@@ -101,8 +101,11 @@ static bool serve_pipelined(struct client *c, const struct request *req, struct 
 {
 	if (!may_pipeline(c, req, plan))
 		return false;
-	if (!plan->pins || !pins_refuse_in_batch(c, req, plan))
-		forward_request(c, req, plan);
+	if (plan->pins && pins_refuse_in_batch(c, req, plan))
+		return true;
+	if (plan->pins)
+		pins_warn(c, plan);
+	forward_request(c, req, plan);
 	return true;
 }
 

@@ -296,3 +296,53 @@ def test_what_postgresql_gives_up_on_is_not_repeated(weir):
             raw.read_until("Z")
             equal(raw.rows("SELECT 7"), [["7"]])
             equal(weir.stat("retries_other"), before)
+
+
+class Late(Wire):
+    """A relay that keeps back the end of a log-in, and what comes behind it, until the server has ended."""
+
+    def __init__(self, port):
+        self.is_holding, self.held = False, b""
+        super().__init__(port)
+
+    def pump(self, source, sink, is_answer):
+        kept = b""
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                if is_answer and (kept or self.is_holding and KEY in data):
+                    self.held = kept = kept + data
+                else:
+                    sink.sendall(data)
+        with contextlib.suppress(OSError):
+            sink.sendall(kept)
+            sink.shutdown(socket.SHUT_WR)
+
+    def pid(self):
+        at = self.held.find(KEY)
+        return int.from_bytes(self.held[at + 5:at + 9], "big") if READY in self.held and at >= 0 else 0
+
+
+READY, KEY = b"Z\0\0\0\5I", b"K\0\0\0\x0c"
+
+
+@quick
+def test_an_end_right_behind_the_log_in(tier, start):
+    """What the server says of its end comes with its first ReadyForQuery: the request is repeated."""
+    late = Late(tier.primary_port())
+    weir = start({**OPTIONS, "server_tls_sslmode": "disable",
+                  "databases": [f"late = host=127.0.0.1 port={late.port} dbname=app"]})
+    try:
+        with tier.connect(user="postgres") as admin, logged_in(weir, dbname="late") as raw:
+            admin.execute("CREATE TABLE IF NOT EXISTS late(a int)")
+            admin.execute("GRANT ALL ON late TO app")
+            with weir.console() as console:    # so that another connection is opened
+                console.execute("RECONNECT")
+            late.is_holding = True
+            raw.send(query("INSERT INTO late VALUES (1)"))
+            pid = until("a log-in", 20, late.pid)
+            late.is_holding = False
+            admin.execute("SELECT pg_terminate_backend(%s)", (pid,))
+            equal(first_error(raw.read_until("Z")), None)
+            admin.execute("DROP TABLE late")
+    finally:
+        late.close()

@@ -183,6 +183,14 @@ def test_what_the_operator_wants(start, sub):
         equal(weir.stat("pins_warned"), 1)
         c.run("CLOSE w")
         c.is_free()
+    with sub("pins::warned of behind a Flush"), logged_in(weir) as raw:
+        raw.send(parse("", "SELECT 1"), FLUSH)
+        equal(raw.read()[0], "1")
+        raw.send(parse("", "DECLARE w CURSOR WITH HOLD FOR SELECT 1"), bind("", ""), execute(), SYNC)
+        answer = raw.read_until("Z")
+        equal([error_fields(b)["C"] for k, b in answer if k == "N"], ["01000"])
+        equal("".join(k for k, _ in answer if k != "N"), "12CZ")
+        equal(weir.stat("pins_warned"), 2)
     with sub("pins::by database"):
         with weir.connect(dbname="own") as conn:
             conn.execute("CREATE TEMP TABLE mine(k int)")
@@ -190,7 +198,7 @@ def test_what_the_operator_wants(start, sub):
         c.run("SELECT pg_advisory_lock(5)", "SELECT pg_advisory_lock(6)")
         rows = {r["reason"]: r for r in weir.show("PINS") if r["database"] == "app"}
         equal((int(rows["advisory_lock"]["clients"]), int(rows["advisory_lock"]["total"])), (1, 1))
-        equal(int(rows["hold_cursor"]["total"]), 1)
+        equal(int(rows["hold_cursor"]["total"]), 2)
         c.run("SELECT pg_advisory_unlock_all()")
         c.is_free()
         rows = {r["reason"]: r for r in weir.show("PINS") if r["database"] == "app"}

@@ -14,7 +14,7 @@ import time
 import psycopg
 import servers
 from lib import check, equal, limit, long, patient, quick, until
-from rawpg import Raw, error_fields, message, query, row_values, struct
+from rawpg import TERMINATE, Raw, error_fields, message, query, row_values, struct
 
 WHO = {"user": "replicator", "dbname": "app"}
 BIN = servers.PG_BIN
@@ -336,6 +336,19 @@ def test_hba_keyword(session, start, folder):
     equal(log_in("host replication all 127.0.0.1/32 reject", "true")[1],
           missing.replace("no pg_hba.conf entry for", "pg_hba.conf rejects")
           .replace("connection from", "connection for"))
+
+
+@quick
+def test_farewell_behind_a_request(weir, sub):
+    """In one packet: PostgreSQL answers, then ends."""
+    for text in ("IDENTIFY_SYSTEM", "SHOW work_mem", "NO SUCH COMMAND"):
+        for count in (1, 3):
+            with sub(f"replication::Terminate behind {count} {text}"), Raw(weir.port) as raw:
+                equal(raw.log_in(**WHO, replication="database"), None)
+                raw.send(*[query(text)] * count, TERMINATE)
+                kinds = [raw.read_until("Z")[-2][0] for _ in range(count)]
+                equal(kinds, ["E" if text.startswith("NO") else "C"] * count)
+                check(raw.is_closed(), "it ends")
 
 
 @quick

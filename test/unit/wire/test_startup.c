@@ -153,3 +153,23 @@ Test(startup, parameters_are_counted)
 	cr_assert_eq(parse(buf_slice(&b), &s), WEIR_ERR_LIMIT);
 	buf_fini(&b);
 }
+
+Test(startup, which_lengths_a_startup_packet_may_have)
+{
+	static const struct {
+		const char *bytes;
+		bool is_length;
+	} rows[] = {
+		{ "\0\0\0\0", false },     { "\0\0\0\4", false },      { "\0\0\0\7", false },
+		{ "\0\0\0\10", true },     { "\0\0\47\20", true },     { "\0\0\47\24", true },
+		{ "\0\0\47\25", false },   { "\0\1\0\0", false },      { "\177\377\377\377", false },
+		{ "\377\377\377\377", false }, { "GET ", false },       { "\26\3\1\0", false },
+	};
+
+	cr_assert_eq(STARTUP_MAX_BYTES, 10000);
+	for (size_t i = 0; i < WEIR_COUNTOF(rows); i++)
+		cr_expect_eq(startup_has_length(slice_of(rows[i].bytes, 4)), rows[i].is_length,
+		             "row %zu", i);
+	for (size_t n = 0; n < 4; n++)
+		cr_expect(!startup_has_length(slice_of("\0\0\0\10", n)), "%zu bytes", n);
+}
