@@ -263,13 +263,13 @@ static void lost_error(const struct client *c, const struct msg_error *from, str
 }
 
 /*
- * One error (`e`, or `raw` as a server sent it, in any memory), and the ReadyForQuery of every
- * request that was under way.
+ * An error (`e`, or `raw` as a server sent it, in any memory) and its ReadyForQuery for every
+ * request that was under way: one without an error would look as if it had been done.
  */
 static void answer_requests(struct client *c, struct server *s, const struct pg_error *e,
 			    struct slice raw)
 {
-	bool is_first = true, is_open_batch = false;
+	bool is_open_batch = false;
 	struct reply_segment *seg;
 
 	rewrite_undo_all(c, s);
@@ -279,11 +279,10 @@ static void answer_requests(struct client *c, struct server *s, const struct pg_
 		replies_pop(&s->replies);
 		if (!is_own)
 			continue;
-		if (is_first && e)
+		if (e)
 			client_send_error(c, "ERROR", e);
-		else if (is_first)
+		else
 			conn_send_copy(&c->conn, raw);
-		is_first = false;
 		if (has_sync)
 			conn_send(&c->conn, c->is_txn_lost ? wire_ready_failed : wire_ready_idle);
 		is_open_batch = !has_sync;

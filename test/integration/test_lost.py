@@ -346,3 +346,28 @@ def test_an_end_right_behind_the_log_in(tier, start):
             admin.execute("DROP TABLE late")
     finally:
         late.close()
+
+
+@quick
+def test_every_request_of_a_pipeline_hears(tier, start, sub):
+    """One that got nothing but a ReadyForQuery would look as if it had been done."""
+    with wired(tier, start) as (wire, conn, weir), logged_in(weir, dbname="wired") as raw:
+        for label, first in (("writes", "INSERT INTO lost VALUES (1)"), ("reads", "SELECT * FROM lost"),
+                             ("in a transaction", "BEGIN")):
+            with sub(label):
+                if first == "BEGIN":
+                    equal(first_error(ask(raw, parse("", first), bind("", ""), execute())), None)
+                    equal(first_error(ask(raw, parse("", "INSERT INTO lost VALUES (3)"), bind("", ""), execute())), None)
+                wire.mute()
+                cutter = wire.cut_behind("third")
+                for text in ("first", "second", "third"):
+                    raw.send(parse("", f"INSERT INTO lost VALUES (2) /* {text} */" if "SELECT" not in first else f"{first} /* {text} */"),
+                             bind("", ""), execute(), SYNC)
+                answers = [raw.read_until("Z") for _ in range(3)]
+                cutter.join()
+                equal([first_error(a) for a in answers], ["08006"] * 3)
+                if first == "BEGIN":
+                    equal({a[-1][1] for a in answers}, {b"E"})
+                    raw.rows("ROLLBACK")
+                equal(raw.rows("SELECT 7"), [["7"]])
+        raw.rows("DROP TABLE lost")
