@@ -301,7 +301,7 @@ static bool take_error(struct stream *st, const struct frame *f)
 		plain_names_doubt_all(&s->plain);
 	if (!seg || !c) { /* nobody asked: the server is going away */
 		swallow(st, f->whole.len);
-		if (c && is_fatal(&e)) {
+		if (is_fatal(&e) && (c || !s->is_checked)) { /* its reason tells whether the node is well */
 			failure_server_lost(s, &e);
 			return true;
 		}

@@ -10,8 +10,8 @@ import time
 
 import rawpg
 import test_differential
-from lib import equal, limit, needs, quick, until
-from rawpg import (FLUSH, SYNC, TERMINATE, Raw, ask, bind, close, describe, error_fields, execute, first_error,
+from lib import check, equal, limit, needs, quick, until
+from rawpg import (FLUSH, SYNC, TERMINATE, Raw, ask, ask_sql, bind, close, describe, error_fields, execute, first_error,
                    logged_in, parse, query, values)
 from test_listen import settle
 from test_lost import Wire
@@ -293,3 +293,45 @@ def test_a_newer_servers_defaults_are_told(start, tier):
             equal(zone(c), ("Asia/Tokyo", "Asia/Tokyo"))
         finally:
             node.execute("ALTER ROLE app IN DATABASE app RESET timezone")
+
+
+def ended_by(tier, role, setting):
+    """A role of the test whose sessions PostgreSQL ends after so short an idle time."""
+    with tier.connect(user="postgres") as node:
+        node.execute(f"DROP ROLE IF EXISTS {role}")
+        node.execute(f"CREATE ROLE {role} LOGIN PASSWORD '{role}' IN ROLE pg_read_all_data")
+        node.execute(f"ALTER ROLE {role} SET {setting} = '200ms'")
+
+
+def ends(weir, sqlstate):
+    return [x for x in weir.log_lines() if "server_lost" in x and f"sqlstate={sqlstate}" in x]
+
+
+@quick
+def test_session_timeouts_cast_no_doubt_on_a_node(start, tier, sub):
+    """PostgreSQL ends a session that was idle for too long (25P03, 57P05): the node is well, reads still go there."""
+    ports = tier.primary_port(), tier.replica_ports()[0]
+    for setting, sqlstate in (("idle_in_transaction_session_timeout", "25P03"), ("idle_session_timeout", "57P05")):
+        ended_by(tier, "sleepy", setting)
+        weir = start({"clusters": [f"two = hosts=127.0.0.1:{ports[0]},127.0.0.1:{ports[1]} {WHO}"],
+                      "databases": ["two = cluster=two dbname=app user=sleepy password=sleepy"],
+                      "replica_eject_time": 600, "replica_eject_max": 600, "consistency": "eventual", "workers": 1})
+        for begin, of in (("BEGIN READ ONLY", "a replica's"), ("BEGIN", "the primary's")):
+            with sub(f"stream::{of} {setting}"), logged_in(weir, dbname="two") as raw:
+                until("the role to be everywhere", 20,
+                      lambda: first_error(ask_sql(raw, "SELECT 1")) is None and weir.stat("routed_replica", "two"))
+                if sqlstate == "25P03":
+                    raw.rows(begin)
+                seen = len(ends(weir, sqlstate))
+                raw.rows("SELECT 1" if "READ" in begin else "SELECT txid_current()")
+                until("its end", 20, lambda n=seen: len(ends(weir, sqlstate)) > n)
+                if sqlstate == "25P03":
+                    check(first_error(ask_sql(raw, "ROLLBACK")) in (None, "25P03"), "the transaction is over")
+                for _ in range(5):
+                    before = weir.stat("routed_replica", "two")
+                    equal(values(ask_sql(raw, "SELECT 1")), [["1"]])
+                    equal(weir.stat("routed_replica", "two"), before + 1)
+                equal(len(values(ask_sql(raw, "SELECT txid_current()"))), 1)
+                equal([x for x in weir.log_lines() if "node_down" in x or "primary_lost" in x], [])
+    with tier.connect(user="postgres") as node:
+        node.execute("DROP ROLE sleepy")
