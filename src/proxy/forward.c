@@ -156,18 +156,29 @@ static struct reply_segment *segment_begin(struct client *c, enum reply_kind kin
 	return seg;
 }
 
+static void keep_begin(struct client *c, struct slice sql, struct slice portal)
+{
+	mem_free(c->begin_sql);
+	c->begin_sql = mem_zalloc(sql.len + 1 + portal.len + 1);
+	memcpy(c->begin_sql, sql.ptr, sql.len);
+	memcpy(c->begin_sql + sql.len + 1, portal.ptr, portal.len);
+}
+
 void forward_defer_begin(struct client *c, const struct request *req, const struct plan *plan)
 {
-	struct slice sql = plan->only_text, portal = slice_of("", 0);
+	struct slice portal = slice_of("", 0);
 	struct msg_bind m;
 
 	c->has_begin_portal = req->kind == REQUEST_EXTENDED;
 	if (c->has_begin_portal && frontend_read_bind(plan->only_bind, &m) == WEIR_OK)
 		portal = m.portal;
-	mem_free(c->begin_sql);
-	c->begin_sql = mem_zalloc(sql.len + 1 + portal.len + 1);
-	memcpy(c->begin_sql, sql.ptr, sql.len);
-	memcpy(c->begin_sql + sql.len + 1, portal.ptr, portal.len);
+	keep_begin(c, plan->only_text, portal);
+}
+
+void forward_begin_anew(struct client *c)
+{
+	c->has_begin_portal = false;
+	keep_begin(c, slice_str("BEGIN READ ONLY"), slice_of("", 0));
 }
 
 /* No parameters, results as text. */

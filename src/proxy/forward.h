@@ -13,6 +13,8 @@
 void forward_request(struct client *c, const struct request *req, const struct plan *plan);
 /* The request is a BEGIN that was answered here: it is kept, with the portal that it ran in. */
 void forward_defer_begin(struct client *c, const struct request *req, const struct plan *plan);
+/* Its transaction, begun elsewhere, is to be begun where the next request goes. */
+void forward_begin_anew(struct client *c);
 /* COPY data, or the rest of a long message. */
 void forward_bytes(struct client *c, struct slice bytes);
 /* Brings the server's settings to the client's. True: something was sent. */

@@ -289,18 +289,19 @@ static bool refuse_statements(struct client *c, const struct request *req)
 
 /*
  * On a replica what comes behind the transaction's end couldn't write. As it has read only and
- * left nothing behind, it ends there by ROLLBACK, and is begun once more where it is to end.
+ * left nothing behind but settings, it ends there by ROLLBACK, and is begun once more where it is
+ * to end.
  */
 static void leave_replica(struct client *c, const struct plan *plan)
 {
 	struct server *s = c->server;
 
 	if (!s || tenant_pool_of(s->pool)->is_primary || c->pins || track_is_staged(c) ||
-	    replies_count(&s->replies) || !txn_writes_behind_end(&c->txn, &plan->txn))
+	    replies_count(&s->replies) || !txn_writes_behind_end(&c->txn, &plan->txn) ||
+	    !track_settle_early(c, plan->txn.commits_first))
 		return;
 	txn_begin_anew(&c->txn);
-	if (!c->begin_sql)
-		c->begin_sql = mem_slicedup(slice_str("BEGIN READ ONLY"));
+	forward_begin_anew(c);
 	link_release(c);
 }
 

@@ -65,17 +65,23 @@ static void do_deallocate(struct client *c, struct server *s, const struct state
 		prepared_names_remove(c->names, n);
 }
 
+static void adopt_settings(struct client *c)
+{
+	if (!c->settings.client)
+		return;
+	session_put(&c->session);
+	c->session = c->settings.client;
+	c->settings.client = NULL;
+}
+
 static void commit_settings(struct client *c, struct server *s)
 {
 	struct session_txn *t = &c->settings;
 
 	listen_commit(c);
-	if (t->client) {
+	if (t->client)
 		server_set_session(s, t->server);
-		session_put(&c->session);
-		c->session = t->client;
-		t->client = NULL;
-	}
+	adopt_settings(c);
 	session_txn_end(t);
 }
 
@@ -567,6 +573,17 @@ void track_answered_end(struct client *c, bool is_commit)
 	if (is_commit)
 		listen_commit(c);
 	rollback_settings(c);
+}
+
+bool track_settle_early(struct client *c, bool is_commit)
+{
+	if (!c->settings.has_changed)
+		return true;
+	if (!is_commit || c->settings.marks)
+		return false;
+	adopt_settings(c);
+	session_txn_end(&c->settings);
+	return true;
 }
 
 void track_lost(struct client *c)

@@ -40,7 +40,8 @@ void txn_request_add(struct txn_request *request, const struct statement *s, uin
 	if (request->statement_count == 0) {
 		request->opens_read_only = (s->flags & STATEMENT_BEGIN_READ_ONLY) &&
 					   !(s->flags & STATEMENT_BEGIN_ISOLATED);
-		request->ends_first = (s->flags & (STATEMENT_COMMIT | STATEMENT_ROLLBACK)) != 0;
+		request->commits_first = (s->flags & STATEMENT_COMMIT) != 0;
+		request->ends_first = request->commits_first || (s->flags & STATEMENT_ROLLBACK);
 	}
 	request->statement_count++;
 	request->flags |= s->flags;

@@ -49,7 +49,8 @@ struct txn_request { /* zero-initialise, then txn_request_add for each statement
 	bool needs_primary;         /* one of them isn't VERDICT_REPLICA_OK */
 	bool may_write;             /* one of them is VERDICT_MAY_WRITE */
 	bool opens_read_only;       /* the first is BEGIN READ ONLY, not isolated */
-	bool ends_first;            /* the first is COMMIT or ROLLBACK */
+	bool ends_first;            /* the first is COMMIT or ROLLBACK: */
+	bool commits_first;         /* COMMIT */
 	bool is_unfinished;         /* the rest of its batch, one transaction with it, comes later */
 };
 

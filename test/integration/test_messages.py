@@ -628,6 +628,39 @@ def test_a_write_behind_the_end_of_a_read_only_transaction(start, sub):
 
 
 @quick
+def test_settings_behind_the_end_of_a_read_only_transaction(start, sub):
+    """What it has SET stays behind its COMMIT and is gone behind its ROLLBACK, in the same batch too. A write behind
+    a ROLLBACK of settings is refused, since the replica has to say what they are now."""
+    weir = start({"consistency": "eventual"})
+    with logged_in(weir) as raw:
+        raw.rows("DROP TABLE IF EXISTS behind_the_end; CREATE TABLE behind_the_end (label text, value text)")
+    for end in ("COMMIT", "ROLLBACK"):
+        for words in ("SET work_mem = '333kB'", "SET LOCAL work_mem = '333kB'", "SELECT set_config('work_mem', '333kB', false)",
+                      "SAVEPOINT a; SET work_mem = '333kB'"):
+            for flush in (FLUSH, b""):
+                label = f"{end} behind {words}{' and a Flush' if flush else ''}"
+                with sub(label), logged_in(weir) as raw:
+                    raw.rows("SET work_mem = '222kB'")
+                    raw.rows("BEGIN READ ONLY")
+                    raw.rows("SELECT 1")
+                    for word in words.split("; "):
+                        raw.rows(word)
+                    insert = f"INSERT INTO behind_the_end VALUES ('{label.replace(chr(39), '')}', current_setting('work_mem'))"
+                    raw.send(parse("", end), bind("", ""), execute(), flush)
+                    if flush:
+                        raw.read_until("C")
+                    raw.send(parse("", insert), bind("", ""), execute(), SYNC)
+                    answer = raw.read_until("Z")
+                    refused = end == "ROLLBACK"
+                    equal((states(answer), answer[-1][1]), (["25006"] if refused else [], b"I"))
+                    want = "333kB" if end == "COMMIT" and "LOCAL" not in words else "222kB"
+                    equal(raw.rows("DELETE FROM behind_the_end RETURNING value"), [] if refused else [[want]])
+                    equal(raw.rows("SHOW work_mem"), [[want]])
+    with logged_in(weir) as raw:
+        raw.rows("DROP TABLE behind_the_end")
+
+
+@quick
 def test_a_write_behind_a_read_in_one_packet(start):
     """It isn't tried on the read's replica first."""
     weir = start({"consistency": "eventual"})
