@@ -44,8 +44,8 @@ void track_request_done(struct client *c, struct server *s);
 /* COMMIT or ROLLBACK of a transaction that no server knows. */
 void track_answered_end(struct client *c, bool is_commit);
 /*
- * What the open transaction has SET is the session's from now on, as its COMMIT is next. False: that
- * can't be done: it is to be undone, and the server's word of that heard; or LISTEN was in it.
+ * What the open transaction has SET is the session's from now on, as its COMMIT is next. False:
+ * that can't be: it is to be undone, and the server's word of that heard; or LISTEN was in it.
  */
 bool track_settle_early(struct client *c, bool is_commit);
 /* The transaction is gone with its server. */
