@@ -112,13 +112,12 @@ struct txn_plan txn_plan(const struct txn *txn, const struct txn_request *reques
 			 const struct txn_defaults *defaults)
 {
 	struct txn_plan plan = { .act = act_of(txn, request), .node = TXN_NODE_SAME };
+	bool is_end = plan.act == TXN_ANSWER_COMMIT || plan.act == TXN_ANSWER_ROLLBACK;
 
-	if (plan.act == TXN_ANSWER_COMMIT || plan.act == TXN_ANSWER_ROLLBACK) {
-		if (txn->state == TXN_IDLE)
-			plan.warning = warning_no_txn;
-	} else if (txn->state == TXN_IDLE) { /* for a BEGIN too: the caller may have to forward it */
+	if (txn->state == TXN_IDLE) { /* the caller may have to forward any of them */
 		plan.node = node_when_idle(request, defaults);
-	} else if (txn->state == TXN_DEFERRED) {
+		plan.warning = is_end ? warning_no_txn : NULL;
+	} else if (txn->state == TXN_DEFERRED && !is_end) {
 		plan.needs_begin = true;
 		plan.node = node_when_deferred(txn, request);
 	}

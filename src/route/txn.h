@@ -63,7 +63,7 @@ enum txn_act {
 
 struct txn_plan {
 	enum txn_act act;
-	enum txn_node node;   /* FORWARD, and a BEGIN that can't be answered here */
+	enum txn_node node;   /* FORWARD, and outside a transaction what can't be answered here */
 	bool needs_begin;     /* FORWARD: the deferred BEGIN goes first */
 	const char *warning;  /* ANSWER_*: NULL or the text of a WARNING with SQLSTATE 25P01 */
 };

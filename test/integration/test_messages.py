@@ -4,6 +4,7 @@ calls and large objects, notices and notifications at any moment, very long mess
 import contextlib
 import ctypes
 import ctypes.util
+import itertools
 import struct
 import threading
 import time
@@ -625,6 +626,32 @@ def test_a_write_behind_the_end_of_a_read_only_transaction(start, sub):
     with logged_in(weir) as raw:
         equal(raw.rows("WITH d AS (DELETE FROM behind_the_end RETURNING 1) SELECT count(*) FROM d"), [[str(2 * len(begins) * len(ends))]])
         raw.rows("DROP TABLE behind_the_end")
+
+
+@quick
+def test_a_batch_that_may_have_changed_the_session_may_write(start, sub):
+    """It failed where what its statements did can't be told, which pins: not to a replica, on which what stands in front
+    of it in the packet may have run."""
+    weir = start()
+    before = {"nothing": [], "a setting": [query("SET TRANSACTION READ ONLY")],
+              "a read": [parse("", "SELECT 1"), bind("", ""), execute(), SYNC]}
+    batches = {"a SET whose portal doesn't run": [parse("a", "SET work_mem = '333kB'"), bind("p", "a"), describe("S", "no_such")],
+               "a SET in parts": [parse("a", "SET work_mem = '333kB'"), bind("", "a"), execute("", 1), bind("", "no_such")],
+               "an ABORT with a parameter too many": [parse("a", "ABORT"), bind("p", "a", "0")]}
+    with logged_in(weir) as raw:
+        raw.rows("DROP TABLE IF EXISTS may_write; CREATE TABLE may_write (n int)")
+    for (label, batch), (first, front) in itertools.product(batches.items(), before.items()):
+        with sub(f"{label} behind {first}"), logged_in(weir) as raw:
+            raw.send(*front, *batch, SYNC)
+            if front:
+                equal(states(raw.read_until("Z")), [])
+            equal(len(states(raw.read_until("Z"))), 1)
+            raw.send(query("COPY may_write FROM STDIN; SELECT 1"))
+            equal(kinds(raw.read_until("G", "Z")), "G")
+            raw.send(COPY_DONE)
+            equal(states(raw.read_until("Z")), [])
+    with logged_in(weir) as raw:
+        raw.rows("DROP TABLE may_write")
 
 
 @quick

@@ -224,13 +224,15 @@ Test(txn, a_lost_server_may_have_committed)
 }
 
 /* It is forwarded where it can't be answered: in a pipeline, on a session's own server. */
-Test(txn, a_begin_has_a_node_all_the_same)
+Test(txn, what_is_answered_has_a_node_all_the_same)
 {
 	static const struct { const char *text; enum txn_node node; } cases[] = {
 		{ "begin", TXN_NODE_PRIMARY },
 		{ "begin-rw", TXN_NODE_PRIMARY },
 		{ "begin-ro", TXN_NODE_REPLICA_OK },
 		{ "begin-ro-rr", TXN_NODE_PRIMARY },
+		{ "commit", TXN_NODE_PRIMARY },
+		{ "rollback", TXN_NODE_PRIMARY },
 	};
 
 	for (size_t i = 0; i < WEIR_COUNTOF(cases); i++) {
