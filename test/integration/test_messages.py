@@ -641,7 +641,7 @@ def test_a_batch_that_may_have_changed_the_session_may_write(start, sub):
     with logged_in(weir) as raw:
         raw.rows("DROP TABLE IF EXISTS may_write; CREATE TABLE may_write (n int)")
     for (label, batch), (first, front) in itertools.product(batches.items(), before.items()):
-        with sub(f"{label} behind {first}"), logged_in(weir) as raw:
+        with sub(f"messages::{label} behind {first}"), logged_in(weir) as raw:
             raw.send(*front, *batch, SYNC)
             if front:
                 equal(states(raw.read_until("Z")), [])
@@ -666,7 +666,7 @@ def test_settings_behind_the_end_of_a_read_only_transaction(start, sub):
                       "SAVEPOINT a; SET work_mem = '333kB'"):
             for flush in (FLUSH, b""):
                 label = f"{end} behind {words}{' and a Flush' if flush else ''}"
-                with sub(label), logged_in(weir) as raw:
+                with sub("messages::" + label), logged_in(weir) as raw:
                     raw.rows("SET work_mem = '222kB'")
                     raw.rows("BEGIN READ ONLY")
                     raw.rows("SELECT 1")
@@ -675,9 +675,10 @@ def test_settings_behind_the_end_of_a_read_only_transaction(start, sub):
                     insert = f"INSERT INTO behind_the_end VALUES ('{label.replace(chr(39), '')}', current_setting('work_mem'))"
                     raw.send(parse("", end), bind("", ""), execute(), flush)
                     if flush:
-                        raw.read_until("C")
+                        check("N" not in kinds(raw.read_until("C")), "there was a transaction to end")
                     raw.send(parse("", insert), bind("", ""), execute(), SYNC)
                     answer = raw.read_until("Z")
+                    check("N" not in kinds(answer), "there was a transaction to end")
                     refused = end == "ROLLBACK"
                     equal((states(answer), answer[-1][1]), (["25006"] if refused else [], b"I"))
                     want = "333kB" if end == "COMMIT" and "LOCAL" not in words else "222kB"

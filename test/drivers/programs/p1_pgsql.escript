@@ -10,8 +10,7 @@ connect() ->
                              {as_binary, true}]),
     C.
 
-%% Neither where in PostgreSQL's source an error was made, nor OIDs.
-plain({_, _, _, _, _, _, _} = Column) -> element(1, Column);
+%% Without where in PostgreSQL's source an error was made.
 plain(T) when is_tuple(T) -> list_to_tuple(plain(tuple_to_list(T)));
 plain([{K, _} | Rest]) when K =:= file; K =:= line; K =:= routine -> plain(Rest);
 plain([H | T]) -> [plain(H) | plain(T)];
